@@ -1,0 +1,112 @@
+"""The real Transport: grpc.aio channels, one a broker address, serialized bytes in and out."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.rpc import error_details_pb2, status_pb2
+
+from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout, error_from_reason
+from logd.model.seams import TransportStream
+
+MESSAGE_BYTES_MAX = 80 << 20
+"""Above the largest batch (64 MiB), so that the broker's own check answers first."""
+
+CHANNEL_OPTIONS = [
+    ("grpc.enable_retries", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.experimental.tcp_read_chunk_size", 1 << 20),
+    ("grpc.experimental.tcp_min_read_chunk_size", 1 << 20),
+    ("grpc.experimental.tcp_max_read_chunk_size", 4 << 20),
+]
+
+
+def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError:
+    """The typed error of a failed call: its ErrorInfo where there is one, else by gRPC's code."""
+    trailers: Any = error.trailing_metadata() or ()
+    for key, value in trailers:
+        if key == "grpc-status-details-bin":
+            status = status_pb2.Status.FromString(value)
+            for detail in status.details:
+                info = error_details_pb2.ErrorInfo()
+                if detail.Unpack(info) and info.domain == "logd":
+                    return error_from_reason(info.reason, status.message, info.metadata)
+    code, what = error.code(), error.details() or ""
+    call = method.rpartition("/")[2]
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return RequestTimeout(f"{call} was not answered by {address} in time", address=address)
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        return BrokerUnreachable(f"no broker answers at {address}: {what}", address=address)
+    return LogdError(f"{call} failed at {address}: {code.name}: {what}", address=address)
+
+
+class GrpcTransportStream:
+    """Implements `TransportStream` on one bidirectional call."""
+
+    def __init__(self, call: Any, address: str, method: str) -> None:
+        self._call = call
+        self._where = (address, method)
+
+    async def send(self, message: bytes) -> None:
+        try:
+            await self._call.write(message)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, *self._where) from None
+        except (asyncio.InvalidStateError, grpc.aio.UsageError):
+            raise BrokerUnreachable(f"the stream to {self._where[0]} has ended") from None
+
+    async def receive(self) -> bytes | None:
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, *self._where) from None
+        return None if message is grpc.aio.EOF else message
+
+    async def close(self) -> None:
+        self._call.cancel()
+
+
+class GrpcTransport:
+    """Implements `Transport`. Channels connect on first use and mend themselves."""
+
+    def __init__(self, client_id: str) -> None:
+        self._metadata = (("logd-client-id", client_id),)
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._calls: dict[tuple[str, str, bool], Any] = {}
+
+    async def unary(self, address: str, method: str, request: bytes, timeout_ms: int) -> bytes:
+        call = self._multicallable(address, method, streaming=False)
+        try:
+            answer: bytes = await call(request, timeout=timeout_ms / 1000, metadata=self._metadata)
+            return answer
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error, address, method) from None
+
+    async def stream(self, address: str, method: str) -> TransportStream:
+        call = self._multicallable(address, method, streaming=True)(metadata=self._metadata)
+        return GrpcTransportStream(call, address, method)
+
+    async def close(self) -> None:
+        channels, self._channels = list(self._channels.values()), {}
+        self._calls.clear()
+        for channel in channels:
+            await channel.close()
+
+    def _multicallable(self, address: str, method: str, *, streaming: bool) -> Any:
+        key = (address, method, streaming)
+        if key not in self._calls:
+            if address not in self._channels:
+                self._channels[address] = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
+            channel = self._channels[address]
+            self._calls[key] = (channel.stream_stream if streaming else channel.unary_unary)(method)
+        return self._calls[key]

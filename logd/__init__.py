@@ -1,0 +1,23 @@
+"""logd: a partitioned, replicated commit log. `from logd import Producer, Consumer, Admin`.
+
+Names resolve on first use (PEP 562), so that `import logd` costs nothing and pulls in no grpc.
+"""
+
+from typing import Any
+
+__all__ = ["Admin", "Consumer", "Producer", "Record", "errors", "sync"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'logd' has no attribute {name!r}")
+    import importlib
+
+    if name in ("errors", "sync"):
+        return importlib.import_module(f"logd_client.{name}")
+    return getattr(importlib.import_module("logd_client"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

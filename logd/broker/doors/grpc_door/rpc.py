@@ -1,0 +1,51 @@
+"""How the services declare their calls: one table entry a call, serialized bytes in and out.
+
+The gRPC server, the simulator's transport and the test that walks every call all read these tables.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from logd.broker.ports import RequestContext
+
+Request = TypeVar("Request", bound=Message)
+
+
+class ServerStream(Protocol):
+    """The server's side of a bidirectional stream of serialized messages."""
+
+    async def receive(self) -> bytes | None:
+        """The next request; None when the client has no more."""
+        ...
+
+    async def send(self, message: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnaryRpc(Generic[Request]):
+    """A call with one request and one response.
+
+    `operation` and `resource(request)` are what the Authorizer is asked, before the handler runs:
+    for example 'write' on 'topic:orders', 'read' on 'group:billing', 'describe' on 'cluster'.
+    """
+
+    method: str
+    request_type: type[Request]
+    handler: Callable[[RequestContext, Request], Awaitable[Message]]
+    operation: str
+    resource: Callable[[Request], str]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRpc:
+    """A bidirectional stream. The handler itself authorizes each entry; operation names what for."""
+
+    method: str
+    handler: Callable[[RequestContext, ServerStream], Awaitable[None]]
+    operation: str
+
+
+Rpc = UnaryRpc[Any] | StreamRpc

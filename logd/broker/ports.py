@@ -1,0 +1,258 @@
+"""What the doors need from the rest of the broker, as Protocols. `wiring.py` binds them.
+
+Doors import this and `logd.model` only. Every method runs on the broker's loop; errors are
+LogdErrors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from logd.model.errors import LogdError
+from logd.model.ids import (
+    LeaderEpoch,
+    Offset,
+    ProducerEpoch,
+    ProducerId,
+    TopicId,
+    TopicPartition,
+)
+from logd.model.seams import Buffer
+from logd.model.topic import Topic
+
+Acks = Literal["leader", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who asks, from where, until when. `deadline_ms` is on the monotonic clock; None: no bound."""
+
+    principal: str
+    client_id: str
+    peer: str
+    listener: str
+    deadline_ms: int | None
+
+
+class Authorizer(Protocol):
+    """Says whether a principal may do an operation on a resource; raises AclDenied if not."""
+
+    def authorize(self, context: RequestContext, operation: str, resource: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an acknowledgement says. `base_offset` None: a duplicate too old to be remembered."""
+
+    base_offset: Offset | None
+    leader_epoch: LeaderEpoch
+    append_timestamp_ms: int
+    log_start_offset: Offset
+    duplicate: bool
+    replicas: int
+    replicas_synced: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPosition:
+    """Where a reader stands in one partition. Bytes are a bound; one batch always fits."""
+
+    topic_partition: TopicPartition
+    offset: Offset
+    leader_epoch: LeaderEpoch | None = None
+    max_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one partition gave: whole batches as they are stored, or an error.
+
+    `batches` may be a view that is valid only until the caller's next await.
+    """
+
+    topic_partition: TopicPartition
+    high_watermark: Offset
+    log_start_offset: Offset
+    next_offset: Offset
+    leader_epoch: LeaderEpoch
+    batches: Buffer = b""
+    error: LogdError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchWait:
+    """When to answer: at `min_bytes`, or after `max_wait_ms` with what there is."""
+
+    min_bytes: int = 1
+    max_bytes: int = 1 << 20
+    max_wait_ms: int = 0
+
+
+OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetSpec:
+    """A place in a partition: an end, an offset (clamped), or the first record at a time in ms."""
+
+    at: OffsetAt
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOffset:
+    """`timestamp_ms` is None where no record was found; then the offset is the high watermark."""
+
+    offset: Offset
+    timestamp_ms: int | None
+    leader_epoch: LeaderEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """A partition as operators see it."""
+
+    topic_partition: TopicPartition
+    leader: int
+    leader_epoch: LeaderEpoch
+    isr: tuple[int, ...]
+    log_start_offset: Offset
+    high_watermark: Offset
+    log_end_offset: Offset
+    synced_end_offset: Offset
+    size_bytes: int
+    segments: int
+    error: LogdError | None = None
+
+
+class Topics(Protocol):
+    """Topic metadata. Reads are from memory; changes go through the metadata store."""
+
+    def by_id(self, topic_id: TopicId) -> Topic:
+        """Raises UnknownTopic."""
+        ...
+
+    def by_name(self, name: str) -> Topic:
+        """Raises UnknownTopic, whose message has a 'did you mean'."""
+        ...
+
+    def all(self) -> Sequence[Topic]:
+        """Every topic that is ready, internal ones too, sorted by name."""
+        ...
+
+    async def create(
+        self,
+        name: str,
+        partitions: int,
+        config: Mapping[str, str],
+        *,
+        replication_factor: int = 0,
+        internal: bool = False,
+        validate_only: bool = False,
+    ) -> Topic:
+        """Raises TopicExists, InvalidName, InvalidConfig."""
+        ...
+
+    async def alter(
+        self, topic_id: TopicId, config: Mapping[str, str], *, validate_only: bool = False
+    ) -> Topic: ...
+
+    async def add_partitions(
+        self, topic_id: TopicId, total: int, *, validate_only: bool = False
+    ) -> tuple[Topic, float]:
+        """The topic, and the share of keys (0 to 1) that move to new partitions."""
+        ...
+
+    async def delete(self, topic_id: TopicId, *, validate_only: bool = False) -> Topic:
+        """Marks the topic deleting, removes its files, drops its key."""
+        ...
+
+
+class Partitions(Protocol):
+    """The partitions this broker hosts."""
+
+    async def append(
+        self,
+        topic_partition: TopicPartition,
+        batch: Buffer,
+        acks: Acks,
+        timeout_ms: int,
+        partitioning_epoch: int | None = None,
+    ) -> Receipt:
+        """Append one encoded batch, then wait as `acks` says.
+
+        Everything up to the log's end happens before the first await, so calls made in order are
+        appended in order. Raises what errors.md lists for Produce.
+        """
+        ...
+
+    async def fetch(self, positions: Sequence[FetchPosition], wait: FetchWait) -> Sequence[Fetched]:
+        """Read all positions, waiting as asked. One entry for each position with data or an error;
+        an empty list after a wait without either."""
+        ...
+
+    async def find_offset(
+        self, topic_partition: TopicPartition, spec: OffsetSpec
+    ) -> FoundOffset: ...
+
+    async def bytes_between(
+        self, topic_partition: TopicPartition, start: Offset, end: Offset
+    ) -> int:
+        """Stored bytes of [start, end), by the index: approximate to one index interval."""
+        ...
+
+    async def delete_records(
+        self, topic_partition: TopicPartition, before: OffsetSpec, *, validate_only: bool = False
+    ) -> tuple[Offset, int]:
+        """The new log start offset, and how many records went."""
+        ...
+
+    async def status(self, topic_partition: TopicPartition) -> PartitionStatus: ...
+
+
+class ProducerIds(Protocol):
+    """Identities of idempotent producers."""
+
+    async def init_producer(
+        self, producer_id: ProducerId | None, producer_epoch: ProducerEpoch
+    ) -> tuple[ProducerId, ProducerEpoch]:
+        """A new id with epoch 0, or the same id with its epoch raised (at the end: a new id)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerInfo:
+    broker_id: int
+    address: str
+    rack: str
+    pid: int
+    flight_address: str
+    started_ms: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterInfo:
+    cluster_id: str
+    brokers: tuple[BrokerInfo, ...]
+    controller: int
+    features: tuple[str, ...]
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthProblem:
+    """`severity` is warning or error; `reason` a stable upper-case name."""
+
+    severity: str
+    reason: str
+    resource: str
+    message: str
+    since_ms: int
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cluster(Protocol):
+    def info(self) -> ClusterInfo: ...
+
+    def problems(self) -> Sequence[HealthProblem]: ...

@@ -1,0 +1,344 @@
+from logd_proto.v1 import common_pb2 as _common_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DoneRange(_message.Message):
+    __slots__ = ("start", "end")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    end: int
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
+
+class OffsetCommit(_message.Message):
+    __slots__ = ("topic_id", "partition", "offset", "leader_epoch", "metadata", "done_ranges")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    DONE_RANGES_FIELD_NUMBER: _ClassVar[int]
+    topic_id: bytes
+    partition: int
+    offset: int
+    leader_epoch: int
+    metadata: str
+    done_ranges: _containers.RepeatedCompositeFieldContainer[DoneRange]
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ...) -> None: ...
+
+class CommitOffsetsRequest(_message.Message):
+    __slots__ = ("group", "offsets", "rewind_epoch", "allow_rewind", "consumer_id", "topic", "validate_only")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_REWIND_FIELD_NUMBER: _ClassVar[int]
+    CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    offsets: _containers.RepeatedCompositeFieldContainer[OffsetCommit]
+    rewind_epoch: int
+    allow_rewind: bool
+    consumer_id: str
+    topic: _common_pb2.TopicRef
+    validate_only: bool
+    def __init__(self, group: _Optional[str] = ..., offsets: _Optional[_Iterable[_Union[OffsetCommit, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., allow_rewind: bool = ..., consumer_id: _Optional[str] = ..., topic: _Optional[_Union[_common_pb2.TopicRef, _Mapping]] = ..., validate_only: bool = ...) -> None: ...
+
+class OffsetCommitResult(_message.Message):
+    __slots__ = ("topic_id", "partition", "error")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    topic_id: bytes
+    partition: int
+    error: _common_pb2.Error
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class CommitOffsetsResponse(_message.Message):
+    __slots__ = ("results", "rewind_epoch", "also_consumed_by")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ALSO_CONSUMED_BY_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[OffsetCommitResult]
+    rewind_epoch: int
+    also_consumed_by: str
+    def __init__(self, results: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., also_consumed_by: _Optional[str] = ...) -> None: ...
+
+class TopicPartitions(_message.Message):
+    __slots__ = ("topic", "partitions")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    topic: _common_pb2.TopicRef
+    partitions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, topic: _Optional[_Union[_common_pb2.TopicRef, _Mapping]] = ..., partitions: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class FetchOffsetsRequest(_message.Message):
+    __slots__ = ("group", "topics", "consumer_id")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    topics: _containers.RepeatedCompositeFieldContainer[TopicPartitions]
+    consumer_id: str
+    def __init__(self, group: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., consumer_id: _Optional[str] = ...) -> None: ...
+
+class CommittedOffset(_message.Message):
+    __slots__ = ("topic_id", "topic", "partition", "offset", "leader_epoch", "metadata", "committed_ms", "done_ranges")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_MS_FIELD_NUMBER: _ClassVar[int]
+    DONE_RANGES_FIELD_NUMBER: _ClassVar[int]
+    topic_id: bytes
+    topic: str
+    partition: int
+    offset: int
+    leader_epoch: int
+    metadata: str
+    committed_ms: int
+    done_ranges: _containers.RepeatedCompositeFieldContainer[DoneRange]
+    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., committed_ms: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ...) -> None: ...
+
+class FetchOffsetsResponse(_message.Message):
+    __slots__ = ("offsets", "rewind_epoch", "also_consumed_by")
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ALSO_CONSUMED_BY_FIELD_NUMBER: _ClassVar[int]
+    offsets: _containers.RepeatedCompositeFieldContainer[CommittedOffset]
+    rewind_epoch: int
+    also_consumed_by: str
+    def __init__(self, offsets: _Optional[_Iterable[_Union[CommittedOffset, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., also_consumed_by: _Optional[str] = ...) -> None: ...
+
+class ListGroupsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GroupSummary(_message.Message):
+    __slots__ = ("group", "state", "topics", "committed_ms", "consumers")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_MS_FIELD_NUMBER: _ClassVar[int]
+    CONSUMERS_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    state: str
+    topics: _containers.RepeatedScalarFieldContainer[str]
+    committed_ms: int
+    consumers: int
+    def __init__(self, group: _Optional[str] = ..., state: _Optional[str] = ..., topics: _Optional[_Iterable[str]] = ..., committed_ms: _Optional[int] = ..., consumers: _Optional[int] = ...) -> None: ...
+
+class ListGroupsResponse(_message.Message):
+    __slots__ = ("groups",)
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedCompositeFieldContainer[GroupSummary]
+    def __init__(self, groups: _Optional[_Iterable[_Union[GroupSummary, _Mapping]]] = ...) -> None: ...
+
+class DescribeGroupRequest(_message.Message):
+    __slots__ = ("group",)
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    def __init__(self, group: _Optional[str] = ...) -> None: ...
+
+class GroupConsumer(_message.Message):
+    __slots__ = ("consumer_id", "peer", "seen_ms", "partitions")
+    CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    SEEN_MS_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    consumer_id: str
+    peer: str
+    seen_ms: int
+    partitions: _containers.RepeatedCompositeFieldContainer[TopicPartitions]
+    def __init__(self, consumer_id: _Optional[str] = ..., peer: _Optional[str] = ..., seen_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ...) -> None: ...
+
+class DescribeGroupResponse(_message.Message):
+    __slots__ = ("group", "offsets", "consumers", "rewind_epoch", "coordinator_partition")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    CONSUMERS_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    COORDINATOR_PARTITION_FIELD_NUMBER: _ClassVar[int]
+    group: GroupSummary
+    offsets: _containers.RepeatedCompositeFieldContainer[CommittedOffset]
+    consumers: _containers.RepeatedCompositeFieldContainer[GroupConsumer]
+    rewind_epoch: int
+    coordinator_partition: int
+    def __init__(self, group: _Optional[_Union[GroupSummary, _Mapping]] = ..., offsets: _Optional[_Iterable[_Union[CommittedOffset, _Mapping]]] = ..., consumers: _Optional[_Iterable[_Union[GroupConsumer, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., coordinator_partition: _Optional[int] = ...) -> None: ...
+
+class DescribeLagRequest(_message.Message):
+    __slots__ = ("group",)
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    def __init__(self, group: _Optional[str] = ...) -> None: ...
+
+class PartitionLag(_message.Message):
+    __slots__ = ("topic", "partition", "committed", "high_watermark", "log_start_offset", "lag_records", "lag_bytes", "lag_seconds", "rate", "catch_up_seconds", "reason")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    HIGH_WATERMARK_FIELD_NUMBER: _ClassVar[int]
+    LOG_START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LAG_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    LAG_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAG_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    CATCH_UP_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    committed: int
+    high_watermark: int
+    log_start_offset: int
+    lag_records: int
+    lag_bytes: int
+    lag_seconds: float
+    rate: float
+    catch_up_seconds: float
+    reason: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., committed: _Optional[int] = ..., high_watermark: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_seconds: _Optional[float] = ..., rate: _Optional[float] = ..., catch_up_seconds: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DescribeLagResponse(_message.Message):
+    __slots__ = ("partitions",)
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[PartitionLag]
+    def __init__(self, partitions: _Optional[_Iterable[_Union[PartitionLag, _Mapping]]] = ...) -> None: ...
+
+class DeleteGroupRequest(_message.Message):
+    __slots__ = ("group", "validate_only")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    validate_only: bool
+    def __init__(self, group: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+
+class DeleteGroupResponse(_message.Message):
+    __slots__ = ("offsets",)
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    offsets: int
+    def __init__(self, offsets: _Optional[int] = ...) -> None: ...
+
+class PlannedOffset(_message.Message):
+    __slots__ = ("topic", "partition", "offset")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    topic: _common_pb2.TopicRef
+    partition: int
+    offset: int
+    def __init__(self, topic: _Optional[_Union[_common_pb2.TopicRef, _Mapping]] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class OffsetPlan(_message.Message):
+    __slots__ = ("offsets",)
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    offsets: _containers.RepeatedCompositeFieldContainer[PlannedOffset]
+    def __init__(self, offsets: _Optional[_Iterable[_Union[PlannedOffset, _Mapping]]] = ...) -> None: ...
+
+class ResetOffsetsRequest(_message.Message):
+    __slots__ = ("group", "topics", "position", "shift_by", "duration_ms", "to_group", "plan", "current", "validate_only", "actor")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    SHIFT_BY_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    TO_GROUP_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    topics: _containers.RepeatedCompositeFieldContainer[TopicPartitions]
+    position: _common_pb2.OffsetSpec
+    shift_by: int
+    duration_ms: int
+    to_group: str
+    plan: OffsetPlan
+    current: bool
+    validate_only: bool
+    actor: str
+    def __init__(self, group: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., position: _Optional[_Union[_common_pb2.OffsetSpec, _Mapping]] = ..., shift_by: _Optional[int] = ..., duration_ms: _Optional[int] = ..., to_group: _Optional[str] = ..., plan: _Optional[_Union[OffsetPlan, _Mapping]] = ..., current: bool = ..., validate_only: bool = ..., actor: _Optional[str] = ...) -> None: ...
+
+class PlannedReset(_message.Message):
+    __slots__ = ("topic", "topic_id", "partition", "from_offset", "to_offset", "replay_records", "replay_bytes", "clamped", "skipped")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    FROM_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TO_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CLAMPED_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    topic_id: bytes
+    partition: int
+    from_offset: int
+    to_offset: int
+    replay_records: int
+    replay_bytes: int
+    clamped: bool
+    skipped: str
+    def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., from_offset: _Optional[int] = ..., to_offset: _Optional[int] = ..., replay_records: _Optional[int] = ..., replay_bytes: _Optional[int] = ..., clamped: bool = ..., skipped: _Optional[str] = ...) -> None: ...
+
+class ResetOffsetsResponse(_message.Message):
+    __slots__ = ("partitions", "rewind_epoch", "at_ms")
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[PlannedReset]
+    rewind_epoch: int
+    at_ms: int
+    def __init__(self, partitions: _Optional[_Iterable[_Union[PlannedReset, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., at_ms: _Optional[int] = ...) -> None: ...
+
+class UndoResetRequest(_message.Message):
+    __slots__ = ("group", "validate_only", "actor")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    validate_only: bool
+    actor: str
+    def __init__(self, group: _Optional[str] = ..., validate_only: bool = ..., actor: _Optional[str] = ...) -> None: ...
+
+class UndoResetResponse(_message.Message):
+    __slots__ = ("partitions", "rewind_epoch")
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[PlannedReset]
+    rewind_epoch: int
+    def __init__(self, partitions: _Optional[_Iterable[_Union[PlannedReset, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ...) -> None: ...
+
+class ListResetsRequest(_message.Message):
+    __slots__ = ("group",)
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    def __init__(self, group: _Optional[str] = ...) -> None: ...
+
+class ResetEvent(_message.Message):
+    __slots__ = ("rewind_epoch", "at_ms", "kind", "description", "actor", "partitions")
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    rewind_epoch: int
+    at_ms: int
+    kind: str
+    description: str
+    actor: str
+    partitions: _containers.RepeatedCompositeFieldContainer[PlannedReset]
+    def __init__(self, rewind_epoch: _Optional[int] = ..., at_ms: _Optional[int] = ..., kind: _Optional[str] = ..., description: _Optional[str] = ..., actor: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[PlannedReset, _Mapping]]] = ...) -> None: ...
+
+class ListResetsResponse(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[ResetEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[ResetEvent, _Mapping]]] = ...) -> None: ...
