@@ -41,7 +41,7 @@ class UnaryRpc(Generic[Request]):
 
 @dataclass(frozen=True, slots=True)
 class StreamRpc:
-    """A bidirectional stream. The handler itself authorizes each entry; operation names what for."""
+    """A bidirectional stream. The handler authorizes each entry; operation names what for."""
 
     method: str
     handler: Callable[[RequestContext, ServerStream], Awaitable[None]]
