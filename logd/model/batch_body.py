@@ -1,0 +1,146 @@
+"""The columnar body of a record batch: where its buffers lie.
+
+A body is a protobuf message `BatchBody` (proto/logd_proto/v1/batch.proto) of `bytes` fields. Field
+2k is buffer k of `BodyColumns`, field 2k - 1 the zeros that bring it to a multiple of 8, field 31
+the zeros at the end. Buffers are those of Arrow: `*_ends` are int32 offsets, one more than entries
+and the first 0; `*_nulls` are validity bitmaps, lowest bit first, 1 where there is a value;
+timestamp_deltas are int64, offset_deltas int32. Absent and empty are the same.
+
+A few tags are walked by hand and the buffers stay views: the cost is per column, not per record.
+Readers take any order of fields, each at most once, and skip `bytes` fields that they don't know.
+"""
+
+import struct
+from typing import NamedTuple
+
+from logd.model.errors import CorruptBatch
+
+COLUMN_COUNT = 15
+FIELDS_PER_BODY_MAX = 64
+"""Bounds the walk; twice what the format has, for columns to come."""
+
+_BYTES_WIRE_TYPE = 2
+_INT32 = struct.Struct("<i")
+
+
+class BodyColumns(NamedTuple):
+    """Views of the buffers in the order of their numbers; None where absent or empty."""
+
+    value_ends: memoryview | None
+    values: memoryview | None
+    value_nulls: memoryview | None
+    key_ends: memoryview | None
+    keys: memoryview | None
+    key_nulls: memoryview | None
+    timestamp_deltas: memoryview | None
+    offset_deltas: memoryview | None
+    record_flags: memoryview | None
+    header_ends: memoryview | None
+    header_name_ends: memoryview | None
+    header_names: memoryview | None
+    header_value_ends: memoryview | None
+    header_values: memoryview | None
+    header_value_nulls: memoryview | None
+
+    @property
+    def header_count(self) -> int:
+        """Headers of all records together."""
+        return 0 if self.header_ends is None else last_end(self.header_ends)
+
+
+def last_end(ends: memoryview) -> int:
+    """The last of a buffer of int32."""
+    return int(_INT32.unpack_from(ends, len(ends) - 4)[0])
+
+
+def check_body(body: memoryview, record_count: int) -> BodyColumns:
+    """Walk an uncompressed body and check its buffers' lengths against each other, in O(columns).
+
+    Not checked, as that is O(records): that ends rise, and that names are UTF-8. Raises
+    CorruptBatch.
+    """
+    columns = walk_body(body)
+    c = columns
+    _check_binary("value", record_count, c.value_ends, c.values, c.value_nulls)
+    _check_binary("key", record_count, c.key_ends, c.keys, c.key_nulls)
+    _check_length("timestamp_deltas", c.timestamp_deltas, 8 * record_count)
+    _check_length("offset_deltas", c.offset_deltas, 4 * record_count)
+    _check_length("record_flags", c.record_flags, record_count)
+    if c.header_ends is not None:
+        _check_ends("header_ends", c.header_ends, record_count)
+    header_count = c.header_count
+    if header_count > len(body) // 4 or (header_count and c.header_name_ends is None):
+        raise CorruptBatch(f"header_ends speaks of {header_count} headers, which are not there")
+    _check_binary("header_name", header_count, c.header_name_ends, c.header_names, None)
+    _check_binary(
+        "header_value", header_count, c.header_value_ends, c.header_values, c.header_value_nulls
+    )
+    return columns
+
+
+def walk_body(body: memoryview) -> BodyColumns:
+    """The buffers of a body, their lengths not yet compared. Raises CorruptBatch."""
+    columns: list[memoryview | None] = [None] * (COLUMN_COUNT + 1)
+    seen: set[int] = set()
+    at, end = 0, len(body)
+    try:
+        while at < end:
+            tag, at = _varint(body, at)
+            length, at = _varint(body, at)
+            number = tag >> 3
+            if tag & 7 != _BYTES_WIRE_TYPE or not number or length > end - at:
+                raise CorruptBatch(f"the body is cut or no BatchBody at byte {at} (tag {tag})")
+            if number in seen or len(seen) == FIELDS_PER_BODY_MAX:
+                raise CorruptBatch(f"field {number} of the body stands twice, or is one too many")
+            seen.add(number)
+            if not number & 1 and length and number <= 2 * COLUMN_COUNT:
+                columns[number >> 1] = body[at : at + length]
+            at += length
+    except IndexError:
+        raise CorruptBatch("the body ends within a tag or a length") from None
+    return BodyColumns._make(columns[1:])
+
+
+def _varint(body: memoryview, at: int) -> tuple[int, int]:
+    """A varint of at most 5 bytes and where it ends."""
+    byte = body[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value, shift = byte & 0x7F, 7
+    while shift < 35:
+        at += 1
+        byte = body[at]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at + 1
+        shift += 7
+    raise CorruptBatch(f"a tag or length of the body has over 5 bytes, up to byte {at}")
+
+
+def _check_binary(
+    name: str,
+    count: int,
+    ends: memoryview | None,
+    data: memoryview | None,
+    nulls: memoryview | None,
+) -> None:
+    if ends is None:
+        if data is not None or nulls is not None:
+            raise CorruptBatch(f"the body has {name} data or nulls, but no {name}_ends")
+        return
+    _check_ends(f"{name}_ends", ends, count)
+    data_bytes = 0 if data is None else len(data)
+    if last_end(ends) != data_bytes:
+        raise CorruptBatch(f"{name}_ends ends at {last_end(ends)}, the data at {data_bytes}")
+    _check_length(f"{name}_nulls", nulls, (count + 7) // 8)
+
+
+def _check_ends(name: str, ends: memoryview, count: int) -> None:
+    _check_length(name, ends, 4 * (count + 1))
+    if _INT32.unpack_from(ends, 0)[0] != 0 or last_end(ends) < 0:
+        raise CorruptBatch(f"{name} does not begin at 0 and rise")
+
+
+def _check_length(name: str, buffer: memoryview | None, expected: int) -> None:
+    if buffer is not None and len(buffer) != expected:
+        raise CorruptBatch(f"{name} has {len(buffer)} bytes, but must have {expected}")
