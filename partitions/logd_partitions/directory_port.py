@@ -1,0 +1,42 @@
+"""What a PartitionLog and its LogDirectory need of each other, as Protocols."""
+
+from typing import Protocol
+
+from logd.model.ids import TopicPartition
+from logd_partitions.recovery_points import RecoveryPoint
+
+
+class Recoverable(Protocol):
+    """A log that can say from where a start would have to read it. Called on the loop."""
+
+    @property
+    def topic_partition(self) -> TopicPartition: ...
+
+    def recovery_point(self, *, open: bool) -> RecoveryPoint:
+        """The synced end: its segment, position and offset, and the log start offset.
+
+        Everything below it is synced. `open` is the directory's knowledge: whether more may stand
+        behind it.
+        """
+        ...
+
+
+class DirectoryPort(Protocol):
+    """What a PartitionLog asks of the directory it lives in."""
+
+    def before_first_append(self, log: Recoverable) -> None:
+        """Called once a run, on the loop, before the log's first write of the run.
+
+        Makes the partition's directory and `partition.json` where they are missing, and notes the
+        partition as open. Does not wait for the disk: the flusher's round makes it durable
+        together with the append (`LogDirectory.sync`), before `finish_sync`, thus before the
+        acknowledgement. Raises OSError or StorageFull, and then nothing may be written.
+        """
+        ...
+
+    def log_start_changed(self, log: Recoverable) -> None:
+        """The log start offset has moved forward. Blocking: durable on return.
+
+        Called before a file that held what is gone is removed, from any thread. Raises OSError.
+        """
+        ...
