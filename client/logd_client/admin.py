@@ -1,0 +1,100 @@
+"""The administrator's client: topics, partitions, groups and the cluster."""
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from logd.model.seams import Transport
+from logd_client.broker_connection import BrokerConnection
+from logd_client.descriptions import BrokerDescription, ClusterHealth, ClusterInfo, HealthProblem
+from logd_client.group_admin import GroupAdmin
+from logd_client.topic_admin import TopicAdmin
+from logd_proto.v1 import cluster_pb2
+
+
+class Admin(TopicAdmin, GroupAdmin):
+    """Everything that `logctl` can do, from Python: `async with Admin(...) as admin`.
+
+    Every call is bounded by `request_timeout_ms` and then raises RequestTimeout or
+    BrokerUnreachable. Calls that are safe to repeat are retried within that time; those that are
+    not (delete, add_partitions, an executed reset) are sent once. Used by tasks of one event loop;
+    any number of calls may run at once.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        *,
+        client_id: str = "logd-admin",
+        request_timeout_ms: int = 30_000,
+        transport: Transport | None = None,
+    ) -> None:
+        self._connection = BrokerConnection(
+            bootstrap_servers,
+            client_id=client_id,
+            request_timeout_ms=request_timeout_ms,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> "Admin":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give the connection back. Safe to call twice."""
+        await self._connection.close()
+
+    async def cluster_info(self) -> ClusterInfo:
+        """Brokers, features, counts."""
+        answer = await self._connection.call(
+            "ClusterService/GetClusterInfo",
+            cluster_pb2.GetClusterInfoRequest(),
+            cluster_pb2.GetClusterInfoResponse,
+        )
+        return ClusterInfo(
+            cluster_id=answer.cluster_id,
+            brokers=tuple(
+                BrokerDescription(
+                    broker_id=broker.broker_id,
+                    address=broker.address,
+                    rack=broker.rack,
+                    pid=broker.pid,
+                    flight_address=broker.flight_address,
+                    started_ms=broker.started_ms,
+                    version=broker.version,
+                )
+                for broker in answer.brokers
+            ),
+            controller=answer.controller,
+            features=tuple(answer.features),
+            metadata=answer.metadata,
+            topics=answer.topics,
+            partitions=answer.partitions,
+        )
+
+    async def cluster_health(self) -> ClusterHealth:
+        """What is wrong, if anything."""
+        answer = await self._connection.call(
+            "ClusterService/GetClusterHealth",
+            cluster_pb2.GetClusterHealthRequest(),
+            cluster_pb2.GetClusterHealthResponse,
+        )
+        return ClusterHealth(
+            answer.status,
+            tuple(
+                HealthProblem(
+                    severity=problem.severity,
+                    reason=problem.reason,
+                    resource=problem.resource,
+                    message=problem.message,
+                    since_ms=problem.since_ms,
+                )
+                for problem in answer.problems
+            ),
+        )

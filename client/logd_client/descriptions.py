@@ -1,0 +1,331 @@
+"""What Admin answers and is asked with: plain frozen dataclasses, free of protobuf and grpc.
+
+Times are ms since 1970 UTC, sizes are bytes, offsets named `*_end`, `next_*` or `high_watermark`
+are exclusive. Where a call covers many partitions, each entry has an `error` of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from logd.model.errors import LogdError
+
+OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
+ResetTo = Literal[
+    "earliest", "latest", "current", "offset", "append_time", "duration", "shift", "group", "plan"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetSpec:
+    """A place in a partition: one of its ends, an offset, or the first record at a time."""
+
+    at: OffsetAt
+    value: int = 0
+
+    @classmethod
+    def earliest(cls) -> "OffsetSpec":
+        """The log start offset."""
+        return cls("earliest")
+
+    @classmethod
+    def latest(cls) -> "OffsetSpec":
+        """The high watermark."""
+        return cls("latest")
+
+    @classmethod
+    def at_offset(cls, offset: int) -> "OffsetSpec":
+        """This offset, clamped to what the log holds."""
+        return cls("offset", offset)
+
+    @classmethod
+    def at_time(cls, time_ms: int) -> "OffsetSpec":
+        """The first record appended at or after this time; the high watermark if there is none."""
+        return cls("append_time", time_ms)
+
+    @classmethod
+    def at_record_time(cls, time_ms: int) -> "OffsetSpec":
+        """The first record whose own timestamp is at or after this time."""
+        return cls("record_time", time_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class ResetTarget:
+    """Where a group shall go on reading. Made by the class methods."""
+
+    to: ResetTo
+    value: int = 0
+    group: str = ""
+    offsets: tuple[tuple[str, int, int], ...] = ()
+
+    @classmethod
+    def earliest(cls) -> "ResetTarget":
+        """The start of each log."""
+        return cls("earliest")
+
+    @classmethod
+    def latest(cls) -> "ResetTarget":
+        """The high watermark of each partition."""
+        return cls("latest")
+
+    @classmethod
+    def current(cls) -> "ResetTarget":
+        """Where the group is; commits positions that it had not committed."""
+        return cls("current")
+
+    @classmethod
+    def at_offset(cls, offset: int) -> "ResetTarget":
+        """This offset in each partition, moved into the log where it lies outside."""
+        return cls("offset", offset)
+
+    @classmethod
+    def at_time(cls, time_ms: int) -> "ResetTarget":
+        """The first record appended at or after this time."""
+        return cls("append_time", time_ms)
+
+    @classmethod
+    def by_duration(cls, duration_ms: int) -> "ResetTarget":
+        """The first record appended since this long before the broker's now."""
+        return cls("duration", duration_ms)
+
+    @classmethod
+    def shift_by(cls, records: int) -> "ResetTarget":
+        """So many offsets forward; negative: back."""
+        return cls("shift", records)
+
+    @classmethod
+    def to_group(cls, group: str) -> "ResetTarget":
+        """Where another group is."""
+        return cls("group", group=group)
+
+    @classmethod
+    def plan(cls, offsets: Sequence[tuple[str, int, int]]) -> "ResetTarget":
+        """Exactly these (topic, partition, offset)."""
+        return cls("plan", offsets=tuple(offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionInfo:
+    """A partition in its topic's metadata: the key hashes [hash_lo, hash_hi) it takes, and where
+    it lives. `sealed`: takes no new records. `parents`: the partitions it was split from."""
+
+    partition: int
+    hash_lo: int
+    hash_hi: int
+    sealed: bool
+    parents: tuple[int, ...]
+    leader: int
+    replicas: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic. `topic_id` is 16 bytes, empty where it was only validated."""
+
+    name: str
+    topic_id: bytes
+    partitions: tuple[PartitionInfo, ...]
+    config: Mapping[str, str]
+    partitioning_epoch: int
+    internal: bool
+    created_ms: int
+    replication_factor: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionDescription:
+    """The state of one partition; `error` says what is wrong with it."""
+
+    topic: str
+    topic_id: bytes
+    partition: int
+    leader: int
+    leader_epoch: int
+    isr: tuple[int, ...]
+    log_start_offset: int
+    high_watermark: int
+    log_end_offset: int
+    synced_end_offset: int
+    size_bytes: int
+    segments: int
+    error: LogdError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOffset:
+    """What a look-up gave. `timestamp_ms` is that of the record found, None where none was."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+    leader_epoch: int
+    error: LogdError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRecords:
+    """A partition after delete_records: where its log starts, and how many records went."""
+
+    partition: int
+    log_start_offset: int
+    records: int
+    error: LogdError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOutcome:
+    """What became of one partition's commit; `error` None: it is kept."""
+
+    topic: str
+    partition: int
+    error: LogdError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedOffset:
+    """How far a group has read. `topic` is empty where the topic is gone; `offset` is the next to
+    read, None where nothing was committed; `done_ranges` are records [start, end) done beyond."""
+
+    topic: str
+    topic_id: bytes
+    partition: int
+    offset: int | None
+    leader_epoch: int | None
+    metadata: str
+    committed_ms: int
+    done_ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """A group. `state` is EMPTY or ACTIVE; `committed_ms` 0: nothing committed yet."""
+
+    group: str
+    state: str
+    topics: tuple[str, ...]
+    committed_ms: int
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConsumer:
+    """A consumer that names the group, and the partitions it takes by topic (empty: all)."""
+
+    consumer_id: str
+    peer: str
+    seen_ms: int
+    partitions: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDescription:
+    """A group in full. `rewind_epoch` -1: it was never rewound."""
+
+    group: GroupSummary
+    offsets: tuple[CommittedOffset, ...]
+    consumers: tuple[GroupConsumer, ...]
+    rewind_epoch: int
+    coordinator_partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """What a group has yet to read of a partition, and why. `lag_bytes` is approximate,
+    `lag_seconds` the age of the next unread record, `rate` in records/s, None: not known."""
+
+    topic: str
+    partition: int
+    committed: int | None
+    high_watermark: int
+    log_start_offset: int
+    lag_records: int
+    lag_bytes: int
+    lag_seconds: float
+    rate: float | None
+    catch_up_seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReset:
+    """One partition of a reset. None offsets: nothing committed. `replay_records` is negative
+    where records are skipped; `clamped`: the asked place lay outside the log; `skipped` says why
+    the partition stays as it is, and is empty where it is reset."""
+
+    topic: str
+    topic_id: bytes
+    partition: int
+    from_offset: int | None
+    to_offset: int | None
+    replay_records: int
+    replay_bytes: int
+    clamped: bool
+    skipped: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPlan:
+    """A reset or an undo, planned or carried out. `at_ms` is the instant that a time or a duration
+    was taken as."""
+
+    partitions: tuple[PlannedReset, ...]
+    rewind_epoch: int
+    at_ms: int | None
+    executed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResetEvent:
+    """One entry of a group's history. `kind` is RESET, UNDO or COMMIT (one that went back)."""
+
+    rewind_epoch: int
+    at_ms: int
+    kind: str
+    description: str
+    actor: str
+    partitions: tuple[PlannedReset, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerDescription:
+    """A broker that is alive. `flight_address` empty: no Arrow Flight door."""
+
+    broker_id: int
+    address: str
+    rack: str
+    pid: int
+    flight_address: str
+    started_ms: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterInfo:
+    """The cluster. `metadata` is sqlite or etcd; counts leave internal topics out."""
+
+    cluster_id: str
+    brokers: tuple[BrokerDescription, ...]
+    controller: int
+    features: tuple[str, ...]
+    metadata: str
+    topics: int
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthProblem:
+    """Something that is wrong: `severity` is warning or error, `reason` a stable name."""
+
+    severity: str
+    reason: str
+    resource: str
+    message: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterHealth:
+    """`status` is healthy, degraded or failed."""
+
+    status: str
+    problems: tuple[HealthProblem, ...]

@@ -1,0 +1,257 @@
+"""The part of Admin that deals with consumer groups: offsets, lag and rewinding."""
+
+from collections.abc import Mapping, Sequence
+
+from logd_client.broker_connection import BrokerConnection
+from logd_client.descriptions import (
+    CommitOutcome,
+    CommittedOffset,
+    GroupConsumer,
+    GroupDescription,
+    GroupSummary,
+    OffsetSpec,
+    PartitionLag,
+    PlannedReset,
+    ResetEvent,
+    ResetPlan,
+    ResetTarget,
+)
+from logd_client.topic_admin import error_of, offset_spec_message
+from logd_proto.v1 import common_pb2, groups_pb2
+
+
+class GroupAdmin:
+    """Consumer groups, for `Admin`. All calls raise LogdErrors of docs/errors.md."""
+
+    _connection: BrokerConnection
+
+    async def list_groups(self) -> list[GroupSummary]:
+        """Every group, sorted by name."""
+        answer = await self._connection.call(
+            "GroupService/ListGroups", groups_pb2.ListGroupsRequest(), groups_pb2.ListGroupsResponse
+        )
+        return [_summary(group) for group in answer.groups]
+
+    async def describe_group(self, group: str) -> GroupDescription:
+        """One group with its offsets and consumers. Raises UnknownGroup."""
+        answer = await self._connection.call(
+            "GroupService/DescribeGroup",
+            groups_pb2.DescribeGroupRequest(group=group),
+            groups_pb2.DescribeGroupResponse,
+        )
+        return GroupDescription(
+            group=_summary(answer.group),
+            offsets=tuple(_committed(each) for each in answer.offsets),
+            consumers=tuple(
+                GroupConsumer(
+                    each.consumer_id,
+                    each.peer,
+                    each.seen_ms,
+                    {of.topic.name: tuple(of.partitions) for of in each.partitions},
+                )
+                for each in answer.consumers
+            ),
+            rewind_epoch=answer.rewind_epoch,
+            coordinator_partition=answer.coordinator_partition,
+        )
+
+    async def group_lag(self, group: str) -> list[PartitionLag]:
+        """What the group has yet to read, by topic and partition. Raises UnknownGroup."""
+        answer = await self._connection.call(
+            "GroupService/DescribeLag",
+            groups_pb2.DescribeLagRequest(group=group),
+            groups_pb2.DescribeLagResponse,
+        )
+        return [_lag(each) for each in answer.partitions]
+
+    async def delete_group(self, group: str, validate_only: bool = False) -> int:
+        """Forget the group; how many offsets went. Raises UnknownGroup, GroupNotEmpty."""
+        answer = await self._connection.call(
+            "GroupService/DeleteGroup",
+            groups_pb2.DeleteGroupRequest(group=group, validate_only=validate_only),
+            groups_pb2.DeleteGroupResponse,
+            retry=validate_only,
+        )
+        return answer.offsets
+
+    async def commit_offsets(
+        self,
+        group: str,
+        offsets: Mapping[tuple[str, int], int],
+        allow_rewind: bool = False,
+    ) -> list[CommitOutcome]:
+        """Set committed offsets by (topic, partition), in their order, one outcome each.
+
+        An offset below the committed one is refused (CommitBehind) unless `allow_rewind`. Raises
+        GroupRewound where the group is rewound at the same time: nothing was applied then.
+        """
+        ids = {topic: (await self._connection.topic(topic)).topic_id for topic, _ in offsets}
+        known = await self._connection.call(
+            "GroupService/FetchOffsets",
+            groups_pb2.FetchOffsetsRequest(group=group),
+            groups_pb2.FetchOffsetsResponse,
+        )
+        request = groups_pb2.CommitOffsetsRequest(
+            group=group,
+            offsets=[
+                groups_pb2.OffsetCommit(topic_id=ids[topic], partition=number, offset=offset)
+                for (topic, number), offset in offsets.items()
+            ],
+            rewind_epoch=known.rewind_epoch,
+            allow_rewind=allow_rewind,
+        )
+        answer = await self._connection.call(
+            "GroupService/CommitOffsets", request, groups_pb2.CommitOffsetsResponse
+        )
+        return [
+            CommitOutcome(topic, number, error_of(result))
+            for (topic, number), result in zip(offsets, answer.results, strict=True)
+        ]
+
+    async def fetch_offsets(
+        self, group: str, topics: Mapping[str, Sequence[int]] | None = None
+    ) -> list[CommittedOffset]:
+        """Committed offsets of these partitions (an empty list: the whole topic), or of all."""
+        request = groups_pb2.FetchOffsetsRequest(group=group, topics=_topic_partitions(topics))
+        answer = await self._connection.call(
+            "GroupService/FetchOffsets", request, groups_pb2.FetchOffsetsResponse
+        )
+        return [_committed(each) for each in answer.offsets]
+
+    async def reset_offsets(
+        self,
+        group: str,
+        to: ResetTarget,
+        topics: Mapping[str, Sequence[int]] | None = None,
+        *,
+        execute: bool = False,
+        actor: str = "",
+    ) -> ResetPlan:
+        """Plan a rewind (or a leap forward) on the broker; with `execute` apply it, all at once.
+
+        `topics` None: all that the group has committed. Running consumers go on from there.
+        """
+        request = groups_pb2.ResetOffsetsRequest(
+            group=group, topics=_topic_partitions(topics), validate_only=not execute, actor=actor
+        )
+        _set_target(request, to)
+        answer = await self._connection.call(
+            "GroupService/ResetOffsets",
+            request,
+            groups_pb2.ResetOffsetsResponse,
+            retry=not execute,
+        )
+        return ResetPlan(
+            tuple(_planned(each) for each in answer.partitions),
+            answer.rewind_epoch,
+            answer.at_ms if answer.HasField("at_ms") else None,
+            execute,
+        )
+
+    async def undo_reset(self, group: str, execute: bool = False, actor: str = "") -> ResetPlan:
+        """Plan, or with `execute` apply, the undo of the group's latest rewind."""
+        answer = await self._connection.call(
+            "GroupService/UndoReset",
+            groups_pb2.UndoResetRequest(group=group, validate_only=not execute, actor=actor),
+            groups_pb2.UndoResetResponse,
+            retry=not execute,
+        )
+        partitions = tuple(_planned(each) for each in answer.partitions)
+        return ResetPlan(partitions, answer.rewind_epoch, None, execute)
+
+    async def list_resets(self, group: str) -> list[ResetEvent]:
+        """The group's rewinds and undos, latest first."""
+        answer = await self._connection.call(
+            "GroupService/ListResets",
+            groups_pb2.ListResetsRequest(group=group),
+            groups_pb2.ListResetsResponse,
+        )
+        return [
+            ResetEvent(
+                each.rewind_epoch,
+                each.at_ms,
+                each.kind,
+                each.description,
+                each.actor,
+                tuple(_planned(partition) for partition in each.partitions),
+            )
+            for each in answer.events
+        ]
+
+
+def _set_target(request: groups_pb2.ResetOffsetsRequest, to: ResetTarget) -> None:
+    match to.to:
+        case "earliest" | "latest" | "offset" | "append_time":
+            request.position.CopyFrom(offset_spec_message(OffsetSpec(to.to, to.value)))
+        case "current":
+            request.current = True
+        case "duration":
+            request.duration_ms = to.value
+        case "shift":
+            request.shift_by = to.value
+        case "group":
+            request.to_group = to.group
+        case "plan":
+            request.plan.SetInParent()
+            for topic, partition, offset in to.offsets:
+                request.plan.offsets.add(
+                    topic=common_pb2.TopicRef(name=topic), partition=partition, offset=offset
+                )
+
+
+def _topic_partitions(
+    topics: Mapping[str, Sequence[int]] | None,
+) -> list[groups_pb2.TopicPartitions]:
+    return [
+        groups_pb2.TopicPartitions(topic=common_pb2.TopicRef(name=name), partitions=numbers)
+        for name, numbers in (topics or {}).items()
+    ]
+
+
+def _summary(group: groups_pb2.GroupSummary) -> GroupSummary:
+    return GroupSummary(
+        group.group, group.state, tuple(group.topics), group.committed_ms, group.consumers
+    )
+
+
+def _committed(each: groups_pb2.CommittedOffset) -> CommittedOffset:
+    return CommittedOffset(
+        topic=each.topic,
+        topic_id=each.topic_id,
+        partition=each.partition,
+        offset=each.offset if each.HasField("offset") else None,
+        leader_epoch=each.leader_epoch if each.HasField("leader_epoch") else None,
+        metadata=each.metadata,
+        committed_ms=each.committed_ms,
+        done_ranges=tuple((done.start, done.end) for done in each.done_ranges),
+    )
+
+
+def _lag(each: groups_pb2.PartitionLag) -> PartitionLag:
+    return PartitionLag(
+        topic=each.topic,
+        partition=each.partition,
+        committed=each.committed if each.HasField("committed") else None,
+        high_watermark=each.high_watermark,
+        log_start_offset=each.log_start_offset,
+        lag_records=each.lag_records,
+        lag_bytes=each.lag_bytes,
+        lag_seconds=each.lag_seconds,
+        rate=each.rate if each.HasField("rate") else None,
+        catch_up_seconds=each.catch_up_seconds if each.HasField("catch_up_seconds") else None,
+        reason=each.reason,
+    )
+
+
+def _planned(each: groups_pb2.PlannedReset) -> PlannedReset:
+    return PlannedReset(
+        topic=each.topic,
+        topic_id=each.topic_id,
+        partition=each.partition,
+        from_offset=each.from_offset if each.HasField("from_offset") else None,
+        to_offset=each.to_offset if each.HasField("to_offset") else None,
+        replay_records=each.replay_records,
+        replay_bytes=each.replay_bytes,
+        clamped=each.clamped,
+        skipped=each.skipped,
+    )
