@@ -1,0 +1,180 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from logd.model.errors import (
+    Conflict,
+    DataDirectoryLocked,
+    LogdError,
+    LogReadOnly,
+    StorageFull,
+    StoredDataCorrupt,
+    UnsupportedVersion,
+)
+from logd.model.seams import Delete, KeyValue, MetadataEvent, Put
+from logd_replication.sqlite_database import (
+    CHANGES_KEPT_BYTES_MAX,
+    CHANGES_KEPT_MAX,
+    SqliteDatabase,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "metadata.sqlite"
+
+
+def filled(path: Path) -> tuple[list[KeyValue], int]:
+    database = SqliteDatabase(str(path))
+    for i in range(12):
+        database.apply((), [Put(f"topics/{i:02}", b"value of topic %02d " % i * 8)])
+    database.apply((), [Delete("topics/03"), Put("topics/04", b"changed")])
+    found = database.range("")
+    database.close()
+    return found
+
+
+def contents(path: Path) -> tuple[tuple[list[KeyValue], int], list[MetadataEvent]]:
+    database = SqliteDatabase(str(path))
+    try:
+        return database.range(""), database.changes_after("", 0)[0]
+    finally:
+        database.close()
+
+
+def test_what_was_committed_is_there_after_a_crash(path: Path) -> None:
+    database = SqliteDatabase(str(path))
+    database.apply((), [Put("a", b"1")])
+    copy = path.with_name("copy.sqlite")  # what a process killed here would leave
+    for suffix in ("", "-wal"):
+        Path(f"{copy}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
+    assert SqliteDatabase(str(copy)).get("a") == KeyValue("a", b"1", 1, 1)
+    database.close()
+
+
+def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
+    database = SqliteDatabase(str(path))
+    database.apply((), [Put("a", b"1")])
+    with pytest.raises(AttributeError):
+        database.apply((), [Put("b", b""), None])  # type: ignore[list-item]
+    assert database.range("") == ([KeyValue("a", b"1", 1, 1)], 1)
+    assert database.apply((), [Put("b", b"")])[0] == 2
+    database.close()
+
+
+def test_leased_keys_are_dropped_by_lease(path: Path) -> None:
+    database = SqliteDatabase(str(path))
+    database.apply((), [Put("b", b"", 1), Put("a", b"", 1), Put("c", b"", 2), Put("d", b"")])
+    assert [event.key for event in database.drop_leased([1, 7])] == ["a", "b"]
+    assert database.drop_leased([1]) == []
+    assert [event.key for event in database.drop_leased(None)] == ["c"]
+    assert [entry.key for entry in database.range("")[0]] == ["d"]
+    database.close()
+
+
+def test_changes_are_kept_short_by_number(path: Path) -> None:
+    database = SqliteDatabase(str(path))
+    for _ in range(12):
+        database.apply((), [Put(f"k{i}", b"") for i in range(100)])
+    kept, revision = database.changes_after("", 2)
+    assert revision == 12 and len(kept) == CHANGES_KEPT_MAX
+    with pytest.raises(Conflict):
+        database.changes_after("", 1)
+    database.close()
+
+
+@pytest.mark.slow
+def test_changes_are_kept_short_by_size(path: Path) -> None:
+    database = SqliteDatabase(str(path))
+    value = bytes(CHANGES_KEPT_BYTES_MAX // 8)
+    for _ in range(12):
+        database.apply((), [Put("k", value)])
+    kept, _ = database.changes_after("", 5)
+    assert [event.revision for event in kept] == [6, 7, 8, 9, 10, 11, 12]
+    with pytest.raises(Conflict):
+        database.changes_after("", 4)
+    database.close()
+
+
+def test_a_flipped_byte_in_a_value_names_its_key(path: Path) -> None:
+    filled(path)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"value of topic 07")
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoredDataCorrupt, match="key 'topics/07'") as caught:
+        SqliteDatabase(str(path))
+    assert caught.value.details["key"] == "topics/07"
+
+
+@pytest.mark.slow
+def test_no_flipped_byte_goes_unnoticed(path: Path) -> None:
+    filled(path)
+    before, sound = contents(path), path.read_bytes()
+    noticed = 0
+    for at in range(0, len(sound), 11):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1 << at % 8
+        path.write_bytes(damaged)
+        try:
+            assert contents(path) == before, f"byte {at} changed what is read"
+        except (StoredDataCorrupt, UnsupportedVersion):
+            noticed += 1
+        except LogdError as error:
+            assert error.reason in ("SYNC_FAILED", "LOG_READ_ONLY"), f"byte {at}: {error}"
+        for left in path.parent.glob("metadata.sqlite-*"):
+            left.unlink()
+    assert noticed > 30
+
+
+@pytest.mark.parametrize("data", [b"no database at all", bytes(4096)])
+def test_a_file_that_is_no_database_is_refused(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with pytest.raises(StoredDataCorrupt, match=r"metadata\.sqlite"):
+        SqliteDatabase(str(path))
+
+
+def test_rows_whose_types_changed_are_corrupt(path: Path) -> None:
+    filled(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE entries SET value = 'text' WHERE key = ?", (b"topics/05",))
+    connection.close()
+    with pytest.raises(StoredDataCorrupt, match="key 'topics/05'"):
+        SqliteDatabase(str(path))
+
+
+def test_another_process_is_kept_out(path: Path) -> None:
+    database = SqliteDatabase(str(path))
+    database.apply((), [Put("a", b"")])
+    with pytest.raises(DataDirectoryLocked):
+        SqliteDatabase(str(path))
+    database.close()
+    SqliteDatabase(str(path)).close()
+
+
+def test_a_newer_layout_is_refused(path: Path) -> None:
+    filled(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(UnsupportedVersion, match="layout 99"):
+        SqliteDatabase(str(path))
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LogReadOnly, match="folder"):
+        SqliteDatabase(str(tmp_path / "nowhere" / "metadata.sqlite"))
+
+
+def test_a_full_disk_is_a_typed_error_and_passes(path: Path) -> None:
+    database = SqliteDatabase(str(path))
+    database.apply((), [Put("a", b"1")])
+    pages = database._connection.execute("PRAGMA page_count").fetchone()[0]
+    database._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFull):
+        database.apply((), [Put("b", bytes(1 << 16))])
+    assert database.get("a") == KeyValue("a", b"1", 1, 1)
+    database._connection.execute("PRAGMA max_page_count = 100000")
+    assert database.apply((), [Put("b", bytes(1 << 16))])[0] == 2
+    database.close()
