@@ -1,0 +1,111 @@
+"""A real broker in a process of its own: start, kill, stop, pause, start again on the same port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 30.0
+
+
+def free_port() -> int:
+    """A port that was free a moment ago: kept over restarts, as a user's broker keeps its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class BrokerProcess:
+    """`with BrokerProcess(directory) as broker: ... broker.address`. Its stderr is kept in a file."""
+
+    def __init__(
+        self, directory: Path, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.data_dir = directory / "data"
+        self.stderr_path = directory / "broker.stderr"
+        self.address = f"127.0.0.1:{free_port()}"
+        self.flags = flags
+        self.starts = 0
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+        if kind is not None:
+            print("the broker's stderr:", self.stderr(), sep="\n")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start and wait for the line that says that it serves."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "logd.main", "start", "--data-dir", str(self.data_dir)]
+        command += ["--listen", self.address, *self.flags]
+        with self.stderr_path.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=stderr, env=self._environment
+            )
+        self.starts += 1
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if self.address.encode() not in line:
+            code = self._process.wait(START_TIMEOUT_S)
+            raise RuntimeError(f"the broker ended with {code}: {line!r}\n{self.stderr()}")
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def restart(self) -> None:
+        """SIGKILL, then start on the same data and port."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(STOP_TIMEOUT_S)
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stderr(self) -> str:
+        return self.stderr_path.read_text("utf-8", "replace")
+
+    def wait_until_dead(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        assert self._process is not None
+        deadline = time.monotonic() + timeout_s
+        while (code := self._process.poll()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the broker still runs after {timeout_s} s")
+            time.sleep(0.01)
+        return code
