@@ -4,11 +4,24 @@ Doors import this and `logd.model` only. Every method runs on the broker's loop;
 LogdErrors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from logd.model.errors import LogdError
+from logd.model.group import (
+    CommitOutcome,
+    CommitRequest,
+    Consumer,
+    GroupDescription,
+    GroupOffsets,
+    GroupSummary,
+    PartitionLag,
+    ResetEvent,
+    ResetPlan,
+    ResetTarget,
+    TopicSelection,
+)
 from logd.model.ids import (
     LeaderEpoch,
     Offset,
@@ -86,6 +99,21 @@ class FetchWait:
     min_bytes: int = 1
     max_bytes: int = 1 << 20
     max_wait_ms: int = 0
+
+
+class FetchInterrupt:
+    """Ends a fetch's wait from outside, for good: it answers at once with what there is."""
+
+    __slots__ = ("fired", "on_fire")
+
+    def __init__(self) -> None:
+        self.fired = False
+        self.on_fire: Callable[[], None] | None = None
+
+    def fire(self) -> None:
+        self.fired = True
+        if self.on_fire is not None:
+            self.on_fire()
 
 
 OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
@@ -171,24 +199,37 @@ class Topics(Protocol):
 class Partitions(Protocol):
     """The partitions this broker hosts."""
 
-    async def append(
+    def is_open(self, topic_partition: TopicPartition) -> bool: ...
+
+    async def open(self, topic_partition: TopicPartition) -> None:
+        """Make the log ready for `append`. Raises UnknownTopic, UnknownPartition, disk errors."""
+        ...
+
+    def append(
         self,
         topic_partition: TopicPartition,
         batch: Buffer,
+        done: Callable[[Receipt | LogdError], None],
+        *,
         acks: Acks,
         timeout_ms: int,
         partitioning_epoch: int | None = None,
-    ) -> Receipt:
-        """Append one encoded batch, then wait as `acks` says.
+    ) -> None:
+        """Append one encoded batch to an open log, at once: calls in order are appended in order.
 
-        Everything up to the log's end happens before the first await, so calls made in order are
-        appended in order. Raises what errors.md lists for Produce.
+        `done` is called exactly once, at once or later, when the acknowledgement is due or with
+        what errors.md lists for Produce.
         """
         ...
 
-    async def fetch(self, positions: Sequence[FetchPosition], wait: FetchWait) -> Sequence[Fetched]:
-        """Read all positions, waiting as asked. One entry for each position with data or an error;
-        an empty list after a wait without either."""
+    async def fetch(
+        self, positions: Sequence[FetchPosition], wait: FetchWait, interrupt: FetchInterrupt
+    ) -> Sequence[Fetched]:
+        """Read all positions, waiting as asked or until `interrupt` fires.
+
+        One entry for each position with data or an error. Await it directly, not through a task:
+        views in the result hold only until the caller's next await.
+        """
         ...
 
     async def find_offset(
@@ -256,3 +297,55 @@ class Cluster(Protocol):
     def info(self) -> ClusterInfo: ...
 
     def problems(self) -> Sequence[HealthProblem]: ...
+
+
+class Groups(Protocol):
+    """Committed offsets of consumer groups, and their rewinds.
+
+    Every method may raise CoordinatorLoading, NotCoordinator or InvalidName. What a method answers
+    is committed to the log.
+    """
+
+    async def commit_offsets(self, request: CommitRequest) -> CommitOutcome:
+        """Raises GroupRewound for the whole; what refuses one partition stands in its result."""
+        ...
+
+    async def fetch_offsets(
+        self, group: str, topics: Sequence[TopicSelection], consumer: Consumer
+    ) -> GroupOffsets:
+        """No topics: all that is committed. A consumer with an id takes these partitions."""
+        ...
+
+    async def list_groups(self) -> Sequence[GroupSummary]:
+        """Sorted by name."""
+        ...
+
+    async def describe_group(self, group: str) -> GroupDescription:
+        """Raises UnknownGroup, as do all below."""
+        ...
+
+    async def describe_lag(self, group: str) -> Sequence[PartitionLag]: ...
+
+    async def delete_group(self, group: str, *, validate_only: bool = False) -> int:
+        """How many committed offsets were forgotten. Raises GroupNotEmpty."""
+        ...
+
+    async def reset_offsets(
+        self,
+        group: str,
+        target: ResetTarget,
+        topics: Sequence[TopicSelection],
+        *,
+        actor: str,
+        validate_only: bool = False,
+    ) -> ResetPlan:
+        """Move a group, running or not, on all partitions at once. No topics: all committed."""
+        ...
+
+    async def undo_reset(
+        self, group: str, *, actor: str, validate_only: bool = False
+    ) -> ResetPlan: ...
+
+    async def list_resets(self, group: str) -> Sequence[ResetEvent]:
+        """Latest first."""
+        ...
