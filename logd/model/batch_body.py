@@ -16,6 +16,8 @@ from typing import NamedTuple
 from logd.model.errors import CorruptBatch
 
 COLUMN_COUNT = 15
+HEADERS_PER_BATCH_MAX = 1_048_576
+"""Of all records together: bounds what a reader makes of a body."""
 FIELDS_PER_BODY_MAX = 64
 """Bounds the walk; twice what the format has, for columns to come."""
 
@@ -69,8 +71,11 @@ def check_body(body: memoryview, record_count: int) -> BodyColumns:
     if c.header_ends is not None:
         _check_ends("header_ends", c.header_ends, record_count)
     header_count = c.header_count
-    if header_count > len(body) // 4 or (header_count and c.header_name_ends is None):
-        raise CorruptBatch(f"header_ends speaks of {header_count} headers, which are not there")
+    if header_count > HEADERS_PER_BATCH_MAX or (header_count and c.header_name_ends is None):
+        raise CorruptBatch(
+            f"header_ends speaks of {header_count} headers, which have no names "
+            f"or are more than {HEADERS_PER_BATCH_MAX}"
+        )
     _check_binary("header_name", header_count, c.header_name_ends, c.header_names, None)
     _check_binary(
         "header_value", header_count, c.header_value_ends, c.header_values, c.header_value_nulls

@@ -1,0 +1,206 @@
+"""Encodes records into a produced batch, in canonical form.
+
+Canonical: one sequence of records has one encoding (before the codec). Fields in number order,
+shortest varints, an empty buffer absent with its pad; a pad only where its buffer would not begin
+at a multiple of 8 bytes from the batch's start, then the shortest non-empty run of zeros that makes
+it so; a tail pad likewise. A column without nulls has no bitmap; one that is all null has no
+buffer. Only where then no other column would stand are the values' nulls written out, because a
+batch has at least 4 bytes of body a record. base_timestamp_ms is the first record's.
+"""
+
+import struct
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate
+
+from crc32c import crc32c
+
+from logd.model.batch_body import HEADERS_PER_BATCH_MAX
+from logd.model.batch_codecs import compress
+from logd.model.binary_columns import ALL_NULL, pack_column, pack_empty
+from logd.model.errors import InvalidTimestamp, RecordTooLarge
+from logd.model.ids import LeaderEpoch, Offset, ProducerEpoch, ProducerId
+from logd.model.record_batch import (
+    BODY_COLUMNAR,
+    HEADER_BYTES,
+    MAGIC,
+    RECORDS_PER_BATCH_MAX,
+    UNCOMPRESSED_BATCH_BYTES_MAX,
+    BatchHeader,
+    Codec,
+    pack_header,
+)
+from logd.model.seams import Buffer
+
+Headers = Sequence[tuple[str, bytes | None]]
+"""One record's headers: names and values, in order; a name may stand more than once."""
+
+_ZEROS = bytes(8)
+_CRC_AT = 44
+_IDENTITY = struct.Struct("<qii")
+_IDENTITY_AT = HEADER_BYTES - _IDENTITY.size
+_CRC = struct.Struct("<I")
+
+
+def encode_batch(
+    values: Sequence[bytes | None],
+    *,
+    keys: Sequence[bytes | None] | None = None,
+    timestamps_ms: int | Sequence[int],
+    headers: Sequence[Headers] | None = None,
+    codec: Codec = Codec.NONE,
+    producer_id: int = -1,
+    producer_epoch: int = -1,
+    base_sequence: int = -1,
+) -> bytes:
+    """A batch of at least one record, as a producer sends it: the leader's bytes are zeros.
+
+    Record i is values[i], keys[i] (None: no key), its timestamp in ms since 1970 UTC (one for all,
+    or a sequence) and headers[i]. A null value is a tombstone. Raises RecordTooLarge,
+    InvalidTimestamp, and TypeError where a key or value is no bytes.
+    """
+    count = len(values)
+    _check_limit(count, RECORDS_PER_BATCH_MAX, "records")
+    assert count > 0, "a batch has a record"
+    assert keys is None or len(keys) == count, "a key for each record"
+    base_timestamp_ms, max_timestamp_ms, deltas = _pack_timestamps(timestamps_ms, count)
+    body = _pack_body(values, keys, deltas, headers)
+    uncompressed_bytes = sum(map(len, body))
+    _check_limit(uncompressed_bytes, UNCOMPRESSED_BATCH_BYTES_MAX, "bytes of body")
+    if codec is not Codec.NONE:
+        body = [compress(b"".join(body), codec)]
+    header = BatchHeader(
+        batch_length=HEADER_BYTES + sum(map(len, body)),
+        magic=MAGIC,
+        header_crc=0,
+        leader_epoch=LeaderEpoch(0),
+        base_offset=Offset(0),
+        append_timestamp_ms=0,
+        synced_hint=Offset(0),
+        leader_flags=0,
+        reserved=0,
+        body_crc=0,
+        body_format=BODY_COLUMNAR,
+        codec=codec,
+        producer_flags=0,
+        record_count=count,
+        last_offset_delta=count - 1,
+        uncompressed_bytes=uncompressed_bytes,
+        base_timestamp_ms=base_timestamp_ms,
+        max_timestamp_ms=max_timestamp_ms,
+        producer_id=ProducerId(producer_id),
+        producer_epoch=ProducerEpoch(producer_epoch),
+        base_sequence=base_sequence,
+    )
+    return _seal(pack_header(header), body)
+
+
+def with_producer(
+    batch: Buffer, producer_id: int, producer_epoch: int, base_sequence: int
+) -> bytes:
+    """The same batch from another producer identity; the rest of it is copied, not encoded."""
+    view = memoryview(batch)
+    identity = _IDENTITY.pack(producer_id, producer_epoch, base_sequence)
+    return _seal(bytes(view[:_IDENTITY_AT]) + identity, [view[HEADER_BYTES:]])
+
+
+def _seal(header: bytes, body: Sequence[Buffer]) -> bytes:
+    """Header and body as one, with body_crc set."""
+    crc = crc32c(header[_CRC_AT + 4 :])
+    for part in body:
+        crc = crc32c(part, crc)
+    return b"".join([header[:_CRC_AT], _CRC.pack(crc), header[_CRC_AT + 4 :], *body])
+
+
+def _check_limit(size: int, limit: int, what: str) -> None:
+    if size > limit:
+        raise RecordTooLarge(
+            f"a batch holds at most {limit} {what}, not {size}", size=size, limit=limit
+        )
+
+
+def _pack_body(
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    timestamp_deltas: bytes,
+    headers: Sequence[Headers] | None,
+) -> list[Buffer]:
+    """The framed body in parts."""
+    assert headers is None or len(headers) == len(values), "headers for each record"
+    value_column = pack_column(values)
+    key_column = ALL_NULL if keys is None else pack_column(keys)
+    header_buffers = _pack_headers(headers) if headers else ()
+    if not (value_column.ends or key_column.ends or timestamp_deltas or header_buffers):
+        value_column = pack_empty(len(values))
+    no_offset_deltas = no_record_flags = b""
+    return _frame_body(
+        [
+            *value_column,
+            *key_column,
+            timestamp_deltas,
+            no_offset_deltas,
+            no_record_flags,
+            *header_buffers,
+        ]
+    )
+
+
+def _pack_timestamps(timestamps_ms: int | Sequence[int], count: int) -> tuple[int, int, bytes]:
+    """base_timestamp_ms, max_timestamp_ms and the deltas, which are empty where all are equal."""
+    if isinstance(timestamps_ms, int):
+        low = base = high = timestamps_ms
+    else:
+        assert len(timestamps_ms) == count, "a timestamp for each record"
+        base, low, high = timestamps_ms[0], min(timestamps_ms), max(timestamps_ms)
+    if low < 0 or high >= 1 << 63:
+        raise InvalidTimestamp(
+            f"timestamps are milliseconds since 1970, but one is {low if low < 0 else high}",
+            field="timestamp_ms",
+        )
+    if isinstance(timestamps_ms, int) or low == high:
+        return base, high, b""
+    return base, high, array("q", [at - base for at in timestamps_ms]).tobytes()
+
+
+def _pack_headers(headers: Sequence[Headers]) -> tuple[Buffer, ...]:
+    """header_ends, then names without nulls, then values; empty where no record has a header."""
+    ends = array("i", accumulate(map(len, headers), initial=0))
+    if ends[-1] == 0:
+        return ()
+    _check_limit(ends[-1], HEADERS_PER_BATCH_MAX, "headers")
+    pairs = [pair for record in headers for pair in record]
+    names = pack_column([name.encode() for name, _ in pairs])
+    return ends.tobytes(), names.ends, names.data, *pack_column([value for _, value in pairs])
+
+
+def _frame_body(buffers: Sequence[Buffer]) -> list[Buffer]:
+    """The parts of a BatchBody whose buffer k is buffers[k - 1]."""
+    parts: list[Buffer] = []
+    at = 0
+    for k, buffer in enumerate(buffers, 1):
+        if not buffer:
+            continue
+        frame = _varint(2 * k << 3 | 2) + _varint(len(buffer))
+        pad = _pad(2 * k - 1, at + len(frame))
+        parts += (pad, frame, buffer)
+        at += len(pad) + len(frame) + len(buffer)
+    parts.append(_pad(31, at))
+    return parts
+
+
+def _pad(number: int, at: int) -> bytes:
+    """The pad field after which what would lie at `at` lies at a multiple of 8."""
+    if at % 8 == 0:
+        return b""
+    tag = _varint(number << 3 | 2)
+    count = -(at + len(tag) + 1) % 8 or 8
+    return tag + bytes((count,)) + _ZEROS[:count]
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)

@@ -1,0 +1,121 @@
+"""A column of bytes and nulls, to and from the three buffers that Arrow lays it out in.
+
+There are two implementations with the same bytes and the same results: the standard library here,
+pyarrow in `logd.model.arrow_columns`. pyarrow is taken where it is installed and the column is long
+enough to repay its fixed cost; it is imported with the first such column, as that takes some 50 ms.
+"""
+
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+from logd.model.errors import CorruptBatch, RecordTooLarge
+
+assert sys.byteorder == "little" and array("i").itemsize == 4, "buffers are wrapped as they lie"
+
+ARROW_INSTALLED = find_spec("pyarrow") is not None
+
+arrow_pack_min = 100 if ARROW_INSTALLED else sys.maxsize
+arrow_unpack_min = 12 if ARROW_INSTALLED else sys.maxsize
+"""Entries from which pyarrow is taken, where both were measured to cost the same. Tests set these
+to 1 or sys.maxsize to force either implementation."""
+
+_ENTRY_TYPES = {bytes, type(None)}
+_BIT_TO_DIGIT = bytes.maketrans(b"\0\1", b"01")
+
+
+class PackedColumn(NamedTuple):
+    """Buffers of a column; all three empty where every entry is null."""
+
+    ends: bytes | memoryview
+    data: bytes | memoryview
+    nulls: bytes | memoryview
+
+
+ALL_NULL = PackedColumn(b"", b"", b"")
+
+
+def pack_column(entries: Sequence[bytes | None]) -> PackedColumn:
+    """The buffers of `entries`. Raises TypeError, and RecordTooLarge beyond 2 GiB."""
+    types = set(map(type, entries))
+    if not types <= _ENTRY_TYPES:
+        names = sorted(t.__name__ for t in types - _ENTRY_TYPES)
+        raise TypeError(f"keys and values are bytes or None, not {', '.join(names)}")
+    if bytes not in types:
+        return ALL_NULL
+    if len(entries) >= arrow_pack_min:
+        from logd.model import arrow_columns
+
+        return arrow_columns.pack_column(entries)
+    try:
+        if len(types) == 1:
+            ends = array("i", accumulate(map(len, entries), initial=0))  # type: ignore[arg-type]
+            return PackedColumn(ends.tobytes(), b"".join(entries), b"")  # type: ignore[arg-type]
+        lengths = [0 if entry is None else len(entry) for entry in entries]
+        ends = array("i", accumulate(lengths, initial=0))
+    except OverflowError:
+        raise column_too_large() from None
+    return PackedColumn(ends.tobytes(), b"".join(filter(None, entries)), _pack_nulls(entries))
+
+
+def pack_empty(count: int) -> PackedColumn:
+    """`count` nulls written out, for a body that would have no other buffer."""
+    return PackedColumn(bytes(4 * (count + 1)), b"", bytes((count + 7) // 8))
+
+
+def column_too_large() -> RecordTooLarge:
+    """int32 ends cannot reach this far."""
+    return RecordTooLarge(
+        "a batch's keys or values come to over 2 GiB; send them in more batches",
+        limit=(1 << 31) - 1,
+    )
+
+
+def _pack_nulls(entries: Sequence[bytes | None]) -> bytes:
+    valid = bytes([entry is not None for entry in entries])
+    bits = int(valid[::-1].translate(_BIT_TO_DIGIT), 2)
+    return bits.to_bytes((len(entries) + 7) // 8, "little")
+
+
+def read_column(
+    count: int, ends: memoryview, data: memoryview | None, nulls: memoryview | None
+) -> Callable[[], list[bytes | None]]:
+    """Check that ends rise, now; what it gives makes the entries, when it is called.
+
+    The buffers' lengths agree already (`check_body`). Raises CorruptBatch.
+    """
+    if count >= arrow_unpack_min:
+        from logd.model import arrow_columns
+
+        return arrow_columns.read_column(count, ends, data, nulls)
+    return partial(_entries, read_ends(ends), data, nulls)
+
+
+def read_ends(ends: memoryview) -> list[int]:
+    """The offsets of `ends`, which rise. Raises CorruptBatch."""
+    offsets = ends.cast("i").tolist()
+    if offsets != sorted(offsets):
+        raise ends_fall()
+    return offsets
+
+
+def ends_fall() -> CorruptBatch:
+    return CorruptBatch("the ends of a column do not rise")
+
+
+def _entries(
+    ends: list[int], data: memoryview | None, nulls: memoryview | None
+) -> list[bytes | None]:
+    blob = b"" if data is None else bytes(data)
+    if nulls is None:
+        return [blob[start:end] for start, end in pairwise(ends)]
+    count = len(ends) - 1
+    bits = format(int.from_bytes(nulls, "little"), f"0{count}b")[::-1]
+    return [
+        None if bit == "0" else blob[start:end]
+        for bit, (start, end) in zip(bits, pairwise(ends), strict=False)
+    ]
