@@ -1,6 +1,6 @@
 """Consumer groups as handlers, coordinator and SDK see them: offsets, consumers, lag, rewinds.
 
-Offsets are always the next offset to read. Times are ms since 1970 UTC unless a name says otherwise.
+Offsets are always the next offset to read. Times are ms since 1970 UTC unless named otherwise.
 """
 
 from dataclasses import dataclass
@@ -269,7 +269,7 @@ ResetKind = Literal["RESET", "UNDO", "COMMIT"]
 
 @dataclass(frozen=True, slots=True)
 class ResetEvent:
-    """One entry of a group's history. A COMMIT (that went back) has the rewind epoch of its time."""
+    """One entry of a group's history. A COMMIT (one that went back) has its time's rewind epoch."""
 
     rewind_epoch: RewindEpoch
     at_ms: int
