@@ -1,0 +1,223 @@
+"""A client's connection to the cluster: finds a broker, calls it, keeps metadata of topics."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
+from logd.model.ids import TopicId
+from logd.model.key_ranges import KeyRange, KeyRouter
+from logd.model.seams import Clock, Random, Transport, TransportStream
+from logd.system.system_clock import SystemClock
+from logd.system.system_random import SystemRandom
+from logd_client.core.backoff import Backoff
+from logd_client.grpc_transport import GrpcTransport
+from logd_client.use_guard import UseGuard
+from logd_proto.v1 import cluster_pb2, common_pb2, topics_pb2
+
+M = TypeVar("M", bound=Message)
+
+DEFAULT_PORT = 9600
+RETRY_BACKOFF_MAX_MS = 1_000
+TOPICS_CACHED_MAX = 10_000
+"""Beyond it the topic that was learnt first is forgotten, and asked for again when needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicMetadata:
+    """What clients need of a topic. `partitions` is a count; `router` finds a key's partition.
+
+    `open_partitions` are those that take new records (not sealed), in order.
+    """
+
+    name: str
+    topic_id: TopicId
+    partitions: int
+    open_partitions: tuple[int, ...]
+    router: KeyRouter
+    partitioning_epoch: int
+    config: dict[str, str]
+
+
+def parse_addresses(bootstrap_servers: str | Sequence[str]) -> tuple[str, ...]:
+    """'host:port,host' or a sequence of such, as HOST:PORT each. Raises InvalidConfig."""
+    listed = (
+        bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else bootstrap_servers
+    )
+    addresses = []
+    for text in listed:
+        host, colon, port = text.strip().rpartition(":")
+        if not colon or text.strip().endswith("]"):
+            host, port = text.strip(), str(DEFAULT_PORT)
+        if not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in host:
+            raise InvalidConfig(
+                f"bootstrap_servers has '{text}', but takes HOST:PORT, such as 127.0.0.1:9600",
+                field="bootstrap_servers",
+            )
+        addresses.append(f"{host}:{port}")
+    if not addresses:
+        raise InvalidConfig("bootstrap_servers is empty", field="bootstrap_servers")
+    return tuple(dict.fromkeys(addresses))
+
+
+class BrokerConnection:
+    """One client's way to the brokers, for tasks of one event loop.
+
+    Addresses are used in the order given; one that fails gives way to the next. Every wait is
+    bounded, and the error of a wait that ran out says what it waited for and which addresses were
+    tried. Raises ClientClosed and UsedAfterFork from every method.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str],
+        *,
+        client_id: str,
+        request_timeout_ms: int = 30_000,
+        retry_backoff_ms: int = 100,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._addresses = parse_addresses(bootstrap_servers)
+        self._at = 0
+        self._request_timeout_ms = request_timeout_ms
+        self._retry_backoff_ms = retry_backoff_ms
+        self._transport: Transport = transport or GrpcTransport(client_id)
+        self._random: Random = random or SystemRandom()
+        self._topics: dict[str, TopicMetadata] = {}
+        self._answered = False
+        self._guard = UseGuard("client")
+        self.clock: Clock = clock or SystemClock()
+
+    @property
+    def address(self) -> str:
+        """The broker that is asked next, as HOST:PORT."""
+        return self._addresses[self._at]
+
+    def mark_broken(self, address: str) -> None:
+        """The broker at `address` failed: if it is still the current one, go to the next."""
+        if address == self.address:
+            self._at = (self._at + 1) % len(self._addresses)
+            self._answered = False
+
+    def check_usable(self) -> None:
+        """Raises ClientClosed or UsedAfterFork."""
+        self._guard.check()
+
+    async def call(
+        self,
+        method: str,
+        request: Message,
+        response_type: type[M],
+        *,
+        timeout_ms: int | None = None,
+        retry: bool = True,
+    ) -> M:
+        """Make one call, such as 'TopicService/ListTopics', within `timeout_ms`.
+
+        With `retry`, which only a call that is safe to repeat may have, retriable errors are tried
+        again with backoff until the time is up. Without it the request is sent once, after a broker
+        has been found to answer. Raises the typed error of the answer; BrokerUnreachable or
+        RequestTimeout when the time is up.
+        """
+        self._guard.check()
+        budget_ms = self._request_timeout_ms if timeout_ms is None else timeout_ms
+        deadline_ms = self.clock.monotonic_ms() + budget_ms
+        if not retry:
+            if not self._answered:
+                await self._repeat("ClusterService/GetClusterInfo", _PROBE, deadline_ms, budget_ms)
+            return response_type.FromString(await self._once(method, request, deadline_ms))
+        answer = await self._repeat(method, request.SerializeToString(), deadline_ms, budget_ms)
+        return response_type.FromString(answer)
+
+    async def topic(self, name: str, *, refresh: bool = False) -> TopicMetadata:
+        """The topic's metadata, from memory unless `refresh`. Raises UnknownTopic."""
+        self._guard.check()
+        known = self._topics.get(name)
+        if known is not None and not refresh:
+            return known
+        request = topics_pb2.DescribeTopicRequest(topic=common_pb2.TopicRef(name=name))
+        self._topics.pop(name, None)
+        answer = await self.call(
+            "TopicService/DescribeTopic", request, topics_pb2.DescribeTopicResponse
+        )
+        while len(self._topics) >= TOPICS_CACHED_MAX:
+            del self._topics[next(iter(self._topics))]
+        self._topics[name] = metadata = _metadata(answer.topic)
+        return metadata
+
+    async def stream(self, method: str) -> TransportStream:
+        """Open a stream to the current broker. It may prove broken only when it is used."""
+        self._guard.check()
+        return await self._transport.stream(self.address, f"/logd.v1.{method}")
+
+    async def close(self) -> None:
+        """Give the channels back. Safe to call twice; in a forked child it does nothing."""
+        if self._guard.usable:
+            self._guard.close()
+            await self._transport.close()
+
+    async def _once(self, method: str, request: Message, deadline_ms: int) -> bytes:
+        address, left_ms = self.address, deadline_ms - self.clock.monotonic_ms()
+        path = f"/logd.v1.{method}"
+        try:
+            return await self._transport.unary(
+                address, path, request.SerializeToString(), max(1, left_ms)
+            )
+        except (BrokerUnreachable, RequestTimeout):
+            self.mark_broken(address)
+            raise
+
+    async def _repeat(self, method: str, request: bytes, deadline_ms: int, budget_ms: int) -> bytes:
+        backoff = Backoff(self._retry_backoff_ms, RETRY_BACKOFF_MAX_MS, self._random)
+        failures: dict[str, LogdError] = {}
+        while True:
+            self._guard.check()
+            address, left_ms = self.address, deadline_ms - self.clock.monotonic_ms()
+            try:
+                answer = await self._transport.unary(
+                    address, f"/logd.v1.{method}", request, max(1, left_ms)
+                )
+                self._answered = True
+                return answer
+            except LogdError as error:
+                if not error.retriable:
+                    self._answered = True
+                    raise
+                failures[address] = error
+                self.mark_broken(address)
+            wait_ms = backoff.next_ms()
+            if self.clock.monotonic_ms() + wait_ms >= deadline_ms:
+                raise _gave_up(method, budget_ms, failures)
+            await asyncio.sleep(wait_ms / 1000)
+
+
+_PROBE = cluster_pb2.GetClusterInfoRequest().SerializeToString()
+
+
+def _gave_up(method: str, budget_ms: int, failures: dict[str, LogdError]) -> LogdError:
+    """The last failure's class, with what was waited for and what each address answered."""
+    last = list(failures.values())[-1]
+    call = method.rpartition("/")[2]
+    tried = "; ".join(f"{address}: {error}" for address, error in failures.items())
+    details = {**last.details, "addresses": ",".join(failures), "waited_for": call}
+    make: Callable[..., LogdError] = type(last)
+    return make(f"gave up on {call} after {budget_ms} ms; tried {tried}", **details)
+
+
+def _metadata(topic: topics_pb2.Topic) -> TopicMetadata:
+    ranges = [KeyRange(p.hash_lo, p.hash_hi) for p in topic.partitions]
+    sealed = frozenset(p.partition for p in topic.partitions if p.sealed)
+    return TopicMetadata(
+        name=topic.name,
+        topic_id=TopicId(topic.topic_id),
+        partitions=len(ranges),
+        open_partitions=tuple(p for p in range(len(ranges)) if p not in sealed),
+        router=KeyRouter(ranges, sealed),
+        partitioning_epoch=topic.partitioning_epoch,
+        config=dict(topic.config),
+    )

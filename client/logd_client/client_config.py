@@ -1,0 +1,258 @@
+"""The settings of Producer, Consumer and Admin: names, types, bounds, defaults, and what they mean.
+
+They are keyword arguments with the names that Kafka's clients use. This is the one place where each
+is documented: docs and `logctl` are made from it.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, TypedDict, TypeVar
+
+from logd.model.errors import InvalidConfig
+
+BATCH_BYTES_LIMIT = 16 << 20
+"""No producer fills batches beyond this: larger ones cost latency and memory and gain nothing."""
+
+IN_FLIGHT_LIMIT = 8
+"""Half of the batches a broker remembers per producer and partition (16), so that a retry is always
+recognised."""
+
+T = TypeVar("T")
+C = TypeVar("C", bound="ClientConfig")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known of one setting besides its type and default. Bounds are inclusive."""
+
+    meaning: str
+    low: int | None = None
+    high: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _setting(
+    default: T,
+    meaning: str,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    choices: tuple[str, ...] = (),
+) -> T:
+    declared: T = field(default=default, metadata={"setting": Setting(meaning, low, high, choices)})
+    return declared
+
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """What every client can be told."""
+
+    bootstrap_servers: str | Sequence[str] = _setting(
+        "127.0.0.1:9600",
+        "Brokers to start from, HOST:PORT, as a list or separated by commas.",
+    )
+    client_id: str = _setting("logd", "A name for the brokers' logs and metrics.")
+    request_timeout_ms: int = _setting(
+        30_000, "How long one request may take, retries included.", low=1, high=_DAY_MS
+    )
+    retry_backoff_ms: int = _setting(
+        100, "Wait before the first retry; it doubles up to 1 s.", low=1, high=1_000
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducerConfig(ClientConfig):
+    """What a producer can be told."""
+
+    acks: Literal["all", "leader"] = _setting(
+        "all",
+        "What an acknowledgement means: every in-sync replica holds the record, or the leader "
+        "does. 'all' or -1, 'leader' or 1.",
+        choices=("all", "leader"),
+    )
+    enable_idempotence: bool = _setting(
+        True,
+        "Number the batches, so that a retry never writes twice nor out of order. Without it a "
+        "retry may do both.",
+    )
+    linger_ms: int = _setting(
+        5, "How long a batch that is not full waits for more records.", low=0, high=60_000
+    )
+    batch_size: int = _setting(
+        512 << 10, "Bytes at which a batch is full.", low=1 << 10, high=BATCH_BYTES_LIMIT
+    )
+    buffer_memory: int = _setting(
+        64 << 20,
+        "Bytes of records that may wait for their acknowledgement; beyond, send() waits.",
+        low=1 << 10,
+        high=1 << 40,
+    )
+    max_block_ms: int = _setting(
+        60_000,
+        "How long send() may wait for room in the buffer, or for a topic's metadata.",
+        low=0,
+        high=_DAY_MS,
+    )
+    delivery_timeout_ms: int = _setting(
+        120_000,
+        "How long a record may take from send() to its acknowledgement, retries included; then it "
+        "fails with DeliveryTimeout.",
+        low=1,
+        high=_DAY_MS,
+    )
+    max_in_flight_requests_per_connection: int = _setting(
+        IN_FLIGHT_LIMIT,
+        "Batches of one partition that may await their acknowledgement at once.",
+        low=1,
+        high=IN_FLIGHT_LIMIT,
+    )
+    compression_type: Literal["none", "lz4", "zstd"] = _setting(
+        "none", "Codec of the batches.", choices=("none", "lz4", "zstd")
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerConfig(ClientConfig):
+    """What a consumer can be told."""
+
+    group_id: str | None = _setting(
+        None, "Group whose committed offsets say where to start; without one nothing is committed."
+    )
+    auto_offset_reset: Literal["earliest", "latest", "none"] = _setting(
+        "earliest",
+        "Where to start without a committed offset, or when it is no longer in the log; 'none' "
+        "raises OffsetOutOfRange.",
+        choices=("earliest", "latest", "none"),
+    )
+    enable_auto_commit: bool = _setting(
+        True, "Commit what has been handed out, at an interval and on close."
+    )
+    auto_commit_interval_ms: int = _setting(
+        5_000, "The interval of those commits.", low=1, high=_DAY_MS
+    )
+    partitions: Sequence[int] | None = _setting(
+        None, "Partitions to read of each topic; without it all."
+    )
+    max_poll_records: int = _setting(
+        500, "Records that one poll() gives at most.", low=1, high=1 << 20
+    )
+    fetch_min_bytes: int = _setting(
+        1, "Bytes that a fetch waits for, up to fetch_max_wait_ms.", low=0, high=1 << 30
+    )
+    fetch_max_wait_ms: int = _setting(500, "How long a fetch waits.", low=0, high=60_000)
+    max_partition_fetch_bytes: int = _setting(
+        1 << 20, "Bytes of one partition in one fetch; one batch always fits.", low=1, high=1 << 26
+    )
+    fetch_max_bytes: int = _setting(
+        4 << 20, "Bytes of one fetch; one batch always fits.", low=1, high=1 << 26
+    )
+    isolation_level: Literal["read_committed", "read_uncommitted"] = _setting(
+        "read_committed",
+        "Which records are seen. Both see the same until there are transactions.",
+        choices=("read_committed", "read_uncommitted"),
+    )
+    on_undecodable: Literal["raise", "skip"] = _setting(
+        "raise",
+        "What to do with a batch that no decoder here understands.",
+        choices=("raise", "skip"),
+    )
+
+
+class ClientSettings(TypedDict, total=False):
+    """Keyword arguments of every client; ClientConfig documents them."""
+
+    bootstrap_servers: str | Sequence[str]
+    client_id: str
+    request_timeout_ms: int
+    retry_backoff_ms: int
+
+
+class ProducerSettings(ClientSettings, total=False):
+    """Keyword arguments of a Producer; ProducerConfig documents them."""
+
+    acks: Literal["all", "leader", -1, 1]
+    enable_idempotence: bool
+    linger_ms: int
+    batch_size: int
+    buffer_memory: int
+    max_block_ms: int
+    delivery_timeout_ms: int
+    max_in_flight_requests_per_connection: int
+    compression_type: Literal["none", "lz4", "zstd"]
+
+
+class ConsumerSettings(ClientSettings, total=False):
+    """Keyword arguments of a Consumer; ConsumerConfig documents them."""
+
+    group_id: str | None
+    auto_offset_reset: Literal["earliest", "latest", "none"]
+    enable_auto_commit: bool
+    auto_commit_interval_ms: int
+    partitions: Sequence[int] | None
+    max_poll_records: int
+    fetch_min_bytes: int
+    fetch_max_wait_ms: int
+    max_partition_fetch_bytes: int
+    fetch_max_bytes: int
+    isolation_level: Literal["read_committed", "read_uncommitted"]
+    on_undecodable: Literal["raise", "skip"]
+
+
+def parse_settings(config_type: type[C], settings: Mapping[str, Any]) -> C:
+    """The config of these keyword arguments. Raises InvalidConfig, which says what to write."""
+    declared = {f.name: f for f in fields(config_type)}
+    values = {}
+    for name, value in settings.items():
+        if name not in declared:
+            raise InvalidConfig(_unknown(config_type, name, list(declared)), field=name)
+        setting: Setting = declared[name].metadata["setting"]
+        default = declared[name].default
+        assert default is not MISSING, "every setting has a default"
+        values[name] = _checked(name, value, default, setting)
+    config = config_type(**values)
+    if isinstance(config, ProducerConfig) and config.batch_size > config.buffer_memory:
+        raise InvalidConfig(
+            f"batch_size is {config.batch_size}, but buffer_memory only {config.buffer_memory}: "
+            "no batch would fit",
+            field="batch_size",
+        )
+    return config
+
+
+def _unknown(config_type: type[ClientConfig], name: str, known: list[str]) -> str:
+    client = config_type.__name__.removesuffix("Config")
+    near = difflib.get_close_matches(name.replace(".", "_"), known, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
+    return f"{client} has no setting '{name}'; {hint}"
+
+
+def _checked(name: str, value: Any, default: Any, setting: Setting) -> Any:
+    if name == "acks" and value in (-1, 1) and not isinstance(value, bool):
+        return "all" if value == -1 else "leader"
+    if setting.choices:
+        if value not in setting.choices:
+            raise _invalid(name, value, " or ".join(repr(c) for c in setting.choices))
+    elif isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise _invalid(name, value, "True or False")
+    elif isinstance(default, int):
+        low, high = setting.low, setting.high
+        assert low is not None and high is not None, f"{name} has no bounds"
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _invalid(name, value, f"an int, {low} to {high}")
+    elif name == "partitions":
+        ok = value is None or all(isinstance(p, int) and p >= 0 for p in value)
+        if not ok:
+            raise _invalid(name, value, "a list of partition numbers, or None")
+    elif name != "bootstrap_servers":
+        if not (isinstance(value, str) and value) and not (value is None and default is None):
+            raise _invalid(name, value, "a text that is not empty")
+    return value
+
+
+def _invalid(name: str, value: Any, takes: str) -> InvalidConfig:
+    return InvalidConfig(f"{name} is {value!r}, but takes {takes}", field=name)

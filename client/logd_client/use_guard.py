@@ -1,0 +1,57 @@
+"""Says whether a client object may still be used: not once closed, nor in a forked child."""
+
+import os
+import weakref
+
+from logd.model.errors import ClientClosed, LogdError, UsedAfterFork
+
+_guards: "weakref.WeakSet[UseGuard]" = weakref.WeakSet()
+
+
+class UseGuard:
+    """The state of one client object. `usable` is a plain field, for checks on a hot path.
+
+    A fork copies the object but not its connections, threads and locks: in the child every guard
+    that existed turns unusable, before any other code runs there.
+    """
+
+    __slots__ = ("__weakref__", "_what", "closed", "forked", "usable")
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self.usable = True
+        self.closed = False
+        self.forked = False
+        _guards.add(self)
+
+    def check(self) -> None:
+        """Raises ClientClosed or UsedAfterFork."""
+        if not self.usable:
+            raise self.error()
+
+    def error(self) -> LogdError:
+        """Why it is not usable."""
+        if self.forked:
+            return UsedAfterFork(
+                f"this {self._what} was made before a fork and used in the child process {os.getpid()}; "
+                f"make a new {self._what} there"
+            )
+        return ClientClosed(f"this {self._what} is closed; make a new one")
+
+    def close(self) -> None:
+        """From now on ClientClosed."""
+        self.closed = True
+        self.usable = False
+
+    def fork(self) -> None:
+        """From now on UsedAfterFork: this is the child."""
+        self.forked = True
+        self.usable = False
+
+
+def _in_child() -> None:
+    for guard in list(_guards):
+        guard.fork()
+
+
+os.register_at_fork(after_in_child=_in_child)
