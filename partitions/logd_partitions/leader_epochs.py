@@ -10,8 +10,8 @@
               i64  start_offset  rises strictly: offset of the epoch's first batch
      +  u32   crc               CRC-32C of everything before it
 
-Little-endian. The file is replaced whole by rename. It is a summary of the batches' own headers: one
-that is missing or damaged, or lacks the newest epoch, is made again by a scan, so `flush` need not
+Little-endian. The file is replaced whole by rename. It sums up what the headers of batches say:
+one that is missing or damaged, or lacks the newest epoch, is made again by a scan, so `flush` need not
 precede an acknowledgement. After a crash what it says above the recovered end is cut off.
 """
 
