@@ -11,8 +11,8 @@
      +  u32   crc               CRC-32C of everything before it
 
 Little-endian. The file is replaced whole by rename. It sums up what the headers of batches say:
-one that is missing or damaged, or lacks the newest epoch, is made again by a scan, so `flush` need not
-precede an acknowledgement. After a crash what it says above the recovered end is cut off.
+one that is missing or damaged, or lacks the newest epoch, is made again by a scan, so `flush` need
+not precede an acknowledgement. After a crash what it says above the recovered end is cut off.
 """
 
 import struct

@@ -50,6 +50,7 @@ PRODUCERS_MAX = 50_000
 """Above it the producer that appended longest ago is forgotten early: 50,000 others have appended
 since, which takes far longer than a producer retries."""
 NO_TIMESTAMP = -1
+NOTHING_LOST = ProducerId(0)
 
 _HEAD = struct.Struct("<4sHHqqI")
 _PRODUCER = struct.Struct("<qiIHH")
@@ -164,7 +165,7 @@ class ProducerState:
     new; 0 where nothing was lost.
     """
 
-    def __init__(self, refuse_unknown_below: ProducerId = ProducerId(0)) -> None:
+    def __init__(self, refuse_unknown_below: ProducerId = NOTHING_LOST) -> None:
         self.refuse_unknown_below = refuse_unknown_below
         self._producers: dict[ProducerId, _Producer] = {}
 
