@@ -161,6 +161,10 @@ class FileSystem(Protocol):
         """Bytes that an unprivileged process may still allocate."""
         ...
 
+    def total_bytes(self, path: str) -> int:
+        """The size of the file system that holds `path`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
