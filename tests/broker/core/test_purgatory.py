@@ -1,0 +1,151 @@
+"""Each lettered case wakes what it must, once; a model checks arbitrary histories."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import logd.broker.core.purgatory as purgatory_module
+from logd.broker.core.purgatory import Case, Purgatory, WaitingFetch
+from logd.model.errors import Overloaded
+from logd.model.ids import PartitionId, TopicId, TopicPartition
+
+
+def partition(number: int) -> TopicPartition:
+    return TopicPartition(TopicId(bytes(16)), PartitionId(number))
+
+
+def waiting(
+    purgatory: Purgatory, partitions: list[int], needed_bytes: int = 1
+) -> tuple[WaitingFetch, list[Case]]:
+    woken: list[Case] = []
+    fetch = WaitingFetch([partition(n) for n in partitions], needed_bytes, woken.append)
+    purgatory.watch(fetch)
+    return fetch, woken
+
+
+def test_case_a_enough_bytes_over_several_partitions() -> None:
+    purgatory = Purgatory()
+    _, woken = waiting(purgatory, [0, 1], needed_bytes=100)
+    purgatory.committed(partition(0), 60)
+    purgatory.committed(partition(2), 60)
+    assert woken == []
+    purgatory.committed(partition(1), 40)
+    assert woken == [Case.BYTES]
+    assert len(purgatory) == 0
+
+
+def test_case_b_time_up() -> None:
+    purgatory = Purgatory()
+    fetch, woken = waiting(purgatory, [0])
+    purgatory.time_up(fetch)
+    purgatory.committed(partition(0), 10)
+    assert woken == [Case.TIME_UP]
+
+
+def test_case_c_partition_gone_wakes_only_its_readers() -> None:
+    purgatory = Purgatory()
+    _, reader = waiting(purgatory, [0, 1])
+    _, other = waiting(purgatory, [1])
+    purgatory.partition_gone(partition(0))
+    assert (reader, other) == ([Case.PARTITION_GONE], [])
+
+
+def test_case_d_start_moved() -> None:
+    purgatory = Purgatory()
+    _, woken = waiting(purgatory, [3])
+    purgatory.start_moved(partition(3))
+    assert woken == [Case.START_MOVED]
+
+
+def test_case_e_draining_wakes_all_and_whatever_comes_after() -> None:
+    purgatory = Purgatory()
+    _, before = waiting(purgatory, [0])
+    purgatory.drain()
+    _, after = waiting(purgatory, [0])
+    assert (before, after, len(purgatory)) == ([Case.DRAINING], [Case.DRAINING], 0)
+
+
+def test_case_f_client_gone_is_woken_once() -> None:
+    purgatory = Purgatory()
+    fetch, woken = waiting(purgatory, [0, 0])
+    purgatory.abandon(fetch)
+    purgatory.abandon(fetch)
+    assert woken == [Case.CLIENT_GONE]
+
+
+def test_thousands_wait_and_only_the_touched_ones_wake() -> None:
+    purgatory = Purgatory()
+    fetches = [waiting(purgatory, [n % 500]) for n in range(5000)]
+    purgatory.committed(partition(7), 1)
+    assert sum(len(woken) for _, woken in fetches) == 10
+    assert len(purgatory) == 4990
+
+
+def test_the_bound_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purgatory_module, "WAITING_FETCHES_MAX", 2)
+    purgatory = Purgatory()
+    waiting(purgatory, [0])
+    waiting(purgatory, [0])
+    with pytest.raises(Overloaded):
+        waiting(purgatory, [0])
+
+
+def test_a_wake_may_watch_again_at_once() -> None:
+    purgatory = Purgatory()
+    again: list[Case] = []
+
+    def rewatch(case: Case) -> None:
+        purgatory.watch(WaitingFetch([partition(0)], 5, again.append))
+
+    purgatory.watch(WaitingFetch([partition(0)], 1, rewatch))
+    purgatory.committed(partition(0), 1)
+    assert (again, len(purgatory)) == ([], 1)
+    purgatory.committed(partition(0), 5)
+    assert again == [Case.BYTES]
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("watch"),
+            st.lists(st.integers(0, 3), min_size=1, max_size=4),
+            st.integers(1, 20),
+        ),
+        st.tuples(st.just("committed"), st.integers(0, 3), st.integers(0, 15)),
+        st.tuples(st.just("gone"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("time_up"), st.integers(0, 30), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@given(EVENTS)
+def test_any_history_wakes_each_fetch_exactly_when_a_naive_model_does(events: list) -> None:  # type: ignore[type-arg]
+    purgatory = Purgatory()
+    fetches: list[tuple[WaitingFetch, list[Case]]] = []
+    model: list[tuple[set[int], int, Case | None]] = []
+    for kind, first, second in events:
+        if kind == "watch":
+            fetches.append(waiting(purgatory, first, second))
+            model.append((set(first), second, None))
+            continue
+        if kind == "time_up":
+            if first < len(fetches):
+                purgatory.time_up(fetches[first][0])
+                partitions, needed, case = model[first]
+                model[first] = (partitions, needed, case or Case.TIME_UP)
+            continue
+        if kind == "committed":
+            purgatory.committed(partition(first), second)
+        else:
+            purgatory.partition_gone(partition(first))
+        for index, (partitions, needed, case) in enumerate(model):
+            if case is None and first in partitions:
+                needed -= second if kind == "committed" else 0
+                if kind == "gone":
+                    case = Case.PARTITION_GONE
+                elif needed <= 0:
+                    case = Case.BYTES
+                model[index] = (partitions, needed, case)
+    assert [woken for _, woken in fetches] == [[] if c is None else [c] for *_, c in model]
+    assert len(purgatory) == sum(1 for *_, case in model if case is None)
