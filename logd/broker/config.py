@@ -1,0 +1,114 @@
+"""The broker's settings: TOML file, then `LOGD_*` variables, then flags, each over the last.
+
+Unknown keys are refused with "did you mean". Of the environment only near misses of a setting are
+refused: orchestrators put variables of their own there (LOGD_SERVICE_HOST, LOGD_PORT, ...).
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from logd.model.errors import InvalidConfig
+
+DEFAULT_LISTEN = "127.0.0.1:9600"
+ENVIRONMENT_PREFIX = "LOGD_"
+OTHERS_IN_ENVIRONMENT = ("BOOTSTRAP", "OUTPUT", "CONFIG")
+"""Read by logctl, or (CONFIG) by `logd start` itself to find the file."""
+NEAR_MISS = 0.8
+
+
+class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting of `logd start`; docs/configuration.md says what each is for."""
+
+    data_dir: str = "./logd-data"
+    listen: str = DEFAULT_LISTEN
+    advertise: str = ""
+    broker_id: Annotated[int, msgspec.Meta(ge=0, le=1 << 30)] = 0
+    rack: str = ""
+    metadata: str = "sqlite"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    drain_timeout_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 10_000
+
+    @property
+    def listen_host(self) -> str:
+        return split_address(self.listen)[0]
+
+
+def split_address(address: str, name: str = "listen") -> tuple[str, int]:
+    """HOST:PORT, [IPv6]:PORT. Raises InvalidConfig."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise InvalidConfig(
+            f"{name} is '{address}', but takes HOST:PORT, for example {DEFAULT_LISTEN}", field=name
+        )
+    return host, int(port)
+
+
+def load_config(
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]
+) -> BrokerConfig:
+    """The settings in force. `flags` holds only those that were given. Raises InvalidConfig."""
+    settings: dict[str, object] = {}
+    if file is not None:
+        settings |= _from_file(file)
+    settings |= _from_environment(environment)
+    settings |= flags
+    try:
+        config = msgspec.convert(settings, BrokerConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidConfig(f"a setting is not acceptable: {error}") from None
+    split_address(config.listen, "listen")
+    if config.advertise:
+        split_address(config.advertise, "advertise")
+    if config.metadata != "sqlite":
+        raise InvalidConfig(
+            f"metadata is '{config.metadata}', but this version keeps it in sqlite only",
+            field="metadata",
+        )
+    return config
+
+
+def _from_file(file: Path) -> dict[str, object]:
+    try:
+        settings = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidConfig(f"cannot read the configuration {file}: {error}", file=file) from None
+    for key in settings:
+        if key not in BrokerConfig.__struct_fields__:
+            raise InvalidConfig(f"{file}: unknown setting '{key}'{_did_you_mean(key)}", field=key)
+    return settings
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    settings: dict[str, object] = {}
+    for variable, value in sorted(environment.items()):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        key = name.lower()
+        if key in BrokerConfig.__struct_fields__:
+            settings[key] = value
+        elif name not in OTHERS_IN_ENVIRONMENT and (near := _near(key)):
+            raise InvalidConfig(
+                f"unknown variable {variable}; did you mean {ENVIRONMENT_PREFIX}{near.upper()}?",
+                field=variable,
+            )
+    return settings
+
+
+def _near(key: str) -> str | None:
+    return next(
+        iter(difflib.get_close_matches(key, BrokerConfig.__struct_fields__, 1, NEAR_MISS)), None
+    )
+
+
+def _did_you_mean(key: str) -> str:
+    near = difflib.get_close_matches(key, BrokerConfig.__struct_fields__, 1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known are {', '.join(BrokerConfig.__struct_fields__)}"
