@@ -1,0 +1,123 @@
+"""ProduceStreamRequest and its answers as bytes: the hot path walks them without generated code.
+
+The generated parser copies every batch twice (over 1 s of CPU a gigabyte). This walk takes fields
+in number order, each at most once, as every generated serializer writes them; anything else, known
+or not, falls to the generated parser. Source: protobuf encoding guide.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from logd.model.seams import Buffer
+from logd_proto.v1 import data_pb2
+
+_ENTRIES = 0x0A  # field 1, length-delimited
+_BATCH = 0x7A  # field 15, length-delimited
+_TOPIC_ID = 0x12
+_VARINTS = {0x08: 0, 0x18: 2, 0x20: 3, 0x28: 4, 0x30: 5}  # tag -> position in Entry
+
+
+class Entry(NamedTuple):
+    """One ProduceEntry; `batch` is a view into the message."""
+
+    correlation_id: int
+    topic_id: bytes
+    partition: int
+    partitioning_epoch: int
+    acks: int
+    timeout_ms: int
+    batch: Buffer
+
+
+def parse_produce_request(message: bytes) -> list[Entry]:
+    """Raises google.protobuf.message.DecodeError where the message is none."""
+    entries = _walk(message)
+    if entries is None:
+        parsed = data_pb2.ProduceStreamRequest.FromString(message)
+        entries = [
+            Entry(
+                e.correlation_id,
+                e.topic_id,
+                e.partition,
+                e.partitioning_epoch,
+                e.acks,
+                e.timeout_ms,
+                e.batch,
+            )
+            for e in parsed.entries
+        ]
+    return entries
+
+
+def _walk(message: bytes) -> list[Entry] | None:
+    """None where the canonical order does not hold."""
+    view, at, end = memoryview(message), 0, len(message)
+    entries = []
+    try:
+        while at < end:
+            if message[at] != _ENTRIES:
+                return None
+            length, at = _varint(message, at + 1)
+            entry = _walk_entry(message, view, at, at + length)
+            if entry is None or at + length > end:
+                return None
+            entries.append(entry)
+            at += length
+    except IndexError:
+        return None
+    return entries
+
+
+def _walk_entry(message: bytes, view: memoryview, at: int, end: int) -> Entry | None:
+    numbers = [0, 0, 0, 0, 0, 0]
+    topic_id = b""
+    last_tag = 0
+    while at < end:
+        tag = message[at]
+        if tag <= last_tag:
+            return None
+        last_tag = tag
+        slot = _VARINTS.get(tag)
+        if slot is not None:
+            numbers[slot], at = _varint(message, at + 1)
+            continue
+        length, at = _varint(message, at + 1)
+        if at + length > end:
+            return None
+        if tag == _BATCH:
+            if at + length != end:
+                return None
+            return Entry(
+                numbers[0],
+                topic_id,
+                numbers[2],
+                numbers[3],
+                numbers[4],
+                numbers[5],
+                view[at:end],
+            )
+        if tag != _TOPIC_ID:
+            return None
+        topic_id = message[at : at + length]
+        at += length
+    return None
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    byte = message[at]
+    if byte < 0x80:
+        return byte, at + 1
+    value, shift = byte & 0x7F, 7
+    while True:
+        at += 1
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at + 1
+        shift += 7
+        if shift > 63:
+            raise IndexError("a varint has at most ten bytes")
+
+
+def serialize_acks(acks: Iterable[data_pb2.ProduceAck]) -> bytes:
+    return data_pb2.ProduceStreamResponse(acks=acks).SerializeToString()
