@@ -1,4 +1,4 @@
-"""Every exception that logd raises, one class per reason: `from logd.errors import UnknownTopic`."""
+"""Every exception that logd raises, one class per reason: `from logd import errors`."""
 
 from logd.model.errors import *  # noqa: F403
 from logd.model.errors import ERRORS, LogdError, error_from_reason

@@ -33,8 +33,8 @@ class UseGuard:
         """Why it is not usable."""
         if self.forked:
             return UsedAfterFork(
-                f"this {self._what} was made before a fork and used in the child process {os.getpid()}; "
-                f"make a new {self._what} there"
+                f"this {self._what} was made before a fork and used in the child process "
+                f"{os.getpid()}; make a new {self._what} there"
             )
         return ClientClosed(f"this {self._what} is closed; make a new one")
 

@@ -23,7 +23,7 @@ class LogdError(Exception):
     reason: ClassVar[str] = "UNKNOWN"
     code: ClassVar[str | None] = "UNKNOWN"
     retriable: ClassVar[bool] = False
-    outcome_unknown: ClassVar[bool] = False
+    outcome_unknown: bool = False  # a single error may know better than its class
     exit_status: ClassVar[int] = 1
     client_does: ClassVar[str] = "raise"
 
