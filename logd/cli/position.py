@@ -1,0 +1,86 @@
+"""A place in a partition, as --from, --to, --at and --before take it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from logd.cli.error_report import did_you_mean, near_names
+from logd.cli.parsed_type import ParsedType
+from logd.cli.times import parse_time
+
+if TYPE_CHECKING:
+    from logd_client import Admin
+    from logd_client.descriptions import FoundOffset, OffsetSpec
+
+OFFSET_MAX = (1 << 63) - 1
+WORDS = ("earliest", "latest")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """An end of the log, an offset, the last N records, or a moment (append time).
+
+    `text` is what was written; a moment such as @-15m becomes an instant when it is used, once.
+    """
+
+    kind: Literal["earliest", "latest", "offset", "last", "time"]
+    text: str
+    number: int = 0
+
+    def spec(self, now_ms: int) -> "OffsetSpec":
+        """What to ask the broker for. 'last' has no such question: see `resolve`."""
+        from logd_client.descriptions import OffsetSpec
+
+        match self.kind:
+            case "earliest":
+                return OffsetSpec.earliest()
+            case "offset":
+                return OffsetSpec.at_offset(self.number)
+            case "time":
+                return OffsetSpec.at_time(parse_time(self.text, now_ms))
+            case _:
+                return OffsetSpec.latest()
+
+    async def resolve(
+        self, admin: "Admin", topic: str, partitions: Sequence[int], now_ms: int
+    ) -> dict[int, int]:
+        """The offset in each partition, within what the log holds. Raises what the broker does."""
+        from logd_client.descriptions import OffsetSpec
+
+        found = await admin.list_offsets(topic, dict.fromkeys(partitions, self.spec(now_ms)))
+        offsets = offsets_of(found)
+        if self.kind == "last":
+            wanted = {number: max(0, end - self.number) for number, end in offsets.items()}
+            specs = {number: OffsetSpec.at_offset(offset) for number, offset in wanted.items()}
+            offsets = offsets_of(await admin.list_offsets(topic, specs))
+        return offsets
+
+
+def offsets_of(found: "Sequence[FoundOffset]") -> dict[int, int]:
+    """Offsets by partition; raises the first entry's error."""
+    for each in found:
+        if each.error is not None:
+            raise each.error
+    return {each.partition: each.offset for each in found}
+
+
+def parse_position(text: str) -> Position:
+    """'earliest', 'latest', '17', '-5' (the last five of each partition), '@TIME', '@-15m'."""
+    if text in WORDS:
+        return Position("earliest" if text == "earliest" else "latest", text)
+    if text == "end":
+        return Position("latest", text)
+    if text.startswith("@"):
+        parse_time(text, 0)
+        return Position("time", text)
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or int(digits) > OFFSET_MAX:
+        mean = did_you_mean(near_names(text, WORDS))
+        raise ValueError(
+            f"'{text}' is no position: write earliest, latest, an offset, -5 for the last five, or "
+            f"@TIME{mean}"
+        )
+    return Position("last" if text.startswith("-") else "offset", text, int(digits))
+
+
+POSITION = ParsedType("position", parse_position)
