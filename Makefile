@@ -1,0 +1,52 @@
+# The commands of CONTRIBUTING.md. They need Python 3.11 or newer and make; all else goes to .venv.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+BIN := .venv/bin
+FILES ?=
+SOURCES := logd partitions/logd_partitions replication/logd_replication \
+	consumer_groups/logd_consumer_groups client/logd_client
+CHECKED := $(SOURCES) tests $(wildcard load/*.py)
+
+.PHONY: install check test demo bench soak proto clean
+
+install: .venv/installed-dev
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo 'logd needs Python 3.11 or newer: make PYTHON=path/to/python' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# What runs logd, and no more.
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+# What works on logd. Installs the above with it.
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install -q -e '.[arrow,dev]'
+	@touch .venv/installed $@
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+demo: .venv/installed
+	$(BIN)/python -m logd.dev.demo $(FILES)
+
+bench: install
+	$(BIN)/python -m load.bench
+
+soak: install
+	$(BIN)/python -m pytest -m soak
+
+proto:
+	proto/generate
+
+clean:
+	rm -rf .venv .venv-proto .demo build dist .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis

@@ -1,0 +1,35 @@
+"""For all tests: soak tests run only when asked for, and each run ends with a table of times."""
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+import pytest
+
+_seconds: Counter[str] = Counter()
+_tests: Counter[str] = Counter()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave soak tests out unless `-m` names them."""
+    if "soak" in config.getoption("-m"):
+        return
+    soak = [item for item in items if item.get_closest_marker("soak")]
+    if soak:
+        config.hook.pytest_deselected(items=soak)
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    folder = PurePosixPath(report.nodeid.partition("::")[0]).parent.as_posix()
+    _seconds[folder] += report.duration  # type: ignore[assignment]
+    _tests[folder] += report.when == "call"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Seconds and tests of each folder, the slowest first."""
+    if not _seconds:
+        return
+    terminalreporter.section("seconds by folder", sep="-")
+    for folder, seconds in [*_seconds.most_common(), ("all", sum(_seconds.values()))]:
+        tests = _tests[folder] if folder != "all" else sum(_tests.values())
+        terminalreporter.write_line(f"{seconds:8.1f} s  {tests:6} tests  {folder}")
