@@ -1,0 +1,159 @@
+"""The directories inside a data directory: one a partition, and the two for what is gone.
+
+    <topic>-<partition>/partition.json   whose it is; written before anything else in it
+    .orphaned/<number>-<name>            not what its name says: kept for people to look at
+    .deleted/<number>-<name>             of deleted topics: removed now, or by the next start
+
+A directory is moved out of the way by one rename before anything in it is touched, so that after
+any crash it is either whole in its place or not in its place at all.
+"""
+
+import contextlib
+import re
+from collections.abc import Collection, Sequence
+
+from logd.model.errors import StoredDataCorrupt
+from logd.model.ids import PartitionId, TopicId
+from logd.model.seams import FileSystem
+from logd_partitions.atomic_file import read_file, write_atomically, write_fully
+from logd_partitions.partition_descriptor import (
+    FILE_NAME,
+    PartitionDescriptor,
+    TopicMembers,
+    decode_descriptor,
+    encode_descriptor,
+)
+
+ORPHANED = ".orphaned"
+DELETED = ".deleted"
+_NAME = re.compile(r"[A-Za-z0-9._-]+-(0|[1-9][0-9]*)")
+
+
+class PartitionDirectories:
+    """All methods block; all raise OSError."""
+
+    def __init__(self, fs: FileSystem, root: str) -> None:
+        self._fs = fs
+        self._root = root
+
+    def path_of(self, topic_name: str, partition: PartitionId) -> str:
+        """Where this partition's files are, or would be."""
+        return f"{self._root}/{topic_name}-{partition}"
+
+    def read(self, path: str) -> PartitionDescriptor:
+        """Raises FileNotFoundError, StoredDataCorrupt (also where the directory was renamed)."""
+        file = f"{path}/{FILE_NAME}"
+        descriptor = decode_descriptor(read_file(self._fs, file), file)
+        its_path = self.path_of(descriptor.topic_name, descriptor.topic_partition.partition)
+        if its_path != path:
+            raise StoredDataCorrupt(f"{path} is {its_path}, renamed or copied", segment=path)
+        return descriptor
+
+    def create(self, path: str, members: TopicMembers, partition: PartitionId) -> None:
+        """Make the directory with its `partition.json`; durable only after `sync_created`."""
+        with contextlib.suppress(FileExistsError):
+            self._fs.make_directory(path)
+        file_path = f"{path}/{FILE_NAME}"
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.unlink(file_path)
+        file = self._fs.open(file_path, "create")
+        try:
+            write_fully(file, encode_descriptor(members, partition))
+        finally:
+            file.close()
+
+    def sync_created(self, paths: Sequence[str]) -> None:
+        """Make what `create` made durable: as many files, and the root once."""
+        for path in paths:
+            file = self._fs.open(f"{path}/{FILE_NAME}", "write")
+            try:
+                file.datasync()
+            finally:
+                file.close()
+            self._fs.sync_directory(path)
+        if paths:
+            self._fs.sync_directory(self._root)
+
+    def rewrite(self, path: str, members: TopicMembers, partition: PartitionId) -> None:
+        """Replace `partition.json`; durable on return."""
+        write_atomically(self._fs, f"{path}/{FILE_NAME}", encode_descriptor(members, partition))
+
+    def all(self) -> list[PartitionDescriptor]:
+        """Every partition on disk whose `partition.json` says so. Reads one file a partition."""
+        found = []
+        for name in self._fs.list(self._root):
+            if _NAME.fullmatch(name):
+                with contextlib.suppress(OSError, StoredDataCorrupt):
+                    found.append(self.read(f"{self._root}/{name}"))
+        return found
+
+    def any(self) -> bool:
+        """Whether anything looks like a partition."""
+        return any(_NAME.fullmatch(name) for name in self._fs.list(self._root))
+
+    def find(self, topic_id: TopicId, partitions: Collection[int]) -> list[str]:
+        """Paths of a topic's partitions. `partitions`: numbers that may be there."""
+        for name in self._fs.list(self._root):
+            match = _NAME.fullmatch(name)
+            if match is None or int(match[1]) not in partitions:
+                continue
+            with contextlib.suppress(OSError, StoredDataCorrupt):
+                found = self.read(f"{self._root}/{name}")
+                if found.topic_partition.topic_id == topic_id:
+                    paths = [self.path_of(found.topic_name, PartitionId(p)) for p in partitions]
+                    return [path for path in paths if self._is_of(path, topic_id)]
+        return []
+
+    def set_aside(self, path: str) -> str:
+        """Move a directory that is not what its name says to `.orphaned`; where it is now."""
+        [moved] = self._move([path], ORPHANED)
+        return moved
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Move away (durable), then remove. What an error or a crash leaves, the next start
+        removes."""
+        for moved in self._move(paths, DELETED):
+            self._remove(moved)
+
+    def finish_deletions(self) -> None:
+        """Remove what an earlier run could not finish."""
+        trash = f"{self._root}/{DELETED}"
+        if self._fs.exists(trash):
+            for name in self._fs.list(trash):
+                self._remove(f"{trash}/{name}")
+
+    def _is_of(self, path: str, topic_id: TopicId) -> bool:
+        try:
+            return self.read(path).topic_partition.topic_id == topic_id
+        except (OSError, StoredDataCorrupt):
+            return False
+
+    def _move(self, paths: Sequence[str], where: str) -> list[str]:
+        target = f"{self._root}/{where}"
+        with contextlib.suppress(FileExistsError):
+            self._fs.make_directory(target)
+            self._fs.sync_directory(self._root)
+        numbers = [int(name.partition("-")[0]) for name in self._fs.list(target)]
+        first = max(numbers, default=0) + 1
+        moved = [f"{target}/{n}-{_short(path)}" for n, path in enumerate(paths, first)]
+        for path, new_path in zip(paths, moved, strict=True):
+            self._fs.rename(path, new_path)
+        if paths:
+            self._fs.sync_directory(target)
+            self._fs.sync_directory(self._root)
+        return moved
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._fs.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError:  # a directory; which error says so depends on the system
+            for name in self._fs.list(path):
+                self._remove(f"{path}/{name}")
+            self._fs.remove_directory(path)
+
+
+def _short(path: str) -> str:
+    """A directory's name, cut so that a number still fits before it."""
+    return path.rpartition("/")[2][:200]
