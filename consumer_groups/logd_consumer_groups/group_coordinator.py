@@ -1,0 +1,266 @@
+"""Coordinates consumer groups: the broker's Groups port. Start reading here.
+
+A group lives in one partition of __consumer_offsets, `mmh3(name) % 16`; whoever leads that
+partition coordinates it. Decisions are pure (`core`), changes go through a GroupShard.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+import mmh3
+
+from logd.model.errors import GroupNotEmpty, NotCoordinator, UnknownGroup
+from logd.model.group import (
+    NEVER_REWOUND,
+    OFFSETS_PARTITIONS,
+    CommitOutcome,
+    CommitRequest,
+    CommittedOffset,
+    Consumer,
+    GroupDescription,
+    GroupOffsets,
+    GroupSummary,
+    PartitionLag,
+    ResetEvent,
+    ResetPlan,
+    ResetTarget,
+    ToGroup,
+    TopicSelection,
+    ToPlan,
+)
+from logd.model.ids import LeaderEpoch, PartitionId, TopicPartition
+from logd.model.seams import Clock
+from logd.model.topic import check_name
+from logd_consumer_groups.core.consumers_seen import check_consumer
+from logd_consumer_groups.core.group_state import GroupState
+from logd_consumer_groups.core.offset_commits import CommitDecision, check_commit_request
+from logd_consumer_groups.core.offset_records import GroupTombstone, RewindRecord
+from logd_consumer_groups.core.reset_planner import describe_target, instant_ms, rewind_body
+from logd_consumer_groups.core.shard_state import ShardState
+from logd_consumer_groups.group_activity import GroupActivity
+from logd_consumer_groups.group_lag import GroupLag
+from logd_consumer_groups.group_resets import GroupResets
+from logd_consumer_groups.group_shard import GroupShard
+from logd_consumer_groups.log_survey import LogSurvey
+from logd_consumer_groups.ports import LogView, OffsetsLog
+
+
+class GroupCoordinator:
+    """Implements `logd.broker.ports.Groups`, on the loop only.
+
+    Answers tell only what is committed. Who is running is known from commits and fetches of
+    offsets, in memory; all else comes from the log.
+    """
+
+    def __init__(self, log: OffsetsLog, view: LogView, clock: Clock) -> None:
+        self._clock = clock
+        self._survey = LogSurvey(view)
+        self._resets = GroupResets(self._survey)
+        self._activity = GroupActivity(clock)
+        self._lag = GroupLag(self._survey, self._activity, clock)
+        self._shards = [
+            GroupShard(PartitionId(number), log, clock) for number in range(OFFSETS_PARTITIONS)
+        ]
+
+    def lead(self, partition: PartitionId) -> None:
+        """This broker leads the partition now: begin to load it."""
+        self._shards[partition].lead()
+
+    def resign(self, partition: PartitionId) -> None:
+        """It leads the partition no more: its groups are answered NotCoordinator."""
+        self._shards[partition].resign()
+
+    async def loaded(self) -> None:
+        """Wait for all loads under way; calls before that may raise CoordinatorLoading."""
+        for shard in self._shards:
+            await shard.loaded()
+
+    async def close(self) -> None:
+        for shard in self._shards:
+            await shard.close()
+
+    async def commit_offsets(self, request: CommitRequest) -> CommitOutcome:
+        check_commit_request(request)
+        shard, name = self._shard(request.group), request.group
+        bounds = await self._survey.bounds([c.topic_partition for c in request.commits])
+        async with shard.turn(name) as state:
+            group = state.groups.get(name) or GroupState(name)
+            decision = CommitDecision(group, request, bounds, self._clock.wall_ms())
+            results = decision.decide()
+            if decision.records and not request.validate_only:
+                shard.append(state, decision.records)
+        also_consumed_by = ""
+        if not request.validate_only:
+            also_consumed_by = self._activity.committed(request, results)
+        await shard.committed()
+        return CommitOutcome(results, group.rewind_epoch, also_consumed_by)
+
+    async def fetch_offsets(
+        self, group: str, topics: Sequence[TopicSelection], consumer: Consumer
+    ) -> GroupOffsets:
+        check_name(group, "group")
+        check_consumer(consumer)
+        shard = self._shard(group)
+        state = shard.state.groups.get(group) or GroupState(group)
+        partitions = self._survey.select(topics, state.offsets)
+        offsets = tuple(self._committed_offset(state, where) for where in partitions)
+        rewind_epoch = state.rewind_epoch
+        also_consumed_by = self._activity.fetched(group, consumer, partitions)
+        await shard.committed()
+        return GroupOffsets(offsets, rewind_epoch, also_consumed_by)
+
+    async def list_groups(self) -> Sequence[GroupSummary]:
+        summaries = []
+        for shard in self._shards:
+            try:
+                state = shard.state
+            except NotCoordinator:
+                continue
+            asking = (name for name in self._activity.groups() if self._shard(name) is shard)
+            for name in {*state.groups, *asking}:
+                summaries.append(self._summary(state.groups.get(name) or GroupState(name)))
+            await shard.committed()
+        return sorted(summaries, key=lambda summary: summary.group)
+
+    async def describe_group(self, group: str) -> GroupDescription:
+        shard = self._shard(group)
+        state = self._known(shard.state, group)
+        description = GroupDescription(
+            summary=self._summary(state),
+            offsets=tuple(self._committed_offset(state, p) for p in sorted(state.offsets)),
+            consumers=self._activity.running(group),
+            rewind_epoch=state.rewind_epoch,
+            coordinator_partition=shard.partition,
+        )
+        await shard.committed()
+        return description
+
+    async def describe_lag(self, group: str) -> Sequence[PartitionLag]:
+        shard = self._shard(group)
+        state = self._known(shard.state, group)
+        await shard.committed()
+        return await self._lag.describe(state, self._activity.running(group))
+
+    async def delete_group(self, group: str, *, validate_only: bool = False) -> int:
+        shard = self._shard(group)
+        async with shard.turn(group) as state:
+            known = self._known(state, group)
+            running = self._activity.running(group)
+            if running:
+                raise GroupNotEmpty(
+                    f"group '{group}' has {len(running)} consumers (one is "
+                    f"'{running[0].consumer_id}' at {running[0].peer}); stop them, wait 30 s",
+                    group=group,
+                    consumer_id=running[0].consumer_id,
+                )
+            count = len(known.offsets)
+            if not validate_only:
+                shard.append(state, [GroupTombstone(group)])
+                self._activity.forget_rates(group)
+        await shard.committed()
+        return count
+
+    async def reset_offsets(
+        self,
+        group: str,
+        target: ResetTarget,
+        topics: Sequence[TopicSelection],
+        *,
+        actor: str,
+        validate_only: bool = False,
+    ) -> ResetPlan:
+        check_name(group, "group")
+        at_ms = instant_ms(target, self._clock.wall_ms())
+        other: Sequence[CommittedOffset] = ()
+        if isinstance(target, ToGroup):
+            self._known(self._shard(target.group).state, target.group)
+            other = (await self.fetch_offsets(target.group, (), Consumer())).offsets
+        shard = self._shard(group)
+        async with shard.turn(group) as state:
+            if not topics and not isinstance(target, ToGroup | ToPlan):
+                self._known(state, group)
+            known = state.groups.get(group) or GroupState(group)
+            plan = await self._resets.plan_reset(known, target, at_ms, topics, other)
+            body = rewind_body(
+                plan,
+                at_ms=self._clock.wall_ms(),
+                description=describe_target(target, at_ms),
+                actor=actor,
+            )
+            if body is not None and not validate_only:
+                self._rewind(state, RewindRecord(group, "RESET", known.rewind_epoch, body))
+            epoch = state.groups.get(group, known).rewind_epoch
+        await shard.committed()
+        return ResetPlan(plan, epoch, at_ms)
+
+    async def undo_reset(self, group: str, *, actor: str, validate_only: bool = False) -> ResetPlan:
+        shard = self._shard(group)
+        async with shard.turn(group) as state:
+            known = self._known(state, group)
+            reset, _ = known.latest_reset()
+            undoes = NEVER_REWOUND if reset is None else reset.rewind_epoch
+            plan = await self._resets.plan_undo(known)
+            body = rewind_body(
+                plan,
+                at_ms=self._clock.wall_ms(),
+                description=f"undo of rewind {undoes}",
+                actor=actor,
+                undoes=undoes,
+            )
+            if body is not None and not validate_only:
+                self._rewind(state, RewindRecord(group, "UNDO", known.rewind_epoch, body))
+            epoch = state.groups[group].rewind_epoch
+        await shard.committed()
+        return ResetPlan(plan, epoch)
+
+    async def list_resets(self, group: str) -> Sequence[ResetEvent]:
+        shard = self._shard(group)
+        history = list(self._known(shard.state, group).history)
+        await shard.committed()
+        return [self._resets.event(event) for event in reversed(history)]
+
+    def _rewind(self, state: ShardState, record: RewindRecord) -> None:
+        self._shard(record.group).append(state, [record])
+        self._activity.forget_rates(record.group)
+
+    def _known(self, state: ShardState, group: str) -> GroupState:
+        """A group that has committed or was rewound, or that a consumer is asking about. Raises
+        UnknownGroup."""
+        known = state.groups.get(group)
+        if known is not None:
+            return known
+        if self._activity.running(group):
+            return GroupState(group)
+        hint = difflib.get_close_matches(group, list(state.groups), 1)
+        mean = f"; did you mean '{hint[0]}'?" if hint else ""
+        raise UnknownGroup(f"no group '{group}' has committed offsets here{mean}", group=group)
+
+    def _shard(self, group: str) -> GroupShard:
+        check_name(group, "group")
+        return self._shards[mmh3.hash(group, signed=False) % len(self._shards)]
+
+    def _summary(self, group: GroupState) -> GroupSummary:
+        consumers = len(self._activity.running(group.name))
+        topic_ids = {where.topic_id for where in group.offsets}
+        return GroupSummary(
+            group=group.name,
+            state="ACTIVE" if consumers else "EMPTY",
+            topics=tuple(sorted(filter(None, map(self._survey.name, topic_ids)))),
+            committed_ms=group.committed_ms,
+            consumers=consumers,
+        )
+
+    def _committed_offset(self, group: GroupState, where: TopicPartition) -> CommittedOffset:
+        topic = self._survey.name(where.topic_id)
+        position = group.offsets.get(where)
+        if position is None:
+            return CommittedOffset(where, topic, None)
+        return CommittedOffset(
+            topic_partition=where,
+            topic=topic,
+            offset=position.offset,
+            leader_epoch=None if position.leader_epoch < 0 else LeaderEpoch(position.leader_epoch),
+            metadata=position.metadata,
+            committed_ms=position.committed_ms,
+            done_ranges=position.done_ranges,
+        )

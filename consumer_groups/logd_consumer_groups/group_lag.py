@@ -1,0 +1,71 @@
+"""Brings together what a group's lag needs: logs, committed offsets, rates and consumers."""
+
+from collections.abc import Sequence
+
+from logd.model.errors import LogdError
+from logd.model.group import GroupConsumer, LogBounds, PartitionLag
+from logd.model.ids import Offset, PartitionId, TopicPartition
+from logd.model.seams import Clock
+from logd_consumer_groups.core.commit_rates import WINDOW_MS
+from logd_consumer_groups.core.group_state import GroupState
+from logd_consumer_groups.core.lag_report import ObservedPartition, explain_lag, next_unread
+from logd_consumer_groups.group_activity import GroupActivity
+from logd_consumer_groups.log_survey import LogSurvey
+
+
+class GroupLag:
+    """Lag of every partition of the topics that a group has committed or is reading.
+
+    No log is scanned: bytes and times come from the indexes, rates from counters and an index.
+    """
+
+    def __init__(self, survey: LogSurvey, activity: GroupActivity, clock: Clock) -> None:
+        self._survey = survey
+        self._activity = activity
+        self._clock = clock
+
+    async def describe(
+        self, group: GroupState, consumers: Sequence[GroupConsumer]
+    ) -> list[PartitionLag]:
+        """By topic and partition. Partitions whose log cannot be asked now are left out."""
+        taken_by = {where: c.consumer_id for c in consumers for where in c.partitions}
+        bounds = await self._bounds({*group.offsets, *taken_by})
+        unread: dict[TopicPartition, Offset] = {}
+        for where, known in bounds.items():
+            offset = next_unread(group.offsets.get(where), known)
+            if offset < known.high_watermark:
+                unread[where] = offset
+        sizes = await self._survey.bytes_of(
+            {where: (offset, bounds[where].high_watermark) for where, offset in unread.items()}
+        )
+        times = await self._survey.append_times_ms(unread)
+        now_ms = self._clock.wall_ms()
+        minute_ago = await self._survey.offsets_at_time(list(unread), now_ms - WINDOW_MS)
+        lags = []
+        for where, known in bounds.items():
+            arrived = known.high_watermark - minute_ago.get(where, known.high_watermark)
+            observed = ObservedPartition(
+                topic=self._survey.name(where.topic_id),
+                partition=where.partition,
+                bounds=known,
+                position=group.offsets.get(where),
+                lag_bytes=sizes.get(where, 0),
+                next_append_ms=times.get(where),
+                rate=self._activity.rate(group.name, where),
+                arrival_rate=arrived * 1000 / WINDOW_MS,
+                consumer_id=taken_by.get(where, ""),
+                now_ms=now_ms,
+            )
+            lags.append(explain_lag(observed))
+        return sorted(lags, key=lambda lag: (lag.topic, lag.partition))
+
+    async def _bounds(self, used: set[TopicPartition]) -> dict[TopicPartition, LogBounds]:
+        topics = sorted({where.topic_id for where in used})
+        partitions = [
+            TopicPartition(topic.topic_id, number)
+            for topic in map(self._survey.topic, topics)
+            if topic is not None
+            for number in map(PartitionId, range(len(topic.partitions)))
+        ]
+        found = await self._survey.bounds(partitions)
+        return {p: b for p, b in found.items() if not isinstance(b, LogdError)}
