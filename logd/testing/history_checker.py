@@ -37,6 +37,8 @@ FINDINGS_PER_KIND_MAX = 10
 
 
 class FindingKind(StrEnum):
+    """The promises that can be broken, as the module's docstring defines them."""
+
     LOST = "lost"
     DOUBLED = "doubled"
     REORDERED = "reordered"
