@@ -1,0 +1,339 @@
+"""GroupService: thin handlers between the wire and the Groups port."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from logd.broker.doors.grpc_door.proto_errors import to_proto_error
+from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
+from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_topic_id
+from logd.broker.ports import Groups, RequestContext, Topics
+from logd.model.errors import InvalidConfig, UnknownTopic
+from logd.model.group import (
+    ByDuration,
+    CommitRequest,
+    CommittedOffset,
+    Consumer,
+    DoneRange,
+    GroupConsumer,
+    GroupSummary,
+    OffsetCommit,
+    PlannedOffset,
+    PlannedReset,
+    ResetTarget,
+    RewindEpoch,
+    ShiftBy,
+    ToCurrent,
+    ToEarliest,
+    ToGroup,
+    ToLatest,
+    ToOffset,
+    TopicSelection,
+    ToPlan,
+    ToTime,
+)
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
+from logd_proto.v1 import common_pb2
+from logd_proto.v1 import groups_pb2 as pb
+
+_SERVICE = "/logd.v1.GroupService"
+
+
+class GroupService:
+    """Committed offsets, lag and rewinds of consumer groups."""
+
+    def __init__(self, groups: Groups, topics: Topics) -> None:
+        self._groups = groups
+        self._topics = topics
+
+    def rpcs(self) -> list[Rpc]:
+        calls: list[tuple[str, Any, Any, str]] = [
+            ("CommitOffsets", pb.CommitOffsetsRequest, self.commit_offsets, "read"),
+            ("FetchOffsets", pb.FetchOffsetsRequest, self.fetch_offsets, "read"),
+            ("DescribeGroup", pb.DescribeGroupRequest, self.describe_group, "describe"),
+            ("DescribeLag", pb.DescribeLagRequest, self.describe_lag, "describe"),
+            ("DeleteGroup", pb.DeleteGroupRequest, self.delete_group, "delete"),
+            ("ResetOffsets", pb.ResetOffsetsRequest, self.reset_offsets, "alter"),
+            ("UndoReset", pb.UndoResetRequest, self.undo_reset, "alter"),
+            ("ListResets", pb.ListResetsRequest, self.list_resets, "describe"),
+        ]
+        return [
+            UnaryRpc(
+                f"{_SERVICE}/ListGroups",
+                pb.ListGroupsRequest,
+                self.list_groups,
+                "describe",
+                lambda r: "cluster",
+            ),
+            *(
+                UnaryRpc(
+                    f"{_SERVICE}/{name}",
+                    request_type,
+                    handler,
+                    operation,
+                    lambda r: f"group:{r.group}",
+                )
+                for name, request_type, handler, operation in calls
+            ),
+        ]
+
+    async def commit_offsets(
+        self, context: RequestContext, request: pb.CommitOffsetsRequest
+    ) -> pb.CommitOffsetsResponse:
+        named = None
+        if any(not offset.topic_id for offset in request.offsets):
+            named = resolve_topic(self._topics, request.topic).topic_id
+        commits = tuple(_commit(offset, named) for offset in request.offsets)
+        outcome = await self._groups.commit_offsets(
+            CommitRequest(
+                group=request.group,
+                commits=commits,
+                rewind_epoch=(
+                    RewindEpoch(request.rewind_epoch) if request.HasField("rewind_epoch") else None
+                ),
+                allow_rewind=request.allow_rewind,
+                consumer=Consumer(request.consumer_id, context.peer),
+                validate_only=request.validate_only,
+            )
+        )
+        response = pb.CommitOffsetsResponse(
+            rewind_epoch=outcome.rewind_epoch, also_consumed_by=outcome.also_consumed_by
+        )
+        for commit, error in zip(commits, outcome.results, strict=True):
+            result = response.results.add(
+                topic_id=commit.topic_partition.topic_id,
+                partition=commit.topic_partition.partition,
+            )
+            if error is not None:
+                result.error.CopyFrom(to_proto_error(error))
+        return response
+
+    async def fetch_offsets(
+        self, context: RequestContext, request: pb.FetchOffsetsRequest
+    ) -> pb.FetchOffsetsResponse:
+        found = await self._groups.fetch_offsets(
+            request.group,
+            self._selections(request.topics),
+            Consumer(request.consumer_id, context.peer),
+        )
+        return pb.FetchOffsetsResponse(
+            offsets=map(_to_committed, found.offsets),
+            rewind_epoch=found.rewind_epoch,
+            also_consumed_by=found.also_consumed_by,
+        )
+
+    async def list_groups(
+        self, context: RequestContext, request: pb.ListGroupsRequest
+    ) -> pb.ListGroupsResponse:
+        summaries = await self._groups.list_groups()
+        return pb.ListGroupsResponse(groups=map(_to_summary, summaries))
+
+    async def describe_group(
+        self, context: RequestContext, request: pb.DescribeGroupRequest
+    ) -> pb.DescribeGroupResponse:
+        group = await self._groups.describe_group(request.group)
+        return pb.DescribeGroupResponse(
+            group=_to_summary(group.summary),
+            offsets=map(_to_committed, group.offsets),
+            consumers=[self._to_consumer(consumer) for consumer in group.consumers],
+            rewind_epoch=group.rewind_epoch,
+            coordinator_partition=group.coordinator_partition,
+        )
+
+    async def describe_lag(
+        self, context: RequestContext, request: pb.DescribeLagRequest
+    ) -> pb.DescribeLagResponse:
+        lags = await self._groups.describe_lag(request.group)
+        return pb.DescribeLagResponse(
+            partitions=[
+                pb.PartitionLag(
+                    topic=lag.topic,
+                    partition=lag.partition,
+                    committed=lag.committed,
+                    high_watermark=lag.high_watermark,
+                    log_start_offset=lag.log_start_offset,
+                    lag_records=lag.lag_records,
+                    lag_bytes=lag.lag_bytes,
+                    lag_seconds=lag.lag_seconds,
+                    rate=lag.rate,
+                    catch_up_seconds=lag.catch_up_seconds,
+                    reason=lag.reason,
+                )
+                for lag in lags
+            ]
+        )
+
+    async def delete_group(
+        self, context: RequestContext, request: pb.DeleteGroupRequest
+    ) -> pb.DeleteGroupResponse:
+        offsets = await self._groups.delete_group(
+            request.group, validate_only=request.validate_only
+        )
+        return pb.DeleteGroupResponse(offsets=offsets)
+
+    async def reset_offsets(
+        self, context: RequestContext, request: pb.ResetOffsetsRequest
+    ) -> pb.ResetOffsetsResponse:
+        plan = await self._groups.reset_offsets(
+            request.group,
+            self._target(request),
+            self._selections(request.topics),
+            actor=request.actor or context.principal,
+            validate_only=request.validate_only,
+        )
+        return pb.ResetOffsetsResponse(
+            partitions=map(_to_planned, plan.partitions),
+            rewind_epoch=plan.rewind_epoch,
+            at_ms=plan.at_ms,
+        )
+
+    async def undo_reset(
+        self, context: RequestContext, request: pb.UndoResetRequest
+    ) -> pb.UndoResetResponse:
+        plan = await self._groups.undo_reset(
+            request.group,
+            actor=request.actor or context.principal,
+            validate_only=request.validate_only,
+        )
+        return pb.UndoResetResponse(
+            partitions=map(_to_planned, plan.partitions), rewind_epoch=plan.rewind_epoch
+        )
+
+    async def list_resets(
+        self, context: RequestContext, request: pb.ListResetsRequest
+    ) -> pb.ListResetsResponse:
+        events = await self._groups.list_resets(request.group)
+        return pb.ListResetsResponse(
+            events=[
+                pb.ResetEvent(
+                    rewind_epoch=event.rewind_epoch,
+                    at_ms=event.at_ms,
+                    kind=event.kind,
+                    description=event.description,
+                    actor=event.actor,
+                    partitions=map(_to_planned, event.partitions),
+                )
+                for event in events
+            ]
+        )
+
+    def _selections(self, topics: Sequence[pb.TopicPartitions]) -> list[TopicSelection]:
+        return [
+            TopicSelection(self._topic_id(asked.topic), tuple(map(PartitionId, asked.partitions)))
+            for asked in topics
+        ]
+
+    def _topic_id(self, ref: common_pb2.TopicRef) -> TopicId:
+        """An id alone is passed on: what a group committed to a topic that is gone has no name."""
+        if ref.topic_id and not ref.name:
+            return to_topic_id(ref.topic_id)
+        return resolve_topic(self._topics, ref).topic_id
+
+    def _target(self, request: pb.ResetOffsetsRequest) -> ResetTarget:
+        """Raises InvalidConfig where none is set."""
+        match request.WhichOneof("to"):
+            case "position":
+                return _position(request.position)
+            case "shift_by":
+                return ShiftBy(request.shift_by)
+            case "duration_ms":
+                return ByDuration(request.duration_ms)
+            case "to_group":
+                return ToGroup(request.to_group)
+            case "plan":
+                return ToPlan(tuple(map(self._planned_offset, request.plan.offsets)))
+            case "current":
+                return ToCurrent()
+            case _:
+                raise InvalidConfig("say where to reset the group to", field="to")
+
+    def _planned_offset(self, planned: pb.PlannedOffset) -> PlannedOffset:
+        """A plan may be older than its topics: those that are gone are skipped, not refused."""
+        topic_id: TopicId | None
+        try:
+            topic_id = self._topic_id(planned.topic)
+        except UnknownTopic:
+            topic_id = None
+        return PlannedOffset(
+            planned.topic.name, topic_id, PartitionId(planned.partition), planned.offset
+        )
+
+    def _to_consumer(self, consumer: GroupConsumer) -> pb.GroupConsumer:
+        message = pb.GroupConsumer(
+            consumer_id=consumer.consumer_id, peer=consumer.peer, seen_ms=consumer.seen_ms
+        )
+        taken: dict[TopicId, list[int]] = {}
+        for topic_id, partition in consumer.partitions:
+            taken.setdefault(topic_id, []).append(partition)
+        for topic_id, partitions in taken.items():
+            try:
+                name = self._topics.by_id(topic_id).name
+            except UnknownTopic:
+                name = ""
+            topic = common_pb2.TopicRef(name=name, topic_id=topic_id)
+            message.partitions.add(topic=topic, partitions=partitions)
+        return message
+
+
+def _commit(offset: pb.OffsetCommit, named: TopicId | None) -> OffsetCommit:
+    topic_id = to_topic_id(offset.topic_id) if offset.topic_id else named
+    assert topic_id is not None, "the named topic was found for offsets without an id"
+    return OffsetCommit(
+        topic_partition=TopicPartition(topic_id, PartitionId(offset.partition)),
+        offset=Offset(offset.offset),
+        leader_epoch=LeaderEpoch(offset.leader_epoch) if offset.HasField("leader_epoch") else None,
+        metadata=offset.metadata,
+        done_ranges=tuple(DoneRange(done.start, done.end) for done in offset.done_ranges),
+    )
+
+
+def _position(spec: common_pb2.OffsetSpec) -> ResetTarget:
+    match spec.WhichOneof("spec"):
+        case "earliest":
+            return ToEarliest()
+        case "latest":
+            return ToLatest()
+        case "offset":
+            return ToOffset(spec.offset)
+        case "append_time_ms":
+            return ToTime(spec.append_time_ms)
+        case "record_time_ms":
+            return ToTime(spec.record_time_ms, by_record_time=True)
+        case _:
+            raise InvalidConfig("say earliest, latest, an offset or a time", field="position")
+
+
+def _to_committed(offset: CommittedOffset) -> pb.CommittedOffset:
+    return pb.CommittedOffset(
+        topic_id=offset.topic_partition.topic_id,
+        topic=offset.topic,
+        partition=offset.topic_partition.partition,
+        offset=offset.offset,
+        leader_epoch=offset.leader_epoch,
+        metadata=offset.metadata,
+        committed_ms=offset.committed_ms,
+        done_ranges=[pb.DoneRange(start=done.start, end=done.end) for done in offset.done_ranges],
+    )
+
+
+def _to_summary(group: GroupSummary) -> pb.GroupSummary:
+    return pb.GroupSummary(
+        group=group.group,
+        state=group.state,
+        topics=group.topics,
+        committed_ms=group.committed_ms,
+        consumers=group.consumers,
+    )
+
+
+def _to_planned(planned: PlannedReset) -> pb.PlannedReset:
+    return pb.PlannedReset(
+        topic=planned.topic,
+        topic_id=planned.topic_id or b"",
+        partition=planned.partition,
+        from_offset=planned.from_offset,
+        to_offset=planned.to_offset,
+        replay_records=planned.replay_records,
+        replay_bytes=planned.replay_bytes,
+        clamped=planned.clamped,
+        skipped=planned.skipped,
+    )
