@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from logd.cli.error_report import BadUsage
+from logd.cli.group_reset import _by_topic, read_plan
+from logd.cli.parsed_type import TopicPartitions
+
+PLAN = [("orders", 0, 5), ("orders", 1, 9)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "orders,0,5\n\norders,1,9\n",
+        '{"items": [{"topic": "orders", "partition": 0, "from_offset": 1, "to_offset": 5}, '
+        '{"topic": "orders", "partition": 1, "to_offset": 9}], "executed": false}',
+        '{"topic": "orders", "partition": 0, "offset": 5}\n'
+        '{"topic": "orders", "partition": 1, "offset": 9}\n',
+        '[["orders", 0, 5], ["orders", 1, 9]]',
+    ],
+)
+def test_a_plan_in_each_of_its_forms(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "plan"
+    file.write_text(text)
+    assert read_plan(file) == PLAN
+
+
+@pytest.mark.parametrize(
+    "text", ["orders", "orders,0,x", "{", '{"items": [{"topic": "a"}]}', "[1]", "\xff\xfe"]
+)
+def test_what_is_no_plan(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "plan"
+    file.write_text(text, "latin-1")
+    with pytest.raises(BadUsage, match="is no plan"):
+        read_plan(file)
+
+
+def test_partitions_of_one_topic_join_and_the_whole_topic_wins() -> None:
+    one, two, whole = (
+        TopicPartitions("a", (1,)),
+        TopicPartitions("a", (0,)),
+        TopicPartitions("a", ()),
+    )
+    assert _by_topic((one, two)) == {"a": [0, 1]}
+    assert _by_topic((one, whole)) == _by_topic((whole, one)) == {"a": []}
