@@ -56,7 +56,7 @@ class Misnamed(Exception):
 class PartialFailure(Exception):
     """Some of it was done, the rest failed with `error`; `done` says what."""
 
-    def __init__(self, done: str, error: LogdError) -> None:
+    def __init__(self, done: str, error: Exception) -> None:
         super().__init__(done)
         self.done = done
         self.error = error
@@ -85,7 +85,7 @@ class ErrorReport:
             case Misnamed():
                 return _of_logd_error(error.error, place, error.instead)
             case PartialFailure():
-                inner = _of_logd_error(error.error, place)
+                inner = cls.of(error.error, place)
                 return cls(f"{error.done}; then: {inner.what}", inner.where, inner.attempt, PARTIAL)
             case LogdError():
                 return _of_logd_error(error, place)

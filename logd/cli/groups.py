@@ -1,6 +1,5 @@
 """`logctl groups`: list, describe, lag, delete. Rewinding is in `group_reset`."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -147,6 +146,8 @@ def lag(invocation: Invocation, group: str, watch: bool) -> None:
 
     BYTES is approximate to one index interval; SECONDS is the age of the next unread record.
     """
+
+    import asyncio
 
     async def work() -> None:
         async with invocation.admin() as admin:

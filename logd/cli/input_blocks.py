@@ -1,4 +1,4 @@
-"""Reads a file or a pipe in blocks on the event loop, without a thread that Ctrl-C would wait for."""
+"""Reads a file or a pipe in blocks on the event loop: Ctrl-C has no thread to wait for."""
 
 import asyncio
 import os

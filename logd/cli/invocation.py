@@ -5,7 +5,6 @@ command's function receives an `Invocation` as its first argument. grpc and the 
 only once a broker is needed.
 """
 
-import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
@@ -55,6 +54,8 @@ class Invocation:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end on a loop of its own; SIGTERM cancels it as Ctrl-C does."""
+        import asyncio
+
         _diagnostics_to_stderr()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_until_terminated(self._with_suggestions(work)))
@@ -90,6 +91,8 @@ class Invocation:
 
     async def _check_reachable(self) -> None:
         """Fail at once where nothing listens: the SDK would go on trying until the time-out."""
+        import asyncio
+
         from logd.model.errors import BrokerUnreachable
 
         failures = []
@@ -156,6 +159,9 @@ class NounGroup(click.Group):
 
     command_class = LogctlCommand
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -180,7 +186,8 @@ def _bootstrap_option() -> click.Option:
 
 def _timeout_option() -> click.Option:
     return click.Option(
-        ["--timeout"], type=DURATION, metavar="DURATION", default=REQUEST_TIMEOUT_MS, help="How long to wait for the broker's answer; 10s if not given.",
+        ["--timeout"], type=DURATION, metavar="DURATION", default=REQUEST_TIMEOUT_MS,
+        help="How long to wait for the broker's answer; 10s if not given.",
     )  # fmt: skip
 
 
@@ -216,6 +223,8 @@ def _loop_factory() -> Any:
 
 async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
     """SIGTERM cancels the work, which may still commit and flush, and ends with status 143."""
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     terminated = False

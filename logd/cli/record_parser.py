@@ -1,8 +1,9 @@
 """Input of `produce` as records: lines, JSON lines, raw, or a template such as '%k:%v\\n'."""
 
 import base64
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from logd.cli.record_template import RecordTemplate, parse_template
@@ -29,8 +30,8 @@ class NewRecord(NamedTuple):
 class RecordParser:
     """Cuts blocks of input into records; what is not yet whole is kept, up to RECORD_BYTES_MAX.
 
-    `feed` and `finish` raise InvalidConfig naming the record that cannot be read, after the ones
-    before it were given out: `pending` holds those of the same block.
+    `feed` and `finish` give records one at a time and raise InvalidConfig, naming the record that
+    cannot be read, once those before it were given.
     """
 
     def __init__(self, format: str) -> None:
@@ -45,22 +46,23 @@ class RecordParser:
             self._template = input_template(format)
             *_, self._separator = self._template.parts  # type: ignore[assignment]
 
-    def feed(self, block: bytes) -> list[NewRecord]:
-        """The records that this block completes."""
-        if self._separator is None or self._separator not in self._rest[-8:] + block:
+    def feed(self, block: bytes) -> Iterator[NewRecord]:
+        """The records that this block completes. Exhaust it before the next block."""
+        separator = self._separator
+        if separator is None or separator not in self._rest[-len(separator) :] + block:
             self._keep(block)
-            return []
-        *whole, rest = bytes(self._rest + block).split(self._separator)
+            return
+        *whole, rest = bytes(self._rest + block).split(separator)
         self._rest = bytearray(rest)
-        return [record for text in whole if (record := self._parse(text)) is not None]
+        for text in whole:
+            if (record := self._parse(text)) is not None:
+                yield record
 
-    def finish(self) -> list[NewRecord]:
+    def finish(self) -> Iterator[NewRecord]:
         """The last record, where the input did not end with a separator."""
         text, self._rest = bytes(self._rest), bytearray()
-        if not text and self._format != "raw":
-            return []
-        record = self._parse(text)
-        return [] if record is None else [record]
+        if (text or self._format == "raw") and (record := self._parse(text)) is not None:
+            yield record
 
     def _keep(self, block: bytes) -> None:
         self._rest += block
@@ -99,7 +101,7 @@ def input_template(text: str) -> RecordTemplate:
     if not isinstance(parts[-1], bytes):
         raise ValueError(f"'{text}' must end with what ends a record, as in '%k:%v\\n'")
     fields = [part for part in parts if isinstance(part, str)]
-    pairs = zip(parts, parts[1:], strict=False)
+    pairs = itertools.pairwise(parts)
     if any(isinstance(a, str) and isinstance(b, str) for a, b in pairs):
         raise ValueError(f"'{text}' has two fields with nothing between them")
     if len(fields) != len(set(fields)):

@@ -21,7 +21,7 @@ class RecordWriter:
     """
 
     def __init__(self, output: Output, template: RecordTemplate | None = None) -> None:
-        self._stream: BinaryIO = output.stream.buffer  # type: ignore[attr-defined]
+        self._stream: BinaryIO = output.stream.buffer
         self._terminal = output.is_terminal
         self._template = template
         self._letters = template.letters if template else set()

@@ -1,0 +1,161 @@
+"""Sends the records of an input, paced and bounded, and accounts for every acknowledgement."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from logd.cli.error_report import PartialFailure
+from logd.cli.input_blocks import input_blocks
+from logd.cli.invocation import Invocation
+from logd.cli.output import Json, to_json
+from logd.cli.pace import Pace
+from logd.cli.record_parser import NewRecord, RecordParser
+from logd.cli.send_progress import SendProgress
+from logd.cli.times import Rate, format_size
+from logd.model.errors import LogdError
+
+if TYPE_CHECKING:
+    from logd_client.record_handle import RecordHandle
+
+    from logd_client import Producer
+
+CHUNK_RECORDS = 4096
+"""Records that are sent before others are looked at; one chunk's echo is flushed together."""
+
+CHUNKS_UNACKNOWLEDGED_MAX = 32
+"""Bounds the handles held: 131,072 records; their bytes are bounded by the producer's buffer."""
+
+
+class RecordSender:
+    """Reads, sends and awaits acknowledgements at the same time.
+
+    `constant` is what the flags fix: its key, headers, time and partition go into each record that
+    has none of its own. A failure ends the run: PartialFailure if records were acknowledged before.
+    """
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        producer: "Producer",
+        topic: str,
+        constant: NewRecord,
+        rate: Rate | None,
+    ) -> None:
+        self.records = 0
+        self.bytes = 0
+        self._invocation = invocation
+        self._producer = producer
+        self._topic = topic
+        self._constant = constant
+        self._pace = Pace(rate) if rate else None
+        self._echoes = invocation.output.chosen == "jsonl"
+        self._unacknowledged: asyncio.Queue[list[tuple[RecordHandle, int]] | None]
+        self._unacknowledged = asyncio.Queue(CHUNKS_UNACKNOWLEDGED_MAX)
+        self._started_s = asyncio.get_running_loop().time()
+        self._seconds = 0.0
+        self._failure: LogdError | None = None
+
+    async def send_input(self, descriptor: int, parser: RecordParser) -> None:
+        """Send everything that the descriptor gives, and wait until it is acknowledged."""
+        try:
+            with SendProgress(descriptor, self) as progress:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._acknowledge(progress))
+                    await self._send(descriptor, parser, progress)
+                if self._failure is not None:
+                    raise self._failure
+        except* BrokenPipeError:
+            raise BrokenPipeError from None
+        except* Exception as group:
+            error = _first(group)
+            if self.records == 0:
+                raise error from None
+            raise PartialFailure(f"{self.records} records were acknowledged", error) from None
+        self._seconds = asyncio.get_running_loop().time() - self._started_s
+
+    def summary(self) -> Json:
+        """What was done. Bytes are those of keys and values."""
+        return {
+            "topic": self._topic,
+            "records": self.records,
+            "bytes": self.bytes,
+            "seconds": round(self._seconds, 3),
+        }
+
+    def summary_text(self) -> str:
+        """The same for people."""
+        seconds = max(self._seconds, 0.001)
+        rates = f"{self.records / seconds:.0f}/s, {format_size(self.bytes / seconds)}/s"
+        return (
+            f"{self.records} records, {format_size(self.bytes)}, to '{self._topic}' in "
+            f"{seconds:.1f}s ({rates})"
+        )
+
+    async def _send(self, descriptor: int, parser: RecordParser, progress: SendProgress) -> None:
+        try:
+            async for block in input_blocks(descriptor):
+                await self._send_all(parser.feed(block))
+                progress.read(len(block))
+            await self._send_all(parser.finish())
+        except LogdError as error:
+            self._failure = error  # raised once what was sent before is acknowledged
+        await self._unacknowledged.put(None)
+
+    async def _send_all(self, records: Iterator[NewRecord]) -> None:
+        """Send in chunks; records before one that cannot be read are sent before its error."""
+        chunk_records = (
+            min(CHUNK_RECORDS, self._pace.chunk_records) if self._pace else CHUNK_RECORDS
+        )
+        while True:
+            chunk: list[tuple[RecordHandle, int]] = []
+            try:
+                for record in islice(records, chunk_records):
+                    chunk.append(await self._send_one(record))
+            finally:
+                if chunk:
+                    await self._unacknowledged.put(chunk)
+            if not chunk:
+                return
+            if self._pace:
+                await self._pace.wait(len(chunk), sum(size for _, size in chunk))
+
+    async def _send_one(self, record: NewRecord) -> "tuple[RecordHandle, int]":
+        constant = self._constant
+        key = record.key if record.key is not None else constant.key
+        partition = record.partition if record.partition is not None else constant.partition
+        timestamp_ms = constant.timestamp_ms
+        handle = await self._producer.send(
+            self._topic,
+            record.value,
+            key,
+            partition=partition,
+            headers=[*record.headers, *constant.headers] or None,
+            timestamp_ms=record.timestamp_ms if timestamp_ms is None else timestamp_ms,
+        )
+        return handle, len(record.value or b"") + len(key or b"")
+
+    async def _acknowledge(self, progress: SendProgress) -> None:
+        stream = self._invocation.output.stream
+        while (chunk := await self._unacknowledged.get()) is not None:
+            for handle, size in chunk:
+                receipt = await handle
+                self.records += 1
+                self.bytes += size
+                if self._echoes:
+                    row = {
+                        "topic": receipt.topic,
+                        "partition": receipt.partition,
+                        "offset": receipt.offset,
+                    }
+                    stream.write(to_json(row) + "\n")
+            stream.flush()
+            progress.show()
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first failure; groups within groups are opened."""
+    error: Exception | BaseExceptionGroup[Exception] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
