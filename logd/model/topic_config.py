@@ -74,7 +74,7 @@ def parse_topic_config(settings: Mapping[str, str], base: TopicConfig | None = N
         if name not in names:
             hint = difflib.get_close_matches(name, names, 1)
             mean = f"; did you mean '{hint[0]}'?" if hint else f"; known are {', '.join(names)}"
-            raise InvalidConfig(f"unknown topic setting '{name}'{mean}", field=name)
+            raise InvalidConfig(f"unknown topic setting '{name[:60]}'{mean}", field=name[:60])
         changes[name] = _parse(name, text)
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -84,11 +84,11 @@ def _parse(name: str, text: str) -> object:
     if name in _CHOICES:
         if text not in _CHOICES[name]:
             choices = " or ".join(_CHOICES[name])
-            raise InvalidConfig(f"{name} is '{text}', but takes {choices}", field=name)
+            raise InvalidConfig(f"{name} is '{text[:60]}', but takes {choices}", field=name)
         return text
     if name == "unclean_election":
         if text not in ("true", "false"):
-            raise InvalidConfig(f"{name} is '{text}', but takes true or false", field=name)
+            raise InvalidConfig(f"{name} is '{text[:60]}', but takes true or false", field=name)
         return text == "true"
     value = parse_duration_ms(text, name) if name.endswith("_ms") else parse_size(text, name)
     low, high = _BOUNDS[name]
@@ -99,22 +99,22 @@ def _parse(name: str, text: str) -> object:
 
 def parse_duration_ms(text: str, name: str = "duration") -> int:
     """'1h30m', '500ms', '7d' or a plain number of ms (also -1). Raises InvalidConfig."""
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
-    parts = re.findall(r"(\d+)(ms|[smhdw])", text)
+    parts = re.findall(r"(\d{1,18})(ms|[smhdw])", text)
     if not parts or "".join(a + b for a, b in parts) != text:
         raise InvalidConfig(
-            f"{name} is '{text}', but takes a duration such as 1h30m or 500ms", field=name
+            f"{name} is '{text[:60]}', but takes a duration such as 1h30m or 500ms", field=name
         )
     return sum(int(number) * _DURATION_MS[unit] for number, unit in parts)
 
 
 def parse_size(text: str, name: str = "size") -> int:
     """'512KiB', '10MB' or a plain number of bytes (also -1). Raises InvalidConfig."""
-    match = re.fullmatch(r"(-?\d+)([KMGT]i?B|B|)", text)
+    match = re.fullmatch(r"(-?\d{1,18})([KMGT]i?B|B|)", text)
     if not match:
         raise InvalidConfig(
-            f"{name} is '{text}', but takes a size such as 512KiB or 10MB", field=name
+            f"{name} is '{text[:60]}', but takes a size such as 512KiB or 10MB", field=name
         )
     return int(match[1]) * _SIZE[match[2]]
 

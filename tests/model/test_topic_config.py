@@ -1,0 +1,129 @@
+"""Settings as users write them and as they are stored."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logd.model.errors import InvalidConfig
+from logd.model.topic_config import (
+    TopicConfig,
+    parse_duration_ms,
+    parse_size,
+    parse_topic_config,
+)
+
+NAMES = [field.name for field in fields(TopicConfig)]
+
+
+def test_defaults_are_written_and_read_back() -> None:
+    written = TopicConfig().as_strings()
+    assert list(written) == NAMES
+    assert parse_topic_config(written) == TopicConfig()
+    assert parse_topic_config({}) == TopicConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("segment_bytes", "1MiB", 1 << 20),
+        ("segment_bytes", " 2GiB ", 1 << 31),
+        ("segment_ms", "1s", 1000),
+        ("retention_ms", "-1", -1),
+        ("retention_ms", "1h30m", 5_400_000),
+        ("retention_bytes", "10GB", 10**10),
+        ("delete_retention_ms", "0", 0),
+        ("durability", "page_cache", "page_cache"),
+        ("timestamp_type", "append_time", "append_time"),
+        ("cleanup_policy", "delete", "delete"),
+        ("min_insync_replicas", "2", 2),
+        ("message_bytes_max", "64MiB", 64 << 20),
+        ("unclean_election", "true", True),
+    ],
+)
+def test_settings(name: str, text: str, value: object) -> None:
+    config = parse_topic_config({name: text})
+    assert getattr(config, name) == value
+    assert parse_topic_config(config.as_strings()) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("segment_bytes", "1MiB1"),
+        ("segment_bytes", "1048575"),
+        ("segment_bytes", "3GiB"),
+        ("segment_ms", "999"),
+        ("segment_ms", "-1"),
+        ("retention_ms", "-2"),
+        ("retention_ms", "1x"),
+        ("retention_ms", ""),
+        ("retention_ms", "h1"),
+        ("retention_bytes", "ten"),
+        ("retention_bytes", "9" * 5000),
+        ("retention_ms", "9" * 5000),
+        ("retention_ms", "9" * 5000 + "d"),
+        ("durability", "fsync!"),
+        ("cleanup_policy", "compact"),
+        ("min_insync_replicas", "0"),
+        ("message_bytes_max", "65MiB"),
+        ("unclean_election", "yes"),
+    ],
+)
+def test_refused_settings(name: str, text: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        parse_topic_config({name: text})
+    assert caught.value.details["field"] == name and name in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_unknown_settings_are_hinted_at() -> None:
+    with pytest.raises(InvalidConfig, match="did you mean 'retention_ms'"):
+        parse_topic_config({"retention.ms": "1"})
+    with pytest.raises(InvalidConfig, match="known are segment_bytes, "):
+        parse_topic_config({"colour": "red"})
+    with pytest.raises(InvalidConfig) as caught:
+        parse_topic_config({"x" * 5000: ""})
+    assert len(str(caught.value)) < 500
+
+
+def test_a_base_keeps_what_is_not_named() -> None:
+    base = parse_topic_config({"retention_ms": "1h", "durability": "page_cache"})
+    config = parse_topic_config({"retention_ms": "2h"}, base)
+    assert (config.retention_ms, config.durability) == (7_200_000, "page_cache")
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [("0", 0), ("-1", -1), ("15", 15), ("15ms", 15), ("2s", 2000), ("1d12h", 129_600_000)],
+)
+def test_durations(text: str, ms: int) -> None:
+    assert parse_duration_ms(text) == ms
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("-1", -1), ("7B", 7), ("3KB", 3000), ("3KiB", 3072), ("1TiB", 1 << 40)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@given(st.text(max_size=20))
+def test_any_text_parses_or_is_refused(text: str) -> None:
+    for parse in (parse_duration_ms, parse_size):
+        try:
+            assert isinstance(parse(text), int)
+        except InvalidConfig:
+            continue
+
+
+@given(st.sampled_from(NAMES), st.text(max_size=20))
+def test_any_setting_parses_or_is_refused(name: str, text: str) -> None:
+    try:
+        config = parse_topic_config({name: text})
+    except InvalidConfig as error:
+        assert error.details["field"] == name
+        return
+    assert parse_topic_config(config.as_strings()) == config
