@@ -134,14 +134,19 @@ class ConsumerConfig(ClientConfig):
     auto_commit_interval_ms: int = _setting(
         5_000, "The interval of those commits.", low=1, high=_DAY_MS
     )
-    partitions: Sequence[int] | None = _setting(
-        None, "Partitions to read of each topic; without it all."
+    partitions: Sequence[int] | Mapping[str, Sequence[int]] | None = _setting(
+        None,
+        "Partitions to read: a list for a single topic, or a list by topic; without it all, also "
+        "those that are added later.",
     )
     max_poll_records: int = _setting(
         500, "Records that one poll() gives at most.", low=1, high=1 << 20
     )
     fetch_min_bytes: int = _setting(
         1, "Bytes that a fetch waits for, up to fetch_max_wait_ms.", low=0, high=1 << 30
+    )
+    metadata_max_age_ms: int = _setting(
+        30_000, "How soon a partition that was added is read.", low=1, high=_DAY_MS
     )
     fetch_max_wait_ms: int = _setting(500, "How long a fetch waits.", low=0, high=60_000)
     max_partition_fetch_bytes: int = _setting(
@@ -163,9 +168,8 @@ class ConsumerConfig(ClientConfig):
 
 
 class ClientSettings(TypedDict, total=False):
-    """Keyword arguments of every client; ClientConfig documents them."""
+    """Keyword arguments of every client besides `bootstrap_servers`; ClientConfig documents them."""
 
-    bootstrap_servers: str | Sequence[str]
     client_id: str
     request_timeout_ms: int
     retry_backoff_ms: int
@@ -192,8 +196,9 @@ class ConsumerSettings(ClientSettings, total=False):
     auto_offset_reset: Literal["earliest", "latest", "none"]
     enable_auto_commit: bool
     auto_commit_interval_ms: int
-    partitions: Sequence[int] | None
+    partitions: Sequence[int] | Mapping[str, Sequence[int]] | None
     max_poll_records: int
+    metadata_max_age_ms: int
     fetch_min_bytes: int
     fetch_max_wait_ms: int
     max_partition_fetch_bytes: int
@@ -245,9 +250,9 @@ def _checked(name: str, value: Any, default: Any, setting: Setting) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise _invalid(name, value, f"an int, {low} to {high}")
     elif name == "partitions":
-        ok = value is None or all(isinstance(p, int) and p >= 0 for p in value)
-        if not ok:
-            raise _invalid(name, value, "a list of partition numbers, or None")
+        lists = value.values() if isinstance(value, Mapping) else [value or ()]
+        if not all(isinstance(p, int) and p >= 0 for listed in lists for p in listed):
+            raise _invalid(name, value, "a list of partition numbers, lists by topic, or None")
     elif name != "bootstrap_servers":
         if not (isinstance(value, str) and value) and not (value is None and default is None):
             raise _invalid(name, value, "a text that is not empty")

@@ -1,0 +1,213 @@
+"""Records of one partition on their way: filled by add(), encoded once, answered once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from logd.model.batch_decoder import decode_batch
+from logd.model.batch_encoder import Headers, encode_batch, with_producer
+from logd.model.errors import LogdError
+from logd.model.ids import ProducerEpoch, ProducerId
+from logd.model.record_batch import Codec
+
+if TYPE_CHECKING:
+    from logd_client.core.partition_lane import PartitionLane
+
+TIMESTAMP_STEP_MS = 5
+"""Records without a time of their own share one while it is not older than this: a batch that
+fills quickly then needs no column of timestamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReceipt:
+    """What the broker said of a batch. `base_offset` None: a duplicate too old to be known."""
+
+    base_offset: int | None
+    leader_epoch: int
+    append_timestamp_ms: int
+    duplicate: bool
+    replicas: int
+    replicas_synced: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The batch's records went to other batches: record i is record `places[i][1]` of
+    `places[i][0]`."""
+
+    places: Sequence[tuple["ProducerBatch", int]]
+
+
+class ProducerBatch:
+    """One batch. Columns are filled while it is its lane's open batch, then never change.
+
+    `outcome` is None until the batch is settled, then final; whoever sets it also completes
+    `future`, which is the only thing that awaits it. `in_doubt`: an attempt may have been appended
+    without our knowing; never cleared, since a late copy of that attempt may still be on its way.
+    Sizes in bytes, times in ms: `opened_ms` monotonic, `stamp_ms` wall.
+    """
+
+    __slots__ = (
+        "_base_sequence",
+        "_encoded",
+        "_identity",
+        "_origins",
+        "_pending",
+        "correlation_id",
+        "future",
+        "headers",
+        "in_doubt",
+        "keys",
+        "lane",
+        "opened_ms",
+        "outcome",
+        "pinned",
+        "record_count",
+        "reserved_bytes",
+        "room_bytes",
+        "sent_ms",
+        "stamp_ms",
+        "timestamps_ms",
+        "tries_corrupt",
+        "values",
+    )
+
+    def __init__(self, lane: "PartitionLane", future: Any, opened_ms: int, stamp_ms: int) -> None:
+        self.lane = lane
+        self.future = future
+        self.opened_ms = opened_ms
+        self.stamp_ms = stamp_ms
+        self.values: list[bytes | None] = []
+        self.keys: list[bytes | None] | None = None
+        self.headers: list[Headers] | None = None
+        self.timestamps_ms: list[int] | None = None
+        self.pinned: set[int] | None = None
+        self.reserved_bytes = 0
+        self.room_bytes = 0
+        self.record_count = 0
+        self.correlation_id = 0
+        self.sent_ms = 0
+        self.in_doubt = False
+        self.tries_corrupt = 0
+        self.outcome: BatchReceipt | Moved | LogdError | None = None
+        self._base_sequence = -1
+        self._identity = (ProducerId(-1), ProducerEpoch(-1))
+        self._encoded: bytes | None = None
+        self._origins: list[ProducerBatch] = []
+        self._pending = 0
+
+    @property
+    def base_sequence(self) -> int:
+        """Its first record's sequence number; -1: none yet, or none any more."""
+        return self._base_sequence
+
+    def add_key(self, key: bytes | None) -> None:
+        """The key of the record last added."""
+        if self.keys is None:
+            self.keys = [None] * (len(self.values) - 1)
+        self.keys.append(key)
+
+    def add_headers(self, headers: Headers) -> None:
+        """The headers of the record last added."""
+        if self.headers is None:
+            self.headers = [()] * (len(self.values) - 1)
+        self.headers.append(headers)
+
+    def add_timestamp(self, timestamp_ms: int) -> None:
+        """The time of the record last added."""
+        if self.timestamps_ms is None:
+            self.timestamps_ms = [self.stamp_ms] * (len(self.values) - 1)
+        self.timestamps_ms.append(timestamp_ms)
+
+    def pin(self, index: int) -> None:
+        """Record `index` was sent to this very partition, whatever its key."""
+        if self.pinned is None:
+            self.pinned = set()
+        self.pinned.add(index)
+
+    def seal(self) -> None:
+        """No more records."""
+        self.record_count = len(self.values)
+
+    def number(self, identity: tuple[ProducerId, ProducerEpoch], base_sequence: int) -> None:
+        """Give it a producer identity and sequence; it may be encoded under another already."""
+        if self._encoded is not None and (identity, base_sequence) != (
+            self._identity,
+            self._base_sequence,
+        ):
+            self._encoded = with_producer(self._encoded, *identity, base_sequence)
+        self._identity, self._base_sequence = identity, base_sequence
+
+    def unnumber(self) -> None:
+        """Its number is not the one it will have; allowed only while nothing is in doubt."""
+        assert not self.in_doubt, "a batch in doubt is known to the broker by its number"
+        self._base_sequence = -1
+
+    def encoded(self, codec: Codec) -> bytes:
+        """The bytes to send. From the first call on the columns are gone: one copy is kept.
+
+        Raises LogdError where the records cannot be encoded.
+        """
+        if self._encoded is None:
+            self._encoded = encode_batch(
+                self.values,
+                keys=self.keys,
+                timestamps_ms=self.stamp_ms if self.timestamps_ms is None else self.timestamps_ms,
+                headers=self.headers,
+                codec=codec,
+                producer_id=self._identity[0],
+                producer_epoch=self._identity[1],
+                base_sequence=self._base_sequence,
+            )
+            self.values, self.headers, self.timestamps_ms = [], None, None
+            if self.keys is not None:
+                self.keys = []
+        return self._encoded
+
+    def unpack(self) -> None:
+        """Put the columns back, so that the records can go elsewhere."""
+        if self._encoded is None:
+            return
+        decoded = decode_batch(self._encoded)
+        self.values = list(decoded.values)
+        self.keys = None if decoded.keys is None else list(decoded.keys)
+        self.headers = None if decoded.headers is None else list(decoded.headers)
+        self.timestamps_ms = list(decoded.timestamps_ms)
+        self._encoded = None
+
+    def move(self, places: Sequence[tuple["ProducerBatch", int]]) -> None:
+        """Its records have gone to `places`; it is settled once all those batches are."""
+        self.outcome = Moved(places)
+        targets = dict.fromkeys(batch for batch, _ in places)
+        self._pending = len(targets)
+        for target in targets:
+            target._origins.append(self)
+        self.values, self.keys, self.headers, self.timestamps_ms = [], None, None, None
+        self._encoded = None
+
+    def settle(self, outcome: BatchReceipt | LogdError) -> "list[ProducerBatch]":
+        """Its outcome is known. Gives the batches whose futures are to be completed now."""
+        assert self.outcome is None, "a batch is settled once"
+        self.outcome = outcome
+        self.values, self.keys, self.headers, self.timestamps_ms = [], None, None, None
+        self._encoded = None
+        return [self, *self._settle_origins()]
+
+    def _settle_origins(self) -> "list[ProducerBatch]":
+        settled: list[ProducerBatch] = []
+        for origin in self._origins:
+            origin._pending -= 1
+            if origin._pending == 0:
+                settled += [origin, *origin._settle_origins()]
+        return settled
+
+    def outcome_of(
+        self, index: int
+    ) -> tuple["ProducerBatch", int, BatchReceipt | LogdError | None]:
+        """Where record `index` ended up: its batch, its index there, and that batch's outcome."""
+        batch: ProducerBatch = self
+        outcome = batch.outcome
+        while isinstance(outcome, Moved):
+            batch, index = outcome.places[index]
+            outcome = batch.outcome
+        return batch, index, outcome

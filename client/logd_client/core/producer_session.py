@@ -1,0 +1,449 @@
+"""The idempotent producer's protocol, without I/O: what to send, and what answers mean.
+
+Source: KIP-98 and KIP-360 for the idea; the rules here are logd's own (docs/guarantees.md).
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from logd.model.errors import (
+    CorruptBatch,
+    DeliveryTimeout,
+    InconsistentTopicId,
+    LogdError,
+    OutOfOrderSequence,
+    ProducerFenced,
+    StalePartitioning,
+    UnknownPartition,
+    UnknownProducer,
+    UnknownTopic,
+)
+from logd.model.ids import NO_PRODUCER, ProducerEpoch, ProducerId
+from logd.model.record_batch import Codec
+from logd_client.core.partition_lane import SETTLING, LaneEvent, LaneState, PartitionLane
+from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
+from logd_client.core.topic_lanes import TopicLanes
+
+Identity = tuple[ProducerId, ProducerEpoch]
+NO_IDENTITY: Identity = (NO_PRODUCER, ProducerEpoch(-1))
+
+MISROUTED = (StalePartitioning, UnknownTopic, UnknownPartition, InconsistentTopicId)
+"""Refusals that fresh metadata may mend."""
+
+ACK_GRACE_MS = 2_000
+"""The broker itself answers within the request's time-out; so much later the stream is given up."""
+
+REROUTES_MAX = 3
+"""A lane that is told so often in a row that its partitioning is old, though fresh, gives up; one
+that is told so of its topic gives up the second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Bounds, in ms and batches; and the codec, since encoding is part of sending."""
+
+    delivery_timeout_ms: int
+    request_timeout_ms: int
+    in_flight_max: int
+    idempotent: bool
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A batch's outcome is final: complete its future, release its bytes."""
+
+    batch: ProducerBatch
+
+
+@dataclass(frozen=True, slots=True)
+class GetIdentity:
+    """Ask for an identity: a new one, or `raised` by one epoch."""
+
+    raised: Identity | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTopic:
+    """Ask for the topic's metadata; answer with topic_refreshed or topic_failed."""
+
+    topic: TopicLanes
+
+
+@dataclass(frozen=True, slots=True)
+class BreakStream:
+    """The stream no longer answers: close it, then report stream_broken."""
+
+    why: str
+
+
+Action = Settled | GetIdentity | RefreshTopic | BreakStream
+
+
+class ProducerSession:
+    """Decides for all lanes. Every method is one event; `take_actions` gives what to do about it.
+
+    What it guarantees while `idempotent`: a batch is acknowledged once, or fails; batches of a lane
+    are appended in order; one that failed without `outcome_unknown` is not in the log. A batch is
+    sent again only under the number it has, until it is certain that no attempt was appended.
+    """
+
+    def __init__(self, limits: SessionLimits) -> None:
+        self._limits = limits
+        self._lanes: dict[PartitionLane, None] = {}
+        self._ready: deque[PartitionLane] = deque()
+        self._awaited: dict[int, ProducerBatch] = {}
+        self._actions: list[Action] = []
+        self._correlation_id = 0
+        self._asked: Literal["nothing", "identity"] = "nothing"
+        self._refreshing: dict[TopicLanes, None] = {}
+        self.identity: Identity | None = None if limits.idempotent else NO_IDENTITY
+        self.connected = False
+        self.fatal: LogdError | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that await an answer."""
+        return len(self._awaited)
+
+    @property
+    def unsettled(self) -> list[ProducerBatch]:
+        """Every batch it was given that has no outcome yet."""
+        return [batch for lane in self._lanes for batch in lane.batches()]
+
+    def take_actions(self) -> list[Action]:
+        """What the events since the last call ask for, in order."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    # Batches in, entries out
+
+    def enqueue(self, batches: Iterable[ProducerBatch]) -> None:
+        """Sealed batches from the accumulator, each lane's in order."""
+        for batch in batches:
+            batch.lane.queue.append(batch)
+            self._lanes[batch.lane] = None
+            if self.fatal is not None:
+                self._fail(batch, self.fatal)
+            self._make_ready(batch.lane)
+        if self.identity is None and self._lanes:
+            self._ask_identity(None)
+
+    def next_entries(self, now_ms: int, bytes_max: int) -> list[tuple[ProducerBatch, bytes]]:
+        """Batches for one message, about `bytes_max` in all, with their encoded bytes.
+
+        Lanes take turns. The batches count as in flight from now on.
+        """
+        entries: list[tuple[ProducerBatch, bytes]] = []
+        size = 0
+        while self.connected and self.identity is not None and self._ready and size < bytes_max:
+            lane = self._ready.popleft()
+            lane.is_ready = False
+            batch = lane.next_batch(self._limits.in_flight_max)
+            if batch is None:
+                continue
+            if entries and size + batch.reserved_bytes > bytes_max:
+                lane.is_ready = True
+                self._ready.appendleft(lane)
+                break
+            encoded = self._send(lane, batch, now_ms)
+            if encoded is not None:
+                entries.append((batch, encoded))
+                size += len(encoded)
+            self._make_ready(lane)
+        return entries
+
+    def _send(self, lane: PartitionLane, batch: ProducerBatch, now_ms: int) -> bytes | None:
+        assert self.identity is not None
+        lane.start(batch, self.identity)
+        try:
+            encoded = batch.encoded(self._limits.codec)
+        except LogdError as error:
+            lane.in_flight -= 1
+            self._fail(batch, error)
+            self._settle_lane(lane, now_ms)
+            return None
+        self._correlation_id += 1
+        batch.correlation_id, batch.sent_ms = self._correlation_id, now_ms
+        self._awaited[batch.correlation_id] = batch
+        return encoded
+
+    def _make_ready(self, lane: PartitionLane) -> None:
+        if not lane.is_ready and lane.next_batch(self._limits.in_flight_max) is not None:
+            lane.is_ready = True
+            self._ready.append(lane)
+
+    # The stream
+
+    def stream_opened(self) -> None:
+        """A new stream is there: what has no answer goes out again, in order."""
+        self.connected = True
+
+    def stream_broken(self, now_ms: int) -> None:
+        """No answer will come on the old stream: whatever was in flight is in doubt."""
+        self.connected = False
+        broken, self._awaited = list(self._awaited.values()), {}
+        lanes = dict.fromkeys(batch.lane for batch in broken)
+        for lane in lanes:
+            lane.in_flight = 0
+        for batch in broken:
+            batch.in_doubt = True
+            if batch.outcome is not None:
+                self._give_up(batch)
+        for lane in lanes:
+            self._settle_lane(lane, now_ms)
+
+    def answered(self, correlation_id: int, answer: BatchReceipt | LogdError, now_ms: int) -> None:
+        """The broker's word on one entry of the current stream."""
+        batch = self._awaited.pop(correlation_id, None)
+        if batch is None:
+            return
+        lane = batch.lane
+        lane.in_flight -= 1
+        if isinstance(answer, BatchReceipt):
+            lane.remove(batch, appended=True)
+            lane.backoff.reset()
+            lane.reroutes = 0
+            if batch.outcome is None:
+                self._settle(batch, answer)
+        elif batch.outcome is not None:
+            self._give_up(batch)
+        else:
+            self._refused(batch, answer, now_ms)
+        self._settle_lane(lane, now_ms)
+
+    def _refused(self, batch: ProducerBatch, error: LogdError, now_ms: int) -> None:
+        lane = batch.lane
+        batch.in_doubt = batch.in_doubt or error.outcome_unknown
+        if isinstance(error, ProducerFenced):
+            self.fail_all(error)
+        elif isinstance(error, OutOfOrderSequence | UnknownProducer):
+            self._sequence_refused(batch, error)
+        elif isinstance(error, MISROUTED):
+            self._misrouted(batch, error, now_ms)
+        elif isinstance(error, CorruptBatch) and batch.tries_corrupt == 0:
+            batch.tries_corrupt += 1
+            lane.on(LaneEvent.RETRY)
+        elif error.retriable:
+            lane.resume_ms = now_ms + lane.backoff.next_ms()
+            lane.on(LaneEvent.RETRY)
+        else:
+            self._fail(batch, error)
+
+    def _misrouted(self, batch: ProducerBatch, error: LogdError, now_ms: int) -> None:
+        lane = batch.lane
+        if lane.state is LaneState.SETTLING_TO_REROUTE:
+            return
+        if lane.reroutes >= (REROUTES_MAX if isinstance(error, StalePartitioning) else 1):
+            self._fail(batch, error)
+            return
+        lane.reroutes += 1
+        for other in lane.topic.lanes:
+            other.on(LaneEvent.STALE)
+            self._settle_lane(other, now_ms)
+
+    def _sequence_refused(self, batch: ProducerBatch, error: LogdError) -> None:
+        lane = batch.lane
+        if isinstance(error, OutOfOrderSequence) and lane.unresolved[0] is not batch:
+            lane.on(LaneEvent.RETRY)
+            return
+        if isinstance(error, UnknownProducer) and batch.base_sequence == 0:
+            self.identity = None  # even a first batch is refused: this id is too old to be known
+        lane.on(LaneEvent.GAP)
+
+    # Lanes that settle
+
+    def _settle_lane(self, lane: PartitionLane, now_ms: int) -> None:
+        """After each event: with nothing in flight, go on to what the lane settles for."""
+        if lane.in_flight == 0:
+            if not lane.close_hole():
+                lane.on(LaneEvent.GAP)
+            if lane.state in SETTLING:
+                lane.on(LaneEvent.SETTLED)
+            if lane.state is LaneState.BACKING_OFF and lane.resume_ms <= now_ms:
+                lane.on(LaneEvent.WAITED)
+            elif lane.state is LaneState.IDENTIFYING:
+                self._identify(lane)
+            elif lane.state is LaneState.REROUTING:
+                self._reroute(lane.topic)
+        self._make_ready(lane)
+        if not lane.unresolved and not lane.queue and lane.state is LaneState.FLOWING:
+            self._lanes.pop(lane, None)
+
+    def _identify(self, lane: PartitionLane) -> None:
+        """Only a new epoch lets the lane go on. What may have been appended under the old one
+        cannot be sent under the new: it fails with its outcome unknown."""
+        for batch in [b for b in lane.unresolved if b.in_doubt]:
+            self._fail(batch, _doubt(batch))
+        if self.identity is not None and self.identity != lane.identity:
+            self._identified(lane, self.identity)
+        else:
+            self._ask_identity(self.identity)
+
+    def _ask_identity(self, raised: Identity | None) -> None:
+        if self._asked == "nothing":
+            self._asked = "identity"
+            self._actions.append(GetIdentity(raised))
+
+    def identity_given(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None:
+        """The answer to GetIdentity."""
+        self._asked = "nothing"
+        self.identity = (producer_id, producer_epoch)
+        for lane in list(self._lanes):
+            if lane.state is LaneState.IDENTIFYING:
+                self._identified(lane, self.identity)
+            self._make_ready(lane)
+
+    def identity_failed(self, error: LogdError) -> None:
+        """GetIdentity was refused for good: what waits for it fails."""
+        self._asked = "nothing"
+        for lane in list(self._lanes):
+            if self.identity is None or lane.state is LaneState.IDENTIFYING:
+                for batch in lane.batches():
+                    self._fail(batch, error)
+
+    def _identified(self, lane: PartitionLane, identity: Identity) -> None:
+        lane.restart(identity)
+        lane.on(LaneEvent.IDENTIFIED)
+        self._make_ready(lane)
+
+    # Topics that change
+
+    def _reroute(self, topic: TopicLanes) -> None:
+        """Once no lane of the topic has anything in flight, its metadata may be exchanged."""
+        still = [lane for lane in topic.lanes if lane.in_flight]
+        if not still and topic not in self._refreshing:
+            self._refreshing[topic] = None
+            self._actions.append(RefreshTopic(topic))
+
+    def topic_refreshed(
+        self, topic: TopicLanes, lost: Iterable[ProducerBatch], now_ms: int
+    ) -> None:
+        """The topic was rerouted; `lost` are batches in doubt whose partition is gone with its
+        topic."""
+        self._refreshing.pop(topic, None)
+        for batch in lost:
+            self._lanes.pop(batch.lane, None)
+            self._settle(batch, with_outcome(_gone(batch), unknown=True))
+        for lane in topic.lanes:
+            if lane.state in (LaneState.REROUTING, LaneState.IDENTIFYING):
+                lane.on(LaneEvent.REROUTED)
+            self._lanes[lane] = None
+            self._settle_lane(lane, now_ms)
+
+    def topic_failed(self, topic: TopicLanes, error: LogdError) -> None:
+        """The topic's metadata is refused for good, because it is gone: its batches fail."""
+        self._refreshing.pop(topic, None)
+        for lane in topic.lanes:
+            for batch in lane.batches():
+                self._fail(batch, error)
+            if lane.state is LaneState.REROUTING:
+                lane.on(LaneEvent.REROUTED)
+            if lane.state is LaneState.FLOWING:
+                self._lanes.pop(lane, None)
+
+    # Time
+
+    def tick(self, now_ms: int) -> None:
+        """Time has passed: end waits, expire batches, notice a stream that does not answer."""
+        for lane in list(self._lanes):
+            for batch in lane.batches():
+                if batch.opened_ms + self._limits.delivery_timeout_ms <= now_ms:
+                    self._expire(batch)
+            self._settle_lane(lane, now_ms)
+        late_ms = now_ms - self._limits.request_timeout_ms - ACK_GRACE_MS
+        late = next((b for b in self._awaited.values() if b.sent_ms <= late_ms), None)
+        if self.connected and late is not None:
+            waited_ms = now_ms - late.sent_ms
+            self._actions.append(BreakStream(f"no acknowledgement came for {waited_ms} ms"))
+
+    def next_resume_ms(self) -> int | None:
+        """When the next lane's wait is over, on the clock of `now_ms`; None: none waits."""
+        waiting = [lane for lane in self._lanes if lane.state is LaneState.BACKING_OFF]
+        waits = [lane.resume_ms for lane in waiting]
+        return min(waits, default=None)
+
+    def _expire(self, batch: ProducerBatch) -> None:
+        if batch.outcome is not None:
+            return
+        lane, awaited = batch.lane, batch.correlation_id in self._awaited
+        batch.in_doubt = batch.in_doubt or awaited
+        where = f"topic '{lane.topic.name}' partition {lane.partition}"
+        what = "was sent, but not acknowledged" if batch.in_doubt else "could not be written"
+        error = DeliveryTimeout(
+            f"a batch of {batch.record_count} records for {where} {what} within "
+            f"delivery_timeout_ms={self._limits.delivery_timeout_ms}",
+            topic=lane.topic.name,
+            partition=lane.partition,
+        )
+        if awaited:
+            self._settle(batch, with_outcome(error, unknown=True))
+        else:
+            self._fail(batch, error)
+
+    # Outcomes
+
+    def fail_all(self, error: LogdError) -> None:
+        """Fatal: nothing more is sent, and every batch, now or later, fails with `error`."""
+        self.fatal = error
+        awaited, self._awaited = self._awaited, {}
+        for batch in awaited.values():
+            batch.in_doubt = True
+            batch.lane.in_flight = 0
+        for batch in self.unsettled:
+            if batch.outcome is None:
+                self._settle(batch, with_outcome(error, unknown=batch.in_doubt))
+            batch.lane.queue.clear()
+            batch.lane.unresolved.clear()
+        self._lanes.clear()
+        self._ready.clear()
+
+    def _fail(self, batch: ProducerBatch, error: LogdError) -> None:
+        """Give up a batch that is not in flight, and say why."""
+        self._give_up(batch)
+        self._settle(batch, with_outcome(error, unknown=batch.in_doubt))
+
+    def _give_up(self, batch: ProducerBatch) -> None:
+        """Send it no more. Those behind it take over its number; if it, or one of them, may have
+        been appended, that is not safe, and they need a new epoch."""
+        lane = batch.lane
+        lane.remove(batch, appended=False)
+        if batch.in_doubt and self._limits.idempotent:
+            lane.on(LaneEvent.GAP)
+        elif lane.hole is not None:
+            lane.on(LaneEvent.RETRY)
+
+    def _settle(self, batch: ProducerBatch, outcome: BatchReceipt | LogdError) -> None:
+        self._actions += [Settled(settled) for settled in batch.settle(outcome)]
+
+
+def with_outcome(error: LogdError, *, unknown: bool) -> LogdError:
+    """The same error, saying whether the records may have been written all the same."""
+    copy = error.__class__.__new__(error.__class__)
+    LogdError.__init__(copy, error.message, **error.details)
+    copy.outcome_unknown = unknown
+    if unknown:
+        copy.details["outcome"] = "unknown"
+    return copy
+
+
+def _doubt(batch: ProducerBatch) -> LogdError:
+    lane = batch.lane
+    return OutOfOrderSequence(
+        f"a batch of {batch.record_count} records for topic '{lane.topic.name}' partition "
+        f"{lane.partition} was sent, and the broker no longer knows whether it was written: the "
+        "producer's state there was lost",
+        topic=lane.topic.name,
+        partition=lane.partition,
+    )
+
+
+def _gone(batch: ProducerBatch) -> LogdError:
+    name = batch.lane.topic.name
+    return UnknownTopic(
+        f"topic '{name}' was deleted and created again while a batch of {batch.record_count} "
+        "records was on its way to it",
+        topic=name,
+    )

@@ -1,0 +1,127 @@
+"""What becomes of buffered records when a topic's partitions change."""
+
+from collections.abc import Sequence
+
+from logd.model.batch_encoder import Headers
+from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES, Accumulator
+from logd_client.core.partition_lane import PartitionLane
+from logd_client.core.producer_batch import ProducerBatch
+from logd_client.core.topic_lanes import Routing, TopicLanes, headers_bytes
+
+
+def reroute(
+    topic: TopicLanes, routing: Routing, accumulator: Accumulator
+) -> Sequence[ProducerBatch]:
+    """Take on new metadata, and move records whose key another partition takes now.
+
+    Only while no batch of the topic is in flight, right after the accumulator was drained, under
+    its rule. Records of a key
+    keep their order: all that are buffered move before any is added under the new metadata. In each
+    lane the batches up to the last one in doubt stay as they are, because the broker may know them
+    by their number; records without a key, and such as name their partition, stay too. Moved
+    batches end up in their lanes' queues.
+
+    If the topic is another one of the same name, its lanes start anew: gives the batches in doubt,
+    which are lost with the old one; all else moves.
+    """
+    for lane in topic.lanes:
+        if lane.open is not None:
+            batch = lane.open
+            accumulator.close(batch)
+            lane.queue.append(batch)
+    old_lanes, recreated = list(topic.lanes), routing.topic_id != topic.routing.topic_id
+    if recreated:
+        topic.lanes = []
+    topic.route(routing)
+    lost: list[ProducerBatch] = []
+    movers: list[ProducerBatch] = []
+    for lane in old_lanes:
+        batches = lane.batches()
+        doubts = [at for at, batch in enumerate(batches) if batch.in_doubt]
+        settled_from = doubts[-1] + 1 if doubts else 0
+        if recreated:
+            lost += [batch for batch in batches if batch.in_doubt]
+            movers += [batch for batch in batches if not batch.in_doubt]
+        else:
+            movers += [batch for batch in batches[settled_from:] if _misplaced(batch, topic)]
+    for batch in movers:
+        batch.lane.remove(batch, appended=False)
+    _Mover(topic, accumulator).move(movers)
+    return lost
+
+
+def _targets(batch: ProducerBatch, topic: TopicLanes) -> list[int]:
+    """The partition of each record under the topic's present routing."""
+    batch.unpack()
+    here, routing = batch.lane.partition, topic.routing
+    stays = here if here in routing.open_partitions else routing.open_partitions[0]
+    keys, pinned = batch.keys, batch.pinned or ()
+    if keys is None:
+        return [stays] * batch.record_count
+    partition_of = routing.router.partition_of
+    return [
+        here
+        if at in pinned and here < routing.partitions
+        else stays
+        if key is None
+        else partition_of(key)
+        for at, key in enumerate(keys)
+    ]
+
+
+def _misplaced(batch: ProducerBatch, topic: TopicLanes) -> bool:
+    return any(target != batch.lane.partition for target in _targets(batch, topic))
+
+
+class _Mover:
+    """Fills new batches, one after another in each lane, from records of old ones."""
+
+    def __init__(self, topic: TopicLanes, accumulator: Accumulator) -> None:
+        self._topic = topic
+        self._accumulator = accumulator
+        self._filling: dict[PartitionLane, ProducerBatch] = {}
+
+    def move(self, movers: Sequence[ProducerBatch]) -> None:
+        for origin in movers:
+            targets = _targets(origin, self._topic)
+            places = [
+                self._place(origin, at, self._topic.lanes[target])
+                for at, target in enumerate(targets)
+            ]
+            self._accumulator.release(origin)
+            origin.move(places)
+        for lane, batch in self._filling.items():
+            self._finish(lane, batch)
+
+    def _place(
+        self, origin: ProducerBatch, at: int, lane: PartitionLane
+    ) -> tuple[ProducerBatch, int]:
+        value, key = origin.values[at], origin.keys[at] if origin.keys else None
+        headers: Headers = origin.headers[at] if origin.headers else ()
+        size = RECORD_OVERHEAD_BYTES + len(value or b"") + len(key or b"") + headers_bytes(headers)
+        batch = self._filling.get(lane)
+        full = batch is not None and (
+            batch.reserved_bytes + size > self._topic.batch_bytes_max
+            or batch.opened_ms != origin.opened_ms
+        )
+        if batch is None or full:
+            if batch is not None:
+                self._finish(lane, batch)
+            batch = self._accumulator.new_batch(lane, origin.opened_ms, origin.stamp_ms)
+            self._filling[lane] = batch
+        batch.reserved_bytes += size
+        self._accumulator.buffered_bytes += size
+        batch.values.append(value)
+        batch.add_key(key)
+        batch.add_headers(headers)
+        times = origin.timestamps_ms
+        batch.add_timestamp(origin.stamp_ms if times is None else times[at])
+        if origin.pinned and at in origin.pinned:
+            batch.pin(len(batch.values) - 1)
+        return batch, len(batch.values) - 1
+
+    def _finish(self, lane: PartitionLane, batch: ProducerBatch) -> None:
+        if not any(batch.headers or ()):
+            batch.headers = None
+        batch.seal()
+        lane.queue.append(batch)

@@ -1,0 +1,1 @@
+"""The synchronous face of the SDK: the same names without await."""
