@@ -7,34 +7,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from logd.model import errors as errors
+    from logd_client import errors as errors
     from logd_client import sync as sync
     from logd_client.admin import Admin as Admin
     from logd_client.consumer import Consumer as Consumer
     from logd_client.descriptions import OffsetSpec as OffsetSpec
     from logd_client.descriptions import ResetTarget as ResetTarget
-    from logd_client.fetched_batch import FetchedBatch as FetchedBatch
     from logd_client.producer import Producer as Producer
     from logd_client.record import Record as Record
+    from logd_client.record_batch import RecordBatch as RecordBatch
 
 _HOMES = {
     "Admin": "logd_client.admin",
     "Consumer": "logd_client.consumer",
-    "FetchedBatch": "logd_client.fetched_batch",
     "OffsetSpec": "logd_client.descriptions",
     "Producer": "logd_client.producer",
     "Record": "logd_client.record",
+    "RecordBatch": "logd_client.record_batch",
     "ResetTarget": "logd_client.descriptions",
 }
-_MODULES = {"errors": "logd.model.errors", "sync": "logd_client.sync"}
+_MODULES = {"errors": "logd_client.errors", "sync": "logd_client.sync"}
 
 __all__ = [
     "Admin",
     "Consumer",
-    "FetchedBatch",
     "OffsetSpec",
     "Producer",
     "Record",
+    "RecordBatch",
     "ResetTarget",
     "errors",
     "sync",

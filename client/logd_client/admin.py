@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self, Unpack
 
 from logd.model.seams import Transport
 from logd_client.broker_connection import BrokerConnection
+from logd_client.client_config import ClientConfig, ClientSettings, parse_settings
 from logd_client.descriptions import BrokerDescription, ClusterHealth, ClusterInfo, HealthProblem
 from logd_client.group_admin import GroupAdmin
 from logd_client.topic_admin import TopicAdmin
@@ -14,28 +16,29 @@ from logd_proto.v1 import cluster_pb2
 class Admin(TopicAdmin, GroupAdmin):
     """Everything that `logctl` can do, from Python: `async with Admin(...) as admin`.
 
-    Every call is bounded by `request_timeout_ms` and then raises RequestTimeout or
-    BrokerUnreachable. Calls that are safe to repeat are retried within that time; those that are
-    not (delete, add_partitions, an executed reset) are sent once. Used by tasks of one event loop;
-    any number of calls may run at once.
+    Settings are keyword arguments (`ClientConfig`). Every call is bounded by `request_timeout_ms`
+    and then raises RequestTimeout or BrokerUnreachable. Calls that are safe to repeat are retried
+    within that time; those that are not (delete, add_partitions, an executed reset) are sent once.
+    Used by tasks of one event loop; any number of calls may run at once.
     """
 
     def __init__(
         self,
         bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
         *,
-        client_id: str = "logd-admin",
-        request_timeout_ms: int = 30_000,
         transport: Transport | None = None,
+        **settings: Unpack[ClientSettings],
     ) -> None:
+        config = parse_settings(ClientConfig, {"bootstrap_servers": bootstrap_servers, **settings})
         self._connection = BrokerConnection(
-            bootstrap_servers,
-            client_id=client_id,
-            request_timeout_ms=request_timeout_ms,
+            config.bootstrap_servers,
+            client_id=config.client_id,
+            request_timeout_ms=config.request_timeout_ms,
+            retry_backoff_ms=config.retry_backoff_ms,
             transport=transport,
         )
 
-    async def __aenter__(self) -> "Admin":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

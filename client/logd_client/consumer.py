@@ -1,0 +1,326 @@
+"""The consumer: records and batches of topics, in order per partition."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import structlog
+
+from logd.model.errors import ClientClosed, InvalidConfig, LogdError, UsedAfterFork
+from logd.model.seams import Clock, Random, Transport
+from logd.system.system_random import SystemRandom
+from logd_client.broker_connection import BrokerConnection
+from logd_client.client_config import ConsumerConfig, ConsumerSettings, parse_settings
+from logd_client.consumer_assignment import ConsumerAssignment
+from logd_client.consumer_fetcher import ConsumerFetcher
+from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.core.record_cursor import RecordCursor
+from logd_client.descriptions import OffsetSpec
+from logd_client.group_commits import GroupCommits
+from logd_client.offset_lookup import OffsetLookup
+from logd_client.record import Record
+from logd_client.record_batch import RecordBatch
+
+logger = structlog.get_logger()
+T = TypeVar("T")
+
+LOOP_TURN_MS = 2
+"""An application that never awaits anything else gives the event loop a turn this often, so that
+fetches go on while it works."""
+
+
+class Consumer:
+    """Reads topics: `async with Consumer("orders", group_id="billing") as consumer`, then one of
+
+        async for record in consumer: ...            # one at a time
+        async for batch in consumer.batches(): ...   # RecordBatch, whole
+        records = await consumer.poll(timeout_ms=1000)
+
+    With a `group_id` it starts where the group has committed, else by `auto_offset_reset`. What is
+    committed, at each interval and on close, is what the application is done with: it has asked for
+    more after it, or called `commit`. Leaving `async with` by an exception does not commit the
+    record, batch or poll that was in hand.
+
+    Settings are keyword arguments (`ConsumerConfig`). Used by tasks of one event loop; one of them
+    reads. Every method raises ClientClosed and UsedAfterFork; reads raise what the broker answers,
+    and BrokerUnreachable when nothing could be fetched for request_timeout_ms. A read that raised
+    may be repeated: no place is lost.
+    """
+
+    def __init__(
+        self,
+        *topics: str,
+        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        **settings: Unpack[ConsumerSettings],
+    ) -> None:
+        given = {"bootstrap_servers": bootstrap_servers, **settings}
+        config = parse_settings(ConsumerConfig, given)
+        random = random or SystemRandom()
+        self.config = config
+        self._connection = BrokerConnection(
+            config.bootstrap_servers,
+            client_id=config.client_id,
+            request_timeout_ms=config.request_timeout_ms,
+            retry_backoff_ms=config.retry_backoff_ms,
+            transport=transport,
+            clock=clock,
+            random=random,
+        )
+        self._positions = ConsumerPositions(
+            auto_offset_reset=config.auto_offset_reset,
+            skip_undecodable=config.on_undecodable == "skip",
+            buffer_bytes_max=config.fetch_max_bytes,
+            max_wait_ms=config.fetch_max_wait_ms,
+            retry_backoff_ms=config.retry_backoff_ms,
+        )
+        self._group: GroupCommits | None = None
+        if config.group_id is not None:
+            consumer_id = f"{config.client_id}-{random.bytes(4).hex()}"
+            self._group = GroupCommits(
+                self._connection, self._positions, config.group_id, consumer_id
+            )
+        self._assignment = ConsumerAssignment(
+            self._connection, self._positions, self._group, topics, config.partitions
+        )
+        self._lookup = OffsetLookup(self._connection, self._positions)
+        self._fetcher = ConsumerFetcher(self._connection, self._positions, config, random)
+        self._loop_turn_ms = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._starting = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.close()
+            return
+        try:
+            await self._close(received_is_done=False)
+        except LogdError as failed:
+            logger.warning("commit_on_close_failed", error=failed.message)
+
+    async def start(self) -> None:
+        """Find the partitions and where to start. Reads do this by themselves.
+
+        Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none').
+        """
+        self._connection.check_usable()
+        if self._positions.started:
+            return
+        async with self._starting:
+            if self._positions.started:
+                return
+            await self._assignment.start()
+            await self._lookup.run()
+            for at in self._positions:
+                if at.error is not None and not at.known:
+                    raise at.error
+            self._spawn(self._fetcher.run())
+            self._spawn(self._repeat(self._assignment.follow, self.config.metadata_max_age_ms))
+            if self._group is not None:
+                work = self._commit_by_interval
+                self._spawn(self._repeat(work, self.config.auto_commit_interval_ms))
+
+    async def close(self) -> None:
+        """Commit what was received, unless enable_auto_commit is off, and end. Safe to call twice.
+
+        Raises what the commit raises; the consumer is closed then, too.
+        """
+        await self._close(received_is_done=True)
+
+    # Reading
+
+    def __aiter__(self) -> AsyncIterator[Record]:
+        return self._records()
+
+    async def batches(self) -> AsyncIterator[RecordBatch]:
+        """Whole batches as they are stored, the first trimmed to the position. Without end."""
+        while True:
+            yield await self._next(self._positions.next_batch)
+
+    async def poll(self, timeout_ms: int = 1_000, max_records: int | None = None) -> list[Record]:
+        """What is there, at least one record, at most `max_records` (max_poll_records).
+
+        An empty list when nothing came for `timeout_ms`; with 0 only what is buffered.
+        """
+        limit = self.config.max_poll_records if max_records is None else max_records
+        records: list[Record] = []
+        cursor = await self._next_within(self._positions.current_cursor, timeout_ms)
+        while cursor is not None:
+            cursor.looping = False
+            records += cursor.take(limit - len(records))
+            if len(records) >= limit:
+                break
+            try:
+                cursor = self._positions.current_cursor()
+            except LogdError:
+                break  # the next read raises it again
+        self._request_if_due()
+        return records
+
+    async def next_cursor(self) -> RecordCursor:
+        """For the synchronous face: the next records, for a loop in the caller's thread."""
+        cursor = await self._next(self._positions.current_cursor)
+        cursor.looping = True
+        return cursor
+
+    # Positions
+
+    @property
+    def assignment(self) -> list[tuple[str, int]]:
+        """(topic, partition) that are read, once the consumer has started."""
+        return [(at.topic, at.partition) for at in self._positions]
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Go on from `offset`. Before the start it takes the place of the committed offset."""
+        self._connection.check_usable()
+        self._positions.seek(topic, partition, offset)
+        self._fetcher.wake()
+
+    def position(self, topic: str, partition: int) -> int:
+        """The next offset that the application will receive. Raises UnknownPartition."""
+        self._connection.check_usable()
+        return self._positions.position(self._positions.get(topic, partition))
+
+    async def lag(self, topic: str, partition: int) -> int:
+        """Offsets from the position to the high watermark, which is asked for."""
+        await self.start()
+        at = self._positions.get(topic, partition)
+        (end,) = await self._lookup.ask([(at, OffsetSpec.latest())])
+        if isinstance(end, LogdError):
+            raise end
+        return max(0, end - self._positions.position(at))
+
+    def pause(self, topic: str, partition: int) -> None:
+        """Deliver nothing of this partition until `resume`."""
+        self._connection.check_usable()
+        self._positions.pause(topic, partition)
+        self._fetcher.wake()
+
+    def resume(self, topic: str, partition: int) -> None:
+        """Deliver it again, from where it was paused."""
+        self._connection.check_usable()
+        self._positions.resume(topic, partition)
+        self._fetcher.wake()
+
+    async def commit(self) -> bool:
+        """Commit all that was received: the application is done with it.
+
+        False: the group was rewound meanwhile; nothing was committed, and the consumer goes on
+        from the group's new position. Raises InvalidConfig without a group_id.
+        """
+        await self.start()
+        group = self._require_group()
+        self._positions.acknowledge()
+        try:
+            return await group.commit()
+        finally:
+            self._fetcher.wake()
+
+    async def committed(self, topic: str, partition: int) -> int | None:
+        """The group's committed offset, the next to read; None: nothing was committed."""
+        await self.start()
+        return await self._require_group().committed(self._positions.get(topic, partition))
+
+    # Inside
+
+    async def _records(self) -> AsyncIterator[Record]:
+        while True:
+            cursor = await self.next_cursor()
+            while (chunk := cursor.next_chunk()) is not None:
+                for record in chunk:
+                    yield record
+
+    async def _next(self, take: Callable[[], T | None]) -> T:
+        while True:
+            found = await self._next_within(take, None)
+            if found is not None:
+                return found
+
+    async def _next_within(self, take: Callable[[], T | None], timeout_ms: int | None) -> T | None:
+        """What `take` gives, as soon as it gives something; None after `timeout_ms`."""
+        await self.start()
+        clock = self._connection.clock
+        now_ms = clock.monotonic_ms()
+        if now_ms - self._loop_turn_ms >= LOOP_TURN_MS:
+            self._loop_turn_ms = now_ms
+            await asyncio.sleep(0)
+            self._connection.check_usable()
+        self._positions.acknowledge()
+        waited = False
+        while True:
+            found = take()
+            self._request_if_due()
+            left_ms = None if timeout_ms is None else now_ms + timeout_ms - clock.monotonic_ms()
+            if found is not None or (waited and left_ms is not None and left_ms <= 0):
+                return found
+            await self._fetcher.arrival(None if left_ms is None else max(0, left_ms))
+            waited = True
+            self._loop_turn_ms = clock.monotonic_ms()
+            self._connection.check_usable()
+
+    def _request_if_due(self) -> None:
+        """Delivery made room in the buffer: let the fetcher see."""
+        if not self._positions.session.outstanding:
+            self._fetcher.wake()
+
+    def _require_group(self) -> GroupCommits:
+        if self._group is None:
+            raise InvalidConfig("this consumer has no group_id to commit for", field="group_id")
+        return self._group
+
+    async def _commit_by_interval(self) -> None:
+        await self._require_group().commit(with_offsets=self.config.enable_auto_commit)
+
+    async def _repeat(self, work: Callable[[], Awaitable[object]], interval_ms: int) -> None:
+        while True:
+            await asyncio.sleep(interval_ms / 1000)
+            try:
+                await work()
+            except LogdError as error:
+                logger.warning("consumer_background_failed", error=error.message)
+            self._fetcher.wake()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fetcher.fail(error)
+
+    async def _close(self, *, received_is_done: bool) -> None:
+        try:
+            self._connection.check_usable()
+        except (ClientClosed, UsedAfterFork):
+            return
+        try:
+            if received_is_done:
+                self._positions.acknowledge()
+            if self._group and self._positions.started and self.config.enable_auto_commit:
+                await self._group.commit()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._positions.end()
+        await self._connection.close()

@@ -1,0 +1,100 @@
+"""Which partitions a consumer reads, and where each starts."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from logd.model.errors import InvalidConfig, UnknownPartition, UnknownTopic
+from logd_client.broker_connection import BrokerConnection
+from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.core.partition_position import PartitionPosition
+from logd_client.group_commits import GroupCommits
+
+logger = structlog.get_logger()
+
+Partitions = Sequence[int] | Mapping[str, Sequence[int]] | None
+
+
+class ConsumerAssignment:
+    """Resolves topics to partitions, and follows topics that grow unless partitions were named."""
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        positions: ConsumerPositions,
+        group: GroupCommits | None,
+        topics: Sequence[str],
+        partitions: Partitions,
+    ) -> None:
+        """Raises InvalidConfig where topics and partitions do not fit together."""
+        self._connection = connection
+        self._positions = positions
+        self._group = group
+        self._named = _named(topics, partitions)
+        self._assigned: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Assign and place all partitions. Raises UnknownTopic, UnknownPartition."""
+        assigned: list[PartitionPosition] = []
+        for topic, numbers in self._named.items():
+            metadata = await self._connection.topic(topic, refresh=True)
+            for number in range(metadata.partitions) if numbers is None else numbers:
+                if number >= metadata.partitions:
+                    raise UnknownPartition(
+                        f"topic '{topic}' has no partition {number}, "
+                        f"only 0 to {metadata.partitions - 1}",
+                        topic=topic,
+                        partition=number,
+                    )
+                assigned.append(self._positions.assign(topic, metadata.topic_id, number))
+            self._assigned[topic] = metadata.partitions
+        await self._place(assigned, added=False)
+        self._positions.started = True
+
+    async def follow(self) -> None:
+        """Take the partitions that were added since. A topic that is gone stays as it was."""
+        for topic, numbers in self._named.items():
+            if numbers is not None:
+                continue
+            try:
+                metadata = await self._connection.topic(topic, refresh=True)
+            except UnknownTopic as error:
+                logger.warning("topic_gone", topic=topic, error=error.message)
+                continue
+            added = [
+                self._positions.assign(topic, metadata.topic_id, number)
+                for number in range(self._assigned[topic], metadata.partitions)
+            ]
+            if added:
+                self._assigned[topic] = metadata.partitions
+                logger.info("partitions_added", topic=topic, partitions=metadata.partitions)
+                await self._place(added, added=True)
+
+    async def _place(self, assigned: Sequence[PartitionPosition], *, added: bool) -> None:
+        if self._group is not None:
+            await self._group.start(assigned, added=added)
+        else:
+            for at in assigned:
+                self._positions.place_by_reset(at, earliest=added)
+
+
+def _named(topics: Sequence[str], partitions: Partitions) -> dict[str, Sequence[int] | None]:
+    """Topic -> its partitions, None: all."""
+    if isinstance(partitions, Mapping):
+        strange = [topic for topic in partitions if topics and topic not in topics]
+        if strange:
+            raise InvalidConfig(
+                f"partitions names topic '{strange[0]}', which is not among the consumer's topics",
+                field="partitions",
+            )
+        return {topic: partitions.get(topic) for topic in topics or partitions}
+    if not topics:
+        raise InvalidConfig(
+            "a consumer reads at least one topic: Consumer('orders', ...)", field="topics"
+        )
+    if partitions is not None and len(dict.fromkeys(topics)) > 1:
+        raise InvalidConfig(
+            "partitions is a list, but there are several topics: give {topic: [partitions]}",
+            field="partitions",
+        )
+    return dict.fromkeys(topics, partitions)

@@ -1,0 +1,174 @@
+"""Keeps a FetchStream open and the consumer's buffer filled: the shell around ConsumerPositions."""
+
+import asyncio
+
+import structlog
+
+from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
+from logd.model.seams import Clock, Random, TransportStream
+from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
+from logd_client.client_config import ConsumerConfig
+from logd_client.core.backoff import Backoff
+from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.fetch_wire import FetchLimits, parse_answer, serialize_request
+from logd_client.offset_lookup import OffsetLookup
+from logd_proto.v1 import data_pb2
+
+logger = structlog.get_logger()
+
+_ISOLATION = {
+    "read_committed": data_pb2.ISOLATION_READ_COMMITTED,
+    "read_uncommitted": data_pb2.ISOLATION_READ_UNCOMMITTED,
+}
+
+
+class ConsumerFetcher:
+    """One task that reads answers, and within it one that sends requests.
+
+    An answer only moves positions; the next request goes out before its batches are looked at. A
+    stream that breaks, or that leaves a request unanswered for `request_timeout_ms`, is replaced by
+    one to the next broker, which is told all positions. What the application must know, reads
+    raise: an error that is not retriable, or that no broker answered for `request_timeout_ms`. Then
+    it goes on trying, so that a caller who reads again may still get on.
+    """
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        positions: ConsumerPositions,
+        config: ConsumerConfig,
+        random: Random,
+    ) -> None:
+        self._connection = connection
+        self._clock: Clock = connection.clock
+        self._positions = positions
+        self._limits = FetchLimits(
+            min_bytes=config.fetch_min_bytes,
+            max_bytes=config.fetch_max_bytes,
+            max_partition_bytes=config.max_partition_fetch_bytes,
+            max_wait_ms=config.fetch_max_wait_ms,
+            isolation=_ISOLATION[config.isolation_level],
+        )
+        self._lookup = OffsetLookup(connection, positions)
+        self._request_timeout_ms = config.request_timeout_ms
+        self._backoff = Backoff(config.retry_backoff_ms, RETRY_BACKOFF_MAX_MS, random)
+        self._wake = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._failing_since_ms: int | None = None
+        self._failure: BaseException | None = None
+
+    def wake(self) -> None:
+        """Positions changed or room was made: a request may be due."""
+        self._wake.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Let the application's next wait raise this."""
+        self._failure = error
+        self._arrived.set()
+
+    async def arrival(self, timeout_ms: int | None) -> None:
+        """Wait until something has arrived since the last wait, at most `timeout_ms`.
+
+        Raises what the application must know.
+        """
+        try:
+            async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
+                await self._arrived.wait()
+        except TimeoutError:
+            return
+        self._arrived.clear()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            address = self._connection.address
+            try:
+                stream = await self._connection.stream("DataService/FetchStream")
+                try:
+                    await self._use(stream)
+                finally:
+                    await stream.close()
+            except LogdError as error:
+                self._broken(address, error)
+            await asyncio.sleep(self._backoff.next_ms() / 1000)
+
+    def _broken(self, address: str, error: LogdError) -> None:
+        self._connection.mark_broken(address)
+        now_ms = self._clock.monotonic_ms()
+        if self._failing_since_ms is None:
+            self._failing_since_ms = now_ms
+            logger.info("fetch_stream_broken", address=address, error=error.message)
+        failing_ms = now_ms - self._failing_since_ms
+        if not error.retriable:
+            self.fail(error)
+        elif failing_ms >= self._request_timeout_ms:
+            self.fail(
+                BrokerUnreachable(
+                    f"nothing could be fetched for {failing_ms} ms, last from {address}: {error}",
+                    address=address,
+                    waited_for="FetchStream",
+                )
+            )
+
+    async def _use(self, stream: TransportStream) -> None:
+        """Until the stream breaks, which raises."""
+        self._positions.restart_session()
+        self._asked.clear()
+        sender = asyncio.create_task(self._send_requests(stream))
+        sender.add_done_callback(lambda _: self._asked.set())
+        try:
+            while True:
+                await self._asked.wait()
+                if sender.done():
+                    await sender
+                await self._receive(stream)
+                if not self._positions.session.outstanding:
+                    self._asked.clear()
+        finally:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+
+    async def _send_requests(self, stream: TransportStream) -> None:
+        session = self._positions.session
+        while True:
+            if await self._lookup.run():
+                self._arrived.set()
+            now_ms = self._clock.monotonic_ms()
+            plan = self._positions.next_request(now_ms)
+            if plan is not None:
+                await stream.send(serialize_request(plan, self._limits))
+                self._asked.set()
+                continue
+            due_ms = session.next_due_ms(now_ms)
+            try:
+                async with asyncio.timeout(None if due_ms is None else (due_ms - now_ms) / 1000):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            self._wake.clear()
+
+    async def _receive(self, stream: TransportStream) -> None:
+        bound_ms = self._limits.max_wait_ms + self._request_timeout_ms
+        try:
+            async with asyncio.timeout(bound_ms / 1000):
+                message = await stream.receive()
+        except TimeoutError:
+            raise RequestTimeout(f"a fetch was not answered within {bound_ms} ms") from None
+        if message is None:
+            raise BrokerUnreachable("the broker ended the stream")
+        answer = parse_answer(message)
+        self._positions.accept(
+            answer.correlation_id,
+            answer.fetched,
+            throttle_ms=answer.throttle_ms,
+            now_ms=self._clock.monotonic_ms(),
+        )
+        self._wake.set()
+        if answer.fetched:
+            self._arrived.set()
+        self._failing_since_ms = self._failure = None
+        self._backoff.reset()

@@ -1,0 +1,381 @@
+"""The consumer's state machine: what is assigned, where reading stands, what is fetched next.
+
+Sans-IO: requests come out of `next_request`, the broker's answers go into `accept`, batches and
+records come out towards the application. What the application does (seek, pause, resume) and a
+rewind of its group may come between any two of these.
+
+    application  <-  next_batch, current_cursor  <-  buffered regions  <-  accept  <-  broker
+                                                                 next_request  ->  broker
+
+One rule keeps each record delivered once and in order: an answer for a partition counts only if the
+broker knew the partition's present `fetch_offset` when it made it, that is if the position has not
+changed since request `sent_in` and the answer is to that request or to a later one.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import structlog
+
+from logd.model.errors import LogdError, OffsetOutOfRange, StoredDataCorrupt, UnknownPartition
+from logd_client.core.batch_reader import BatchReader, fail
+from logd_client.core.fetch_session import FetchPlan, FetchSession
+from logd_client.core.partition_position import FetchedRegion, PartitionPosition
+from logd_client.core.record_cursor import RecordCursor
+from logd_client.descriptions import OffsetSpec
+from logd_client.record_batch import RecordBatch
+
+logger = structlog.get_logger()
+
+OffsetReset = Literal["earliest", "latest", "none"]
+
+
+class PartitionFetched(NamedTuple):
+    """What one partition gave. `batches` are whole; the first may begin before the position."""
+
+    topic_id: bytes
+    partition: int
+    high_watermark: int
+    log_start_offset: int
+    next_offset: int
+    error: LogdError | None
+    batches: memoryview
+
+
+class ConsumerPositions:
+    """All partitions of one consumer. Called on its event loop only.
+
+    `buffer_bytes_max`: no request goes out while so many bytes, without those of paused partitions,
+    wait for the application; the answers outstanding then come on top.
+    """
+
+    def __init__(
+        self,
+        *,
+        auto_offset_reset: OffsetReset,
+        skip_undecodable: bool,
+        buffer_bytes_max: int,
+        max_wait_ms: int,
+        retry_backoff_ms: int,
+    ) -> None:
+        self._reset = auto_offset_reset
+        self._reader = BatchReader(skip_undecodable=skip_undecodable)
+        self._buffer_bytes_max = buffer_bytes_max
+        self._retry_backoff_ms = retry_backoff_ms
+        self._by_name: dict[tuple[str, int], PartitionPosition] = {}
+        self._by_id: dict[tuple[bytes, int], PartitionPosition] = {}
+        self._early_seeks: dict[tuple[str, int], int] = {}
+        self._early_pauses: dict[tuple[str, int], None] = {}
+        self._turn: deque[PartitionPosition] = deque()
+        self._handed: dict[PartitionPosition, None] = {}
+        self._looking_up: dict[PartitionPosition, None] = {}
+        self._cursor: RecordCursor | None = None
+        self._cursor_at: PartitionPosition | None = None
+        self._buffered_bytes = 0
+        self.started = False
+        """Until then seek and pause also take partitions that are not assigned yet."""
+        self.session = FetchSession(max_wait_ms)
+
+    def __iter__(self) -> Iterator[PartitionPosition]:
+        return iter(self._by_name.values())
+
+    def get(self, topic: str, partition: int) -> PartitionPosition:
+        """Raises UnknownPartition."""
+        at = self._by_name.get((topic, partition))
+        if at is None:
+            why = "does not read it" if self.started else "has not started yet"
+            raise UnknownPartition(
+                f"no position of {topic}:{partition}: this consumer {why}",
+                topic=topic,
+                partition=partition,
+            )
+        return at
+
+    # What the application asks for
+
+    def assign(self, topic: str, topic_id: bytes, partition: int) -> PartitionPosition:
+        """Take a partition. Its position is not known yet, unless it was sought before."""
+        key = (topic, partition)
+        at = PartitionPosition(topic, topic_id, partition)
+        self._by_name[key] = self._by_id[topic_id, partition] = at
+        at.paused = key in self._early_pauses
+        if key in self._early_seeks:
+            self._move(at, self._early_seeks.pop(key))
+        return at
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Go on from `offset`; what is buffered or on its way is dropped."""
+        if not self.started and (topic, partition) not in self._by_name:
+            self._early_seeks[topic, partition] = offset
+            return
+        at = self.get(topic, partition)
+        self._move(at, offset)
+
+    def pause(self, topic: str, partition: int) -> None:
+        """Deliver nothing of it until `resume`; what is buffered stays."""
+        if not self.started and (topic, partition) not in self._by_name:
+            self._early_pauses[topic, partition] = None
+            return
+        at = self.get(topic, partition)
+        if at.paused:
+            return
+        if self._cursor_at is at and self._cursor is not None:
+            at.leftover = self._cursor.rest()
+            self._detach_cursor()
+        at.paused = True
+        self._buffered_bytes -= at.buffered_bytes
+        self.session.touch(at)
+
+    def resume(self, topic: str, partition: int) -> None:
+        """Deliver it again, from where it was paused."""
+        self._early_pauses.pop((topic, partition), None)
+        if not self.started and (topic, partition) not in self._by_name:
+            return
+        at = self.get(topic, partition)
+        if at.paused:
+            at.paused = False
+            self._buffered_bytes += at.buffered_bytes
+            self._queue(at)
+            self.session.touch(at, urgent=True)
+
+    # Positions that are found elsewhere
+
+    def place(self, at: PartitionPosition, offset: int) -> None:
+        """The position that was looked up; a seek in the meantime wins."""
+        if not at.known:
+            self._move(at, offset)
+
+    def place_by_reset(self, at: PartitionPosition, *, earliest: bool = False) -> None:
+        """Nothing says where to start: auto_offset_reset does, or `earliest`."""
+        if at.known:
+            return
+        if self._reset == "none" and not earliest:
+            error = OffsetOutOfRange("no position to start from, and auto_offset_reset is 'none'")
+            self._fail(at, error)
+            return
+        latest = self._reset == "latest" and not earliest
+        at.lookup = OffsetSpec.latest() if latest else OffsetSpec.earliest()
+        self._looking_up[at] = None
+
+    def lookups(self) -> list[PartitionPosition]:
+        """Those whose position shall be looked up in the log."""
+        for at in list(self._looking_up):
+            if at.lookup is None:  # placed, or sought in the meantime
+                del self._looking_up[at]
+        return list(self._looking_up)
+
+    def lookup_failed(self, at: PartitionPosition, error: LogdError) -> None:
+        """The look-up ended so; it is not repeated until the application seeks."""
+        if at.lookup is not None:
+            at.lookup = None
+            self._fail(at, error)
+
+    def forget_all(self) -> None:
+        """The group was rewound: no position is known until `place`, buffers are dropped."""
+        self._detach_cursor()
+        for at in self._by_name.values():
+            self._release(at)
+            at.forget_position(None)
+            self.session.touch(at)
+
+    def end(self) -> None:
+        """Nothing is delivered any more, not even what a loop has begun."""
+        self._detach_cursor()
+        self._turn.clear()
+
+    # Requests and answers
+
+    def next_request(self, now_ms: int) -> FetchPlan | None:
+        """What to ask the broker now, or None. The caller sends it, in this order."""
+        if self._buffered_bytes >= self._buffer_bytes_max:
+            return None
+        return self.session.next_request(now_ms)
+
+    def restart_session(self) -> None:
+        """A new stream begins: nothing is outstanding, every position is told anew."""
+        self.session.restart()
+        for at in self._by_name.values():
+            at.in_session, at.sent_in = False, 0
+            self.session.touch(at)
+
+    def accept(
+        self,
+        correlation_id: int,
+        fetched: Sequence[PartitionFetched],
+        *,
+        throttle_ms: int,
+        now_ms: int,
+    ) -> None:
+        """The answer to one request. Stale parts of it are dropped."""
+        self.session.answered(empty=not fetched, throttle_ms=throttle_ms, now_ms=now_ms)
+        for each in fetched:
+            at = self._by_id.get((each.topic_id, each.partition))
+            if at is None or not self.session.is_current(at, correlation_id):
+                continue
+            if each.error is not None:
+                self._refused(at, each.error, now_ms)
+                continue
+            at.high_watermark = each.high_watermark
+            at.log_start_offset = each.log_start_offset
+            if len(each.batches):
+                at.buffered.append(FetchedRegion(each.batches, each.next_offset))
+                at.buffered_bytes += len(each.batches)
+                if not at.paused:
+                    self._buffered_bytes += len(each.batches)
+                self._queue(at)
+            if each.next_offset > at.fetch_offset:
+                self._fetch_from(at, each.next_offset)
+
+    def _refused(self, at: PartitionPosition, error: LogdError, now_ms: int) -> None:
+        undelivered = at.buffered or at.leftover is not None or self._cursor_at is at
+        if error.retriable or undelivered:  # what is buffered is good: it goes out first
+            self.session.retry_later(at, now_ms + self._retry_backoff_ms)
+        elif isinstance(error, OffsetOutOfRange) and self._reset != "none":
+            logger.warning("offset_reset", partition=at.name, to=self._reset, error=error.message)
+            at.forget_position(None)
+            self.place_by_reset(at)
+            self.session.touch(at)
+        elif isinstance(error, StoredDataCorrupt) and self._reader.skip_undecodable:
+            logger.error("stored_data_skipped", partition=at.name, error=error.message)
+            self._fetch_from(at, int(error.details["next_offset"]))
+        else:
+            self._fail(at, error)
+
+    # Delivery
+
+    def acknowledge(self) -> None:
+        """The application has come back for more, or commits: everything it received is done."""
+        if self._cursor is not None and self._cursor_at is not None:
+            if self._cursor.finished:
+                self._detach_cursor()
+            else:
+                self._cursor.acknowledge()
+        for at in self._handed:
+            at.done = at.position
+        self._handed.clear()
+
+    def next_batch(self) -> RecordBatch | None:
+        """The next batch, whole, or what is left of one begun; None: nothing is buffered.
+
+        Partitions take turns. Raises the error of a partition in its turn, each time anew, until
+        the application seeks or pauses it.
+        """
+        self._put_cursor_back()
+        found = self._take_turn()
+        if found is None:
+            return None
+        at, batch = found
+        at.position = batch.next_offset
+        self._handed[at] = None
+        return batch
+
+    def current_cursor(self) -> RecordCursor | None:
+        """The cursor with records left: of the batch begun, or of the next; None: none buffered.
+
+        Raises as `next_batch`.
+        """
+        if self._cursor is not None:
+            if not self._cursor.finished:
+                return self._cursor
+            self._detach_cursor()
+        found = self._take_turn()
+        if found is None:
+            return None
+        at, batch = found
+        self._cursor_at, self._cursor = at, RecordCursor(batch, at.position)
+        return self._cursor
+
+    def position(self, at: PartitionPosition) -> int:
+        """The next offset that the application will receive."""
+        if self._cursor_at is at and self._cursor is not None:
+            return self._cursor.received
+        return at.position
+
+    def committable(self) -> list[tuple[PartitionPosition, int]]:
+        """Offsets of what is done, where the coordinator is not known to have them."""
+        offsets = []
+        for at in self._by_name.values():
+            current = self._cursor if self._cursor_at is at else None
+            offset = at.done if current is None else current.done
+            if at.known and offset != at.committed:
+                offsets.append((at, offset))
+        return offsets
+
+    # Inside
+
+    def _take_turn(self) -> tuple[PartitionPosition, RecordBatch] | None:
+        while self._turn:
+            at = self._turn.popleft()
+            at.in_turn = False
+            if at.paused:
+                continue
+            batch = self._read(at) if at.known else None
+            if batch is not None:
+                self._queue(at)
+                at.leader_epoch = batch.leader_epoch
+                return at, batch
+            if at.error is not None:
+                self._queue(at)
+                raise at.error
+        return None
+
+    def _read(self, at: PartitionPosition) -> RecordBatch | None:
+        bytes_before, fetch_offset_before = at.buffered_bytes, at.fetch_offset
+        batch = self._reader.read(at)
+        self._buffered_bytes -= bytes_before - at.buffered_bytes
+        if batch is None:
+            self._handed[at] = None  # batches may have been stepped over
+        if at.error is not None or at.fetch_offset != fetch_offset_before:
+            self.session.touch(at)
+        return batch
+
+    def _put_cursor_back(self) -> None:
+        cursor, at = self._cursor, self._cursor_at
+        if cursor is not None and at is not None:
+            at.leftover = cursor.rest()
+            self._detach_cursor()
+            if at.in_turn:
+                self._turn.remove(at)
+            at.in_turn = True
+            self._turn.appendleft(at)
+
+    def _queue(self, at: PartitionPosition) -> None:
+        if not at.in_turn and (at.buffered or at.leftover is not None or at.error is not None):
+            at.in_turn = True
+            self._turn.append(at)
+
+    def _move(self, at: PartitionPosition, offset: int) -> None:
+        if self._cursor_at is at:
+            self._detach_cursor()
+        self._release(at)
+        at.move(offset)
+        self.session.touch(at, urgent=True)
+
+    def _fetch_from(self, at: PartitionPosition, offset: int) -> None:
+        """Fetch on from `offset`; the position follows where nothing is left to deliver before."""
+        at.fetch_offset = offset
+        self.session.touch(at)
+        if not at.buffered and at.leftover is None and self._cursor_at is not at:
+            if at.done == at.position:
+                at.done = offset
+            at.position = offset
+
+    def _fail(self, at: PartitionPosition, error: LogdError) -> None:
+        fail(at, error)
+        self._queue(at)
+        self.session.touch(at)
+
+    def _release(self, at: PartitionPosition) -> None:
+        """Its buffers are about to be dropped."""
+        if not at.paused:
+            self._buffered_bytes -= at.buffered_bytes
+
+    def _detach_cursor(self) -> None:
+        """The cursor hands out nothing more; the position is what it had handed out."""
+        cursor, at = self._cursor, self._cursor_at
+        self._cursor = self._cursor_at = None
+        if cursor is not None and at is not None:
+            at.position, at.done = cursor.received, cursor.done
+            self._handed[at] = None
+            cursor.cut()

@@ -1,0 +1,119 @@
+"""What the broker has been told of a consumer's positions, and what to tell it next."""
+
+from typing import NamedTuple
+
+from logd_client.core.partition_position import PartitionPosition
+
+REQUESTS_OUTSTANDING_MAX = 4
+"""One, and a few more where seeks interrupt it; a broker takes 16."""
+
+EARLY_EMPTY_BACKOFF_MS = 50
+"""Pause after an empty answer that came before its time: a broker that drains answers so."""
+
+
+class Upsert(NamedTuple):
+    """A position to tell the broker."""
+
+    topic_id: bytes
+    partition: int
+    offset: int
+
+
+class FetchPlan(NamedTuple):
+    """One request on the stream."""
+
+    correlation_id: int
+    upserts: list[Upsert]
+    forgets: list[tuple[bytes, int]]
+
+
+class FetchSession:
+    """Remembers which partitions changed since the last request: a request costs what changed.
+
+    Correlation ids rise over reconnects. `restart` is the start of a new stream: the broker knows
+    nothing then.
+    """
+
+    def __init__(self, max_wait_ms: int) -> None:
+        self._early_ms = max(max_wait_ms // 2, 10)
+        self._changed: dict[PartitionPosition, None] = {}
+        self._retrying: dict[PartitionPosition, None] = {}
+        self._urgent = False
+        self._sent = 0
+        self._in_session = 0
+        self._asked_ms = 0
+        self._not_before_ms = 0
+        self.outstanding = 0
+        """Requests without an answer."""
+
+    def restart(self) -> None:
+        """Nothing is outstanding, and the broker knows no position."""
+        self.outstanding = 0
+        self._in_session = 0
+        self._not_before_ms = 0
+
+    def touch(self, position: PartitionPosition, *, urgent: bool = False) -> None:
+        """The position changed; `urgent` is worth interrupting a request that waits."""
+        self._changed[position] = None
+        self._urgent = self._urgent or urgent
+
+    def retry_later(self, position: PartitionPosition, at_ms: int) -> None:
+        """Take it out of the session until `at_ms`."""
+        position.retry_at_ms = at_ms
+        self._retrying[position] = None
+        self.touch(position)
+
+    def is_current(self, position: PartitionPosition, correlation_id: int) -> bool:
+        """Whether an answer to this request speaks of the position as it is now."""
+        return position not in self._changed and 0 < position.sent_in <= correlation_id
+
+    def next_request(self, now_ms: int) -> FetchPlan | None:
+        """The request that is due, or None. The caller has room for its answer and sends it."""
+        self._end_retries(now_ms)
+        if self.outstanding and not self._urgent:
+            return None
+        if self.outstanding >= REQUESTS_OUTSTANDING_MAX or now_ms < self._not_before_ms:
+            return None
+        correlation_id = self._sent + 1
+        upserts: list[Upsert] = []
+        forgets: list[tuple[bytes, int]] = []
+        for each in self._changed:
+            if each.fetchable:
+                self._in_session += not each.in_session
+                each.in_session, each.sent_in = True, correlation_id
+                upserts.append(Upsert(each.topic_id, each.partition, each.fetch_offset))
+            elif each.in_session:
+                self._in_session -= 1
+                each.in_session = False
+                forgets.append((each.topic_id, each.partition))
+        self._changed.clear()
+        self._urgent = False
+        if not self._in_session and not forgets:
+            return None
+        self._sent = correlation_id
+        self.outstanding += 1
+        self._asked_ms = now_ms
+        return FetchPlan(correlation_id, upserts, forgets)
+
+    def answered(self, *, empty: bool, throttle_ms: int, now_ms: int) -> None:
+        """One request got its answer."""
+        self.outstanding -= 1
+        pause_ms = throttle_ms
+        early = now_ms - self._asked_ms < self._early_ms
+        if empty and early and not self.outstanding:
+            pause_ms = max(pause_ms, EARLY_EMPTY_BACKOFF_MS)
+        self._not_before_ms = now_ms + pause_ms if pause_ms else self._not_before_ms
+
+    def next_due_ms(self, now_ms: int) -> int | None:
+        """When `next_request` is worth asking again although nothing happens until then."""
+        due = [at.retry_at_ms for at in self._retrying if at.retry_at_ms is not None]
+        due.append(self._not_before_ms)
+        return min((at_ms for at_ms in due if at_ms > now_ms), default=None)
+
+    def _end_retries(self, now_ms: int) -> None:
+        for each in list(self._retrying):
+            if each.retry_at_ms is None or each.retry_at_ms <= now_ms:
+                del self._retrying[each]
+                if each.retry_at_ms is not None:
+                    each.retry_at_ms = None
+                    self.touch(each)

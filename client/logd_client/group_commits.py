@@ -1,0 +1,159 @@
+"""A consumer's dealings with its group: where it starts, what it has done, and rewinds."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from logd.model.errors import GroupRewound, LogdError
+from logd_client.broker_connection import BrokerConnection
+from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.core.partition_position import PartitionPosition
+from logd_client.topic_admin import error_of
+from logd_proto.v1 import common_pb2, groups_pb2
+
+logger = structlog.get_logger()
+
+
+class GroupCommits:
+    """Commits for one consumer of one group; one commit at a time, in order.
+
+    Each commit carries the rewind epoch that the positions were read under. If the group has been
+    rewound since, the coordinator applies nothing: buffers are dropped and positions read again.
+    Offsets fall only where the application sought, or auto_offset_reset was applied.
+    """
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        positions: ConsumerPositions,
+        group: str,
+        consumer_id: str,
+    ) -> None:
+        self._connection = connection
+        self._positions = positions
+        self._group = group
+        self._consumer_id = consumer_id
+        self._rewind_epoch = -1
+        self._one_at_a_time = asyncio.Lock()
+        self._warned = False
+
+    async def start(self, assigned: Sequence[PartitionPosition], *, added: bool = False) -> None:
+        """Place these at their committed offsets, the others by auto_offset_reset.
+
+        `added` partitions did not exist when the consumer started: without a committed offset they
+        start at their beginning, or records would be missed.
+        """
+        found = await self._fetch(assigned)
+        for at in assigned:
+            at.committed = found.get((at.topic_id, at.partition))
+            if at.committed is None:
+                self._positions.place_by_reset(at, earliest=added)
+            else:
+                self._positions.place(at, at.committed)
+
+    async def commit(self, *, with_offsets: bool = True) -> bool:
+        """Commit what is done. Sent also where nothing is new, so that a rewind is learnt of.
+
+        Without offsets that is all it does. False: the group was rewound, nothing was committed,
+        and the consumer goes on from the group's new position. Raises the error of the first
+        partition that was refused.
+        """
+        async with self._one_at_a_time:
+            offsets = self._positions.committable() if with_offsets else []
+            falling = [entry for entry in offsets if _falls(*entry)]
+            rising = [entry for entry in offsets if not _falls(*entry)]
+            try:
+                errors = await self._send(rising, allow_rewind=False)
+                if falling:
+                    errors += await self._send(falling, allow_rewind=True)
+            except GroupRewound as rewound:
+                logger.info("group_rewound", group=self._group, message=rewound.message)
+                self._positions.forget_all()
+                await self.start(list(self._positions))
+                return False
+        if errors:
+            raise errors[0]
+        return True
+
+    async def committed(self, at: PartitionPosition) -> int | None:
+        """What the coordinator has of this partition; None: nothing."""
+        request = groups_pb2.FetchOffsetsRequest(group=self._group, topics=_topics([at]))
+        answer = await self._connection.call(
+            "GroupService/FetchOffsets", request, groups_pb2.FetchOffsetsResponse
+        )
+        return _found(answer).get((at.topic_id, at.partition))
+
+    async def _fetch(self, assigned: Iterable[PartitionPosition]) -> dict[tuple[bytes, int], int]:
+        request = groups_pb2.FetchOffsetsRequest(
+            group=self._group, topics=_topics(assigned), consumer_id=self._consumer_id
+        )
+        answer = await self._connection.call(
+            "GroupService/FetchOffsets", request, groups_pb2.FetchOffsetsResponse
+        )
+        self._rewind_epoch = answer.rewind_epoch
+        self._note_other(answer.also_consumed_by)
+        return _found(answer)
+
+    async def _send(
+        self, offsets: list[tuple[PartitionPosition, int]], *, allow_rewind: bool
+    ) -> list[LogdError]:
+        request = groups_pb2.CommitOffsetsRequest(
+            group=self._group,
+            offsets=[_offset_commit(at, offset) for at, offset in offsets],
+            rewind_epoch=self._rewind_epoch,
+            allow_rewind=allow_rewind,
+            consumer_id=self._consumer_id,
+        )
+        answer = await self._connection.call(
+            "GroupService/CommitOffsets", request, groups_pb2.CommitOffsetsResponse
+        )
+        self._note_other(answer.also_consumed_by)
+        errors = []
+        for (at, offset), result in zip(offsets, answer.results, strict=True):
+            error = error_of(result)
+            if error is None:
+                at.committed = offset
+            else:
+                errors.append(error)
+        return errors
+
+    def _note_other(self, other: str) -> None:
+        if other and not self._warned:
+            self._warned = True
+            logger.warning(
+                "partitions_consumed_twice",
+                group=self._group,
+                other=other,
+                effect="both receive every record, and each overwrites the other's commits",
+            )
+
+
+def _falls(at: PartitionPosition, offset: int) -> bool:
+    """Whether this commit goes back: only a seek or auto_offset_reset can have led there."""
+    return at.committed is not None and offset < at.committed
+
+
+def _topics(assigned: Iterable[PartitionPosition]) -> list[groups_pb2.TopicPartitions]:
+    by_topic: dict[bytes, list[int]] = {}
+    for at in assigned:
+        by_topic.setdefault(at.topic_id, []).append(at.partition)
+    return [
+        groups_pb2.TopicPartitions(topic=common_pb2.TopicRef(topic_id=topic_id), partitions=numbers)
+        for topic_id, numbers in by_topic.items()
+    ]
+
+
+def _found(answer: groups_pb2.FetchOffsetsResponse) -> dict[tuple[bytes, int], int]:
+    return {
+        (each.topic_id, each.partition): each.offset
+        for each in answer.offsets
+        if each.HasField("offset")
+    }
+
+
+def _offset_commit(at: PartitionPosition, offset: int) -> groups_pb2.OffsetCommit:
+    commit = groups_pb2.OffsetCommit(topic_id=at.topic_id, partition=at.partition, offset=offset)
+    if at.leader_epoch is not None:
+        commit.leader_epoch = at.leader_epoch
+    return commit
