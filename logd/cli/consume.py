@@ -96,7 +96,7 @@ async def _consume(
     from logd_client import Consumer
 
     ranges = await _ranges(invocation, list(topics), partitions, group, start, end)
-    async with Consumer(
+    consumer = Consumer(
         *topics,
         bootstrap_servers=invocation.bootstrap,
         client_id=CLIENT_ID,
@@ -104,15 +104,17 @@ async def _consume(
         partitions=partitions,
         auto_offset_reset="earliest",
         enable_auto_commit=group is not None and not no_commit,
-    ) as consumer:
-        reader = RecordReader(
-            consumer,
-            RecordWriter(invocation.output, template),
-            RecordFilter(grep, key, header),
-            count=count,
-            commits=group is not None and not no_commit,
-        )
-        await reader.read(ranges)
+    )
+    reader = RecordReader(
+        consumer,
+        RecordWriter(invocation.output, template),
+        RecordFilter(grep, key, header),
+        count=count,
+        commits=group is not None and not no_commit,
+    )
+    reader.begin(ranges)
+    async with consumer:
+        await reader.read()
 
 
 async def _ranges(

@@ -5,18 +5,22 @@ The exit status comes from the error table (docs/errors.md); 2 is a usage error,
 """
 
 import difflib
+import functools
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import ParamSpec, TextIO, TypeVar
 
 import click
 
 from logd.cli.output import printable
 from logd.cli.remedies import remedy
 from logd.model.errors import LogdError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 USAGE = 2
 NOT_FOUND = 3
@@ -118,6 +122,21 @@ def print_error(error: BaseException, place: str) -> int:
         traceback.print_exception(error, file=sys.stderr)
     report.print(sys.stderr)
     return report.exit_status
+
+
+def report_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """Make a click command end with a report and its exit status: for programs besides logctl."""
+
+    @functools.wraps(command)
+    def reported(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            sys.exit(print_error(error, click.get_current_context().command_path))
+
+    return reported
 
 
 def did_you_mean(candidates: Sequence[str]) -> str:

@@ -56,6 +56,9 @@ class Invocation:
         """Run a coroutine to its end on a loop of its own; SIGTERM cancels it as Ctrl-C does."""
         import asyncio
 
+        from logd.system.malloc_thresholds import raise_malloc_thresholds
+
+        raise_malloc_thresholds()
         _diagnostics_to_stderr()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_until_terminated(self._with_suggestions(work)))

@@ -41,19 +41,22 @@ class RecordReader:
         self._open: dict[tuple[str, int], int] = {}
         self._bounded = False
 
-    async def read(self, ranges: Sequence[ReadRange]) -> None:
-        """Read until every range has ended or the count is reached; forever if neither bounds."""
-        consumer = self._consumer
+    def begin(self, ranges: Sequence[ReadRange]) -> None:
+        """Say what to read, before the consumer starts."""
         for each in ranges:
             if each.start is not None:
-                consumer.seek(each.topic, each.partition, each.start)
+                self._consumer.seek(each.topic, each.partition, each.start)
             if each.end is None:
                 continue
             self._bounded = True
             if each.is_empty:
-                consumer.pause(each.topic, each.partition)
+                self._consumer.pause(each.topic, each.partition)
             else:
                 self._open[each.topic, each.partition] = each.end
+
+    async def read(self) -> None:
+        """Read until every range has ended or the count is reached; forever if neither bounds."""
+        consumer = self._consumer
         self._writer.open()
         self._writer.flush()
         written = True
@@ -90,7 +93,7 @@ class RecordReader:
         """A partition whose end is reached is read no further, and its position is that end."""
         for (topic, partition), end in list(self._open.items()):
             position = self._consumer.position(topic, partition)
-            if position is not None and position >= end:
+            if position >= end:
                 del self._open[topic, partition]
                 if position > end:
                     self._consumer.seek(topic, partition, end)

@@ -139,6 +139,8 @@ class RecordSender:
         stream = self._invocation.output.stream
         while (chunk := await self._unacknowledged.get()) is not None:
             for handle, size in chunk:
+                if self._echoes and not handle.done():
+                    stream.flush()  # what is acknowledged is shown before the next batch is
                 receipt = await handle
                 self.records += 1
                 self.bytes += size
