@@ -1,0 +1,46 @@
+"""Records a second, from commits."""
+
+import pytest
+
+from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd_consumer_groups.core.commit_rates import SPACING_MS, WINDOW_MS, CommitRates
+
+WHERE = TopicPartition(TopicId(b"t" * 16), PartitionId(0))
+
+
+def test_a_rate_needs_two_commits_and_a_second() -> None:
+    rates = CommitRates()
+    assert rates.rate("g", WHERE, 0) is None
+    rates.observe("g", WHERE, Offset(0), 0)
+    assert rates.rate("g", WHERE, 10_000) is None
+    rates.observe("g", WHERE, Offset(500), 999)
+    assert rates.rate("g", WHERE, 999) is None
+    assert rates.rate("g", WHERE, 5000) == 100.0
+
+
+def test_only_the_last_minute_counts_and_samples_stay_few() -> None:
+    rates = CommitRates()
+    for second in range(300):
+        speed = 10 if second < 200 else 50
+        start = 0 if second < 200 else 200 * 10 - 200 * 50
+        rates.observe("g", WHERE, Offset(start + second * speed), second * 1000)
+    assert rates.rate("g", WHERE, 299_000) == pytest.approx(50)
+    assert len(rates._groups["g"][WHERE]) <= WINDOW_MS // SPACING_MS + 2
+
+
+def test_a_group_that_stands_still_comes_to_zero() -> None:
+    rates = CommitRates()
+    rates.observe("g", WHERE, Offset(0), 0)
+    rates.observe("g", WHERE, Offset(600), 10_000)
+    assert rates.rate("g", WHERE, 30_000) == 20.0
+    assert rates.rate("g", WHERE, 10_000 + WINDOW_MS) == 0.0
+
+
+def test_going_back_starts_anew() -> None:
+    rates = CommitRates()
+    rates.observe("g", WHERE, Offset(1000), 0)
+    rates.observe("g", WHERE, Offset(0), 1000)
+    rates.observe("g", WHERE, Offset(100), 3000)
+    assert rates.rate("g", WHERE, 3000) == 50.0
+    rates.forget("g")
+    assert rates.rate("g", WHERE, 3000) is None

@@ -1,0 +1,59 @@
+"""Who runs, as far as commits and fetches tell."""
+
+from logd.model.group import CONSUMER_SEEN_MS, Consumer
+from logd.model.ids import PartitionId, TopicId, TopicPartition
+from logd_consumer_groups.core.consumers_seen import CONSUMERS_PER_GROUP_MAX, ConsumersSeen
+
+A, B, C = (TopicPartition(TopicId(b"t" * 16), PartitionId(n)) for n in range(3))
+
+
+def saw(
+    seen: ConsumersSeen, name: str, *where: TopicPartition, now_ms: int = 0, fetch: bool = False
+) -> str:
+    return seen.saw(
+        "g", Consumer(name, "peer"), where, now_ms=now_ms, wall_ms=7, takes_only_these=fetch
+    )
+
+
+def test_two_consumers_of_one_partition_are_told_of_each_other() -> None:
+    seen = ConsumersSeen()
+    assert saw(seen, "one", A, B) == ""
+    assert saw(seen, "two", C) == ""
+    assert saw(seen, "two", B) == "one"
+    assert saw(seen, "one") == "two"
+
+
+def test_a_fetch_of_offsets_says_all_that_a_consumer_takes() -> None:
+    seen = ConsumersSeen()
+    saw(seen, "one", A, B)
+    saw(seen, "one", A, fetch=True)
+    assert saw(seen, "two", B) == ""
+    assert seen.running("g", 0)[0].partitions == (A,)
+
+
+def test_consumers_are_forgotten_after_a_while() -> None:
+    seen = ConsumersSeen()
+    saw(seen, "one", A)
+    saw(seen, "two", A, now_ms=1)
+    assert [c.consumer_id for c in seen.running("g", CONSUMER_SEEN_MS - 1)] == ["one", "two"]
+    assert [c.consumer_id for c in seen.running("g", CONSUMER_SEEN_MS)] == ["two"]
+    assert seen.groups(CONSUMER_SEEN_MS) == ["g"]
+    assert seen.groups(CONSUMER_SEEN_MS + 1) == []
+    assert seen.running("g", 0) == []
+
+
+def test_who_has_no_name_only_looks() -> None:
+    seen = ConsumersSeen()
+    assert saw(seen, "", A) == ""
+    assert seen.groups(0) == []
+
+
+def test_the_number_of_consumers_is_bounded() -> None:
+    seen = ConsumersSeen()
+    for number in range(CONSUMERS_PER_GROUP_MAX + 1):
+        saw(seen, f"c{number}", now_ms=number)
+    saw(seen, "c1", now_ms=5000)
+    saw(seen, "new", now_ms=5000)
+    names = {consumer.consumer_id for consumer in seen.running("g", 5000)}
+    assert len(names) == CONSUMERS_PER_GROUP_MAX
+    assert {"c1", "new"} <= names and not {"c0", "c2"} & names
