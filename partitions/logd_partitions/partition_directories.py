@@ -41,13 +41,9 @@ class PartitionDirectories:
         return f"{self._root}/{topic_name}-{partition}"
 
     def read(self, path: str) -> PartitionDescriptor:
-        """Raises FileNotFoundError, StoredDataCorrupt (also where the directory was renamed)."""
+        """What it says of itself. Raises FileNotFoundError, StoredDataCorrupt."""
         file = f"{path}/{FILE_NAME}"
-        descriptor = decode_descriptor(read_file(self._fs, file), file)
-        its_path = self.path_of(descriptor.topic_name, descriptor.topic_partition.partition)
-        if its_path != path:
-            raise StoredDataCorrupt(f"{path} is {its_path}, renamed or copied", segment=path)
-        return descriptor
+        return decode_descriptor(read_file(self._fs, file), file)
 
     def create(self, path: str, members: TopicMembers, partition: PartitionId) -> None:
         """Make the directory with its `partition.json`; durable only after `sync_created`."""
@@ -79,13 +75,10 @@ class PartitionDirectories:
         write_atomically(self._fs, f"{path}/{FILE_NAME}", encode_descriptor(members, partition))
 
     def all(self) -> list[PartitionDescriptor]:
-        """Every partition on disk whose `partition.json` says so. Reads one file a partition."""
-        found = []
-        for name in self._fs.list(self._root):
-            if _NAME.fullmatch(name):
-                with contextlib.suppress(OSError, StoredDataCorrupt):
-                    found.append(self.read(f"{self._root}/{name}"))
-        return found
+        """Every partition that is where it belongs. Reads one file a partition."""
+        names = filter(_NAME.fullmatch, self._fs.list(self._root))
+        found = (self._read_in_place(f"{self._root}/{name}") for name in names)
+        return [descriptor for descriptor in found if descriptor is not None]
 
     def any(self) -> bool:
         """Whether anything looks like a partition."""
@@ -97,11 +90,10 @@ class PartitionDirectories:
             match = _NAME.fullmatch(name)
             if match is None or int(match[1]) not in partitions:
                 continue
-            with contextlib.suppress(OSError, StoredDataCorrupt):
-                found = self.read(f"{self._root}/{name}")
-                if found.topic_partition.topic_id == topic_id:
-                    paths = [self.path_of(found.topic_name, PartitionId(p)) for p in partitions]
-                    return [path for path in paths if self._is_of(path, topic_id)]
+            found = self._read_in_place(f"{self._root}/{name}")
+            if found is not None and found.topic_partition.topic_id == topic_id:
+                paths = [self.path_of(found.topic_name, PartitionId(p)) for p in partitions]
+                return [path for path in paths if self._is_of(path, topic_id)]
         return []
 
     def set_aside(self, path: str) -> str:
@@ -123,10 +115,17 @@ class PartitionDirectories:
                 self._remove(f"{trash}/{name}")
 
     def _is_of(self, path: str, topic_id: TopicId) -> bool:
+        found = self._read_in_place(path)
+        return found is not None and found.topic_partition.topic_id == topic_id
+
+    def _read_in_place(self, path: str) -> PartitionDescriptor | None:
+        """None where nothing readable is there, or what was another directory once."""
         try:
-            return self.read(path).topic_partition.topic_id == topic_id
+            found = self.read(path)
         except (OSError, StoredDataCorrupt):
-            return False
+            return None
+        its_path = self.path_of(found.topic_name, found.topic_partition.partition)
+        return found if its_path == path else None
 
     def _move(self, paths: Sequence[str], where: str) -> list[str]:
         target = f"{self._root}/{where}"

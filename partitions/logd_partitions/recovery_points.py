@@ -91,6 +91,11 @@ class RecoveryPoints:
         packed = self._packed.get(topic_partition)
         return _unpack(packed) if packed else None
 
+    def known(self) -> list[TopicPartition]:
+        """The partitions that have a point."""
+        with self._changing:
+            return list(self._packed)
+
     def all(self) -> list[RecoveryPoint]:
         """Every point, in the order in which the partitions were first noted."""
         with self._changing:

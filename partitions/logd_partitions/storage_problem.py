@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Severity = Literal["warning", "error"]
+
 
 @dataclass(frozen=True, slots=True)
 class StorageProblem:
@@ -11,7 +13,7 @@ class StorageProblem:
     `message` says what to try; `since_ms` is wall time.
     """
 
-    severity: Literal["warning", "error"]
+    severity: Severity
     reason: str
     resource: str
     message: str

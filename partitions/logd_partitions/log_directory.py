@@ -1,0 +1,393 @@
+"""One data directory of one broker: its lock, its identity, its partitions and what is wrong.
+
+    lock              held by the running broker (directory_lock)
+    format.json       whose directory this is (directory_format)
+    recovery-points   from where a start reads each partition (recovery_points)
+    failed            a sync failed in the run that wrote it; goes once all is recovered
+    <topic>-<partition>/, .orphaned/, .deleted/   (partition_directories)
+
+A start reads format.json and recovery-points, and of partitions only those that were open. What an
+append needs on disk before it may be acknowledged (the partition's directory, its mark `open`) is
+noted by `before_first_append` and made durable by `sync`, which the flusher runs in the same round
+as the append's own sync: so 10,000 first appends share a few rewrites of one file.
+"""
+
+import contextlib
+import os
+import threading
+
+import structlog
+
+from logd.model.errors import LogdError, LogReadOnly, StoredDataCorrupt
+from logd.model.ids import BrokerId, PartitionId, TopicId, TopicPartition
+from logd.model.seams import Clock, FileLock, FileSystem
+from logd.model.topic import Topic
+from logd_partitions.atomic_file import parent_directory, write_atomically
+from logd_partitions.directory_format import DirectoryFormat, read_format, write_format
+from logd_partitions.directory_lock import lock_directory
+from logd_partitions.directory_port import Recoverable
+from logd_partitions.disk_errors import write_error
+from logd_partitions.open_files import OpenFiles
+from logd_partitions.partition_descriptor import FILE_NAME as PARTITION_FILE
+from logd_partitions.partition_descriptor import TopicMembers, topic_members
+from logd_partitions.partition_directories import PartitionDirectories
+from logd_partitions.partition_log import PartitionLog
+from logd_partitions.partition_storage import PartitionStorage, reserve_bytes
+from logd_partitions.recovery_points import RecoveryPoints
+from logd_partitions.storage_problem import Severity, StorageProblem
+
+logger = structlog.get_logger()
+
+POINTS_FILE = "recovery-points"
+FAILED_FILE = "failed"
+POINTS_COLLECTED_MAX = 2000
+"""Logs whose points are noted in one go on the loop: some 10 ms."""
+
+
+class LogDirectory:
+    """Implements DirectoryPort for its logs, FlushDirectory for the flusher.
+
+    `open`, `open_log`, `remove_topic`, `sync`, `sync_file_system`,
+    `write_points` and `close` block: in a pool, or
+    before and after the loop. The rest is for the loop.
+    """
+
+    def __init__(
+        self, fs: FileSystem, clock: Clock, path: str, lock: FileLock, identity: DirectoryFormat
+    ) -> None:
+        """Only `open` calls it."""
+        self.path = path
+        self._fs = fs
+        self._clock = clock
+        self._lock: FileLock | None = lock
+        self._identity = identity
+        self._points = RecoveryPoints(fs, f"{path}/{POINTS_FILE}")
+        self._directories = PartitionDirectories(fs, path)
+        self._open_files = OpenFiles(fs)
+        self._reserve_bytes = reserve_bytes(fs.total_bytes(path))
+        self._logs: dict[TopicPartition, PartitionLog] = {}
+        self._topics: dict[TopicId, tuple[Topic, TopicMembers]] = {}
+        self._unclean: dict[TopicPartition, None] = {}
+        self._problems: list[StorageProblem] = []
+        self._failed: LogReadOnly | None = None
+        self._had_failed = False
+        self._open_marks: set[TopicPartition] = set()
+        self._synced_logs: dict[TopicPartition, PartitionLog] = {}
+        self._noting = threading.Lock()  # guards the next two; never held over I/O
+        self._unsynced_paths: list[str] = []
+        self._unsynced_marks = False
+
+    @staticmethod
+    def open(
+        fs: FileSystem,
+        clock: Clock,
+        path: str,
+        *,
+        broker_id: BrokerId,
+        cluster_id: str | None = None,
+        process_id: int | None = None,
+    ) -> "LogDirectory":
+        """Lock the directory, making it if need be, and read what an earlier run left.
+
+        Raises DataDirectoryLocked, UnsupportedVersion (a newer layout), InvalidConfig (another
+        broker's or cluster's), StoredDataCorrupt, OSError. `process_id` stands in the lock file.
+        """
+        path = path.rstrip("/") or "/"
+        _make_directories(fs, path)
+        lock = lock_directory(fs, path, os.getpid() if process_id is None else process_id)
+        try:
+            identity = _identify(fs, path, broker_id, cluster_id)
+            directory = LogDirectory(fs, clock, path, lock, identity)
+            directory._load()
+        except BaseException:
+            lock.release()
+            raise
+        return directory
+
+    @property
+    def cluster_id(self) -> str:
+        """Empty until `bind_cluster` in a new directory."""
+        return self._identity.cluster_id
+
+    def bind_cluster(self, cluster_id: str) -> None:
+        """Tie a new directory to its cluster; check any other. Raises InvalidConfig, OSError."""
+        broker_id = self._identity.broker_id
+        self._identity.check(self.path, broker_id=broker_id, cluster_id=cluster_id)
+        if not self._identity.cluster_id:
+            self._identity = DirectoryFormat(cluster_id, broker_id)
+            write_format(self._fs, self.path, self._identity)
+
+    def unclean(self) -> list[TopicPartition]:
+        """Partitions that the last run left open and that were not opened since: `open_log` scans
+        them."""
+        return list(self._unclean)
+
+    def with_data(self) -> list[TopicPartition]:
+        """Partitions that have ever been appended to, in the order in which that began."""
+        return self._points.known()
+
+    def problems(self) -> list[StorageProblem]:
+        """What operators should know of, until the next start."""
+        return [*self._problems, *(p for log in self._logs.values() for p in log.problems())]
+
+    def open_log(self, topic: Topic, partition: PartitionId) -> PartitionLog:
+        """The partition's log; scans what a crash left. Makes nothing on disk where nothing is.
+
+        One call a partition at a time. Raises StoredDataCorrupt where its directory is gone.
+        """
+        topic_partition = TopicPartition(topic.topic_id, partition)
+        found = self._logs.get(topic_partition)
+        if found is not None:
+            return found
+        path = self._directories.path_of(topic.name, partition)
+        self._topics[topic.topic_id] = topic, topic_members(topic)
+        self._check_directory(path, topic, topic_partition)
+        storage = PartitionStorage(
+            self._fs,
+            self._clock,
+            self._open_files,
+            self,
+            path,
+            reserve_bytes=0 if topic.internal else self._reserve_bytes,
+            distrust_cache=self._had_failed,
+        )
+        point = self._points.get(topic_partition)
+        log = PartitionLog.open(storage, topic_partition, topic.config, point)
+        self._logs[topic_partition] = log
+        if topic_partition in self._unclean:
+            self._recovered(log)
+        return log
+
+    def remove_topic(self, topic_id: TopicId) -> None:
+        """Remove all files of a topic whose logs are closed. Raises OSError; call it again then.
+
+        After a crash in it the topic's directories are whole or gone, and the next start removes
+        what was moved away already.
+        """
+        partitions = [tp for tp in {*self._points.known(), *self._logs} if tp.topic_id == topic_id]
+        paths = self._directories.find(topic_id, sorted(tp.partition for tp in partitions))
+        for path in paths:
+            for name in self._fs.list(path):
+                self._open_files.forget(f"{path}/{name}")
+        self._directories.delete(paths)
+        for topic_partition in partitions:
+            self._logs.pop(topic_partition, None)
+            self._synced_logs.pop(topic_partition, None)
+            self._unclean.pop(topic_partition, None)
+            self._open_marks.discard(topic_partition)
+            self._points.remove(topic_partition)
+        self._topics.pop(topic_id, None)
+        self._points.write()
+
+    def before_first_append(self, log: Recoverable) -> None:
+        """Implements DirectoryPort."""
+        self._refuse_if_failed()
+        topic_partition = log.topic_partition
+        if topic_partition in self._open_marks:
+            return
+        topic, members = self._topics[topic_partition.topic_id]
+        path = self._directories.path_of(topic.name, topic_partition.partition)
+        try:
+            is_new = not self._fs.exists(f"{path}/{PARTITION_FILE}")
+            if is_new:
+                self._directories.create(path, members, topic_partition.partition)
+        except OSError as error:
+            raise write_error(error, path) from error
+        self._points.put(log.recovery_point(open=True))
+        self._open_marks.add(topic_partition)
+        with self._noting:
+            self._unsynced_marks = True
+            if is_new:
+                self._unsynced_paths.append(path)
+
+    def log_start_changed(self, log: Recoverable) -> None:
+        """Implements DirectoryPort."""
+        self._refuse_if_failed()
+        self._points.put(log.recovery_point(open=log.topic_partition in self._open_marks))
+        self._points.write()
+
+    @property
+    def needs_sync(self) -> bool:
+        """Whether appends wait for `sync`."""
+        return self._unsynced_marks
+
+    def sync(self) -> None:
+        """Make what `before_first_append` noted durable. Raises OSError: then it is still noted."""
+        with self._noting:
+            paths, self._unsynced_paths = self._unsynced_paths, []
+            self._unsynced_marks = False
+        try:
+            self._directories.sync_created(paths)
+            self._points.write()
+        except OSError:
+            with self._noting:
+                self._unsynced_paths = paths + self._unsynced_paths
+                self._unsynced_marks = True
+            raise
+
+    def sync_file_system(self) -> None:
+        """Sync all that is dirty on the directory's file system. Raises OSError."""
+        self._fs.sync_file_system(self.path)
+
+    def note_synced(self, log: PartitionLog) -> None:
+        """The log's synced end has moved: its recovery point follows with the next rewrite."""
+        self._synced_logs[log.topic_partition] = log
+
+    def collect_points(self) -> bool:
+        """Note the points of synced logs for `write_points`; whether there were any."""
+        collected = list(self._synced_logs.values())[:POINTS_COLLECTED_MAX]
+        for log in collected:
+            del self._synced_logs[log.topic_partition]
+            self._points.put(log.recovery_point(open=True))
+        return bool(collected)
+
+    def write_points(self) -> None:
+        """Rewrite the recovery points if any changed. Raises OSError, which loses nothing."""
+        self._points.write()
+
+    def mark_failed(self, error: Exception) -> None:
+        """A sync failed: no log here takes an append any more. Repeated calls do nothing.
+
+        The failed pages may count as clean now, so nothing is retried; recovery points stay as
+        they are, below all that is in doubt.
+        """
+        if self._failed is not None:
+            return
+        message = (
+            f"a sync failed in {self.path} ({error}): it takes no more appends; replace the disk, "
+            "or restart the broker to scan it"
+        )
+        self._failed = LogReadOnly(message, directory=self.path)
+        logger.error("data directory turned read-only", directory=self.path, error=str(error))
+        self._report("error", "LOG_READ_ONLY", self.path, message)
+        for log in self._logs.values():
+            log.sync_failed(error)
+
+    def write_failed_marker(self) -> None:
+        """Tell the next start, if the disk takes it. Blocking."""
+        with contextlib.suppress(OSError):
+            write_atomically(self._fs, f"{self.path}/{FAILED_FILE}", b"a sync failed\n")
+
+    def close(self) -> None:
+        """A clean stop: close the logs, note them as closed, release the lock.
+
+        A log that cannot be closed stays open in recovery-points, and is scanned by the next start.
+        """
+        if self._lock is None:
+            return
+        for topic_partition, log in self._logs.items():
+            try:
+                log.close()
+            except (OSError, LogdError) as error:
+                logger.error("a log did not close", partition=str(topic_partition), error=error)
+                continue
+            if self._failed is None and self._points.get(topic_partition) is not None:
+                self._points.put(log.recovery_point(open=False))
+        if self._failed is None:
+            try:
+                self._points.write()
+            except OSError as error:
+                logger.error("recovery points not written; the next start scans", error=error)
+        self._open_files.close()
+        self._lock.release()
+        self._lock = None
+
+    def _load(self) -> None:
+        self._directories.finish_deletions()
+        self._had_failed = self._fs.exists(f"{self.path}/{FAILED_FILE}")
+        try:
+            self._points.load()
+            self._unclean = {p.topic_partition: None for p in self._points.all() if p.open}
+        except (FileNotFoundError, StoredDataCorrupt) as error:
+            found = self._directories.all()
+            self._unclean = {descriptor.topic_partition: None for descriptor in found}
+            if self._directories.any():
+                message = f"{error}; all partitions are read from their start"
+                self._report("warning", "RECOVERY_POINTS_LOST", self.path, message)
+        self._forget_failure_if_recovered()
+
+    def _check_directory(self, path: str, topic: Topic, topic_partition: TopicPartition) -> None:
+        """On return `path` is this partition's directory, or does not exist."""
+        point = self._points.get(topic_partition)
+        if self._fs.exists(path) and self._is_its_own(path, topic, topic_partition):
+            return
+        if point is not None and point.next_offset > 0:
+            raise StoredDataCorrupt(
+                f"the directory {path} is missing, and with it offsets up to {point.next_offset}: "
+                "restore it, or delete the topic",
+                segment=path,
+                next_offset=point.next_offset,
+            )
+
+    def _is_its_own(self, path: str, topic: Topic, topic_partition: TopicPartition) -> bool:
+        """Whether the directory at `path` is this partition's. Sets aside any other."""
+        _, members = self._topics[topic.topic_id]
+        why = "belongs to another topic"
+        try:
+            found = self._directories.read(path)
+            if found.topic_partition == topic_partition and found.topic_name == topic.name:
+                if found.revision < topic.revision:
+                    self._directories.rewrite(path, members, topic_partition.partition)
+                return True
+        except (FileNotFoundError, StoredDataCorrupt) as error:
+            if self._points.get(topic_partition) is not None:  # nothing else can be in its place
+                self._directories.rewrite(path, members, topic_partition.partition)
+                self._report("warning", "PARTITION_FILE_REWRITTEN", path, f"{error}; written anew")
+                return True
+            why = f"does not say whose it is ({error})"
+        moved = self._directories.set_aside(path)
+        self._report("warning", "ORPHANED", moved, f"{path} {why}: it was moved to {moved}")
+        return False
+
+    def _recovered(self, log: PartitionLog) -> None:
+        topic_partition = log.topic_partition
+        if self._points.get(topic_partition) is not None:
+            self._open_marks.add(topic_partition)  # on disk since the last run
+        self._points.put(log.recovery_point(open=True))
+        self._unclean.pop(topic_partition, None)
+        self._forget_failure_if_recovered()
+
+    def _forget_failure_if_recovered(self) -> None:
+        if self._had_failed and not self._unclean:
+            self._had_failed = False
+            self._fs.unlink(f"{self.path}/{FAILED_FILE}")
+            self._fs.sync_directory(self.path)
+
+    def _refuse_if_failed(self) -> None:
+        if self._failed is not None:
+            raise LogReadOnly(self._failed.message, directory=self.path)
+
+    def _report(self, severity: Severity, reason: str, resource: str, message: str) -> None:
+        logger.warning("storage problem", reason=reason, resource=resource, message=message)
+        now_ms = self._clock.wall_ms()
+        self._problems.append(StorageProblem(severity, reason, resource, message, now_ms))
+
+
+def _make_directories(fs: FileSystem, path: str) -> None:
+    """`path` and its parents, durable."""
+    if fs.exists(path):
+        return
+    parent = parent_directory(path)
+    _make_directories(fs, parent)
+    with contextlib.suppress(FileExistsError):
+        fs.make_directory(path)
+    fs.sync_directory(parent)
+
+
+def _identify(
+    fs: FileSystem, path: str, broker_id: BrokerId, cluster_id: str | None
+) -> DirectoryFormat:
+    """Read format.json, or write it in a directory that is new."""
+    try:
+        identity = read_format(fs, path)
+    except FileNotFoundError:
+        if fs.exists(f"{path}/{POINTS_FILE}") or PartitionDirectories(fs, path).any():
+            raise StoredDataCorrupt(
+                f"{path} holds partitions but no format.json: restore it from a backup, "
+                "or set data_dir right",
+                segment=f"{path}/format.json",
+            ) from None
+        identity = DirectoryFormat(cluster_id or "", broker_id)
+        write_format(fs, path, identity)
+    identity.check(path, broker_id=broker_id, cluster_id=cluster_id)
+    return identity
