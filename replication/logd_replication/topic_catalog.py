@@ -205,8 +205,7 @@ class TopicCatalog:
     async def _delete(self, topic_id: TopicId) -> Topic:
         async with self._changing:
             topic = self._by_id[topic_id]
-            if topic.state is not TopicState.DELETING:
-                topic = await self._write(topic, replace(topic, state=TopicState.DELETING))
+            topic = await self._write(topic, replace(topic, state=TopicState.DELETING))
         await self._remove(topic)
         return topic
 

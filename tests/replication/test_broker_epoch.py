@@ -55,6 +55,7 @@ async def test_brokers_that_make_the_cluster_at_once_agree(store: SqliteMetadata
         *(ensure_cluster(store, SeededRandom(seed), ManualClock()) for seed in range(5))
     )
     assert len({value.cluster_id for value in made}) == 1
+    assert (await store.range(""))[1] == 1, "only the first was written"
 
 
 async def test_metadata_of_a_newer_logd_is_refused(store: SqliteMetadataStore) -> None:

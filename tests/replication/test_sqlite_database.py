@@ -1,3 +1,4 @@
+import re
 import sqlite3
 from pathlib import Path
 
@@ -106,6 +107,28 @@ def test_a_flipped_byte_in_a_value_names_its_key(path: Path) -> None:
     with pytest.raises(StoredDataCorrupt, match="key 'topics/07'") as caught:
         SqliteDatabase(str(path))
     assert caught.value.details["key"] == "topics/07"
+
+
+def test_a_flipped_byte_in_any_copy_of_a_key_is_noticed(path: Path) -> None:
+    filled(path)
+    sound = path.read_bytes()
+    copies = [match.start() for match in re.finditer(b"topics/07", sound)]
+    assert len(copies) == 3, "in the entry, in the index over keys and in the change"
+    for at in copies:
+        damaged = bytearray(sound)
+        damaged[at + 8] ^= 8
+        path.write_bytes(damaged)
+        with pytest.raises(StoredDataCorrupt):
+            SqliteDatabase(str(path))
+
+
+def test_a_revision_that_was_tampered_with_is_noticed(path: Path) -> None:
+    filled(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE store SET revision = 3")
+    connection.close()
+    with pytest.raises(StoredDataCorrupt, match="revision"):
+        SqliteDatabase(str(path))
 
 
 @pytest.mark.slow

@@ -54,9 +54,11 @@ async def test_a_lease_ends_by_itself(
     monkeypatch.setattr(loop, "time", lambda: real_time() + clock.boottime_ms() / 1000)
     lease = await store.lease(100)
     await store.transact((), [Put("leased", b"", lease)])
-    watch = store.watch("", 1)
+    watch = store.watch("", 0)
+    assert (await anext(watch)).value == b""
     ended = asyncio.ensure_future(anext(watch))
-    await asyncio.sleep(0)
+    for _ in range(10):
+        await asyncio.sleep(0)
     clock.advance(100_000)
     async with asyncio.timeout(5):
         event = await ended

@@ -103,7 +103,7 @@ async def test_names_that_differ_only_in_case_are_refused(catalog: TopicCatalog)
 
 async def test_an_unknown_name_has_a_hint(catalog: TopicCatalog) -> None:
     await catalog.create("payments", 1, {})
-    await catalog.create("__payment", 1, {}, internal=True)
+    await catalog.create("__paymnets", 1, {}, internal=True)
     with pytest.raises(UnknownTopic, match="'paymnets' does not exist; did you mean 'payments'"):
         catalog.by_name("paymnets")
     with pytest.raises(UnknownTopic, match=r"'xyz' does not exist$"):
