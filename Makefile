@@ -39,7 +39,7 @@ demo: .venv/installed
 	$(BIN)/python -m logd.dev.demo $(FILES)
 
 bench: install
-	$(BIN)/python -m load.bench
+	$(BIN)/python load/bench.py
 
 soak: install
 	$(BIN)/python -m pytest -m soak

@@ -78,6 +78,7 @@ IMPORTS_ALLOWED = {
 """(file, banned import) -> why it is needed there."""
 
 TESTS_OF_MANY = {
+    "tests/cli/test_transcripts.py": "what logctl prints, command by command",
     "tests/replication/test_metadata_store.py": "the contract of every MetadataStore",
 }
 """Tests not named after a module -> what they test."""

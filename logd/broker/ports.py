@@ -294,6 +294,8 @@ class HealthProblem:
 
 
 class Cluster(Protocol):
+    """Who is in the cluster, and what is wrong with it."""
+
     def info(self) -> ClusterInfo: ...
 
     def problems(self) -> Sequence[HealthProblem]: ...
