@@ -16,9 +16,8 @@ from logd.cli.times import Rate, format_size
 from logd.model.errors import LogdError
 
 if TYPE_CHECKING:
-    from logd_client.record_handle import RecordHandle
-
     from logd_client import Producer
+    from logd_client.record_handle import RecordHandle
 
 CHUNK_RECORDS = 4096
 """Records that are sent before others are looked at; one chunk's echo is flushed together."""

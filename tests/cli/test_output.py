@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logd.cli.output import Column, Output, Section, bytes_fields, printable, to_yaml
+from logd.cli.output import Column, Json, Output, Section, bytes_fields, printable, to_yaml
 
 ROWS = [
     {"name": "a", "size": 1536, "lag": 90.0, "list": [1, 2], "yes": True, "long": "x" * 200},
@@ -106,7 +106,7 @@ def test_yaml_quotes_what_yaml_would_read_as_something_else() -> None:
 
 
 def test_yaml_nests() -> None:
-    value = {"items": [{"name": "t", "p": [1, [2, 3]]}, "s"], "end": {"a": {"b": 1}}}
+    value: Json = {"items": [{"name": "t", "p": [1, [2, 3]]}, "s"], "end": {"a": {"b": 1}}}
     assert to_yaml(value) == (
         "items:\n"
         "  - name: t\n"
