@@ -62,6 +62,7 @@ def test_arbitrary_bytes_walk_or_are_refused(raw: bytes, count: int) -> None:
         "12ffffffff0f",  # 4 GiB promised
         "12ffffffffff01",  # a length of 6 bytes
         "8080808080808010",  # a tag of 8 bytes
+        "92808080808000" + "00",  # a tag of 7 bytes, of which 5 would do
         "1001",  # a varint where bytes are due
         "110000000000000000",  # a fixed64
         "1500000000",  # a fixed32

@@ -28,6 +28,14 @@ def test_golden_frames_with_zeros_after(codec: Codec, frame: str, after: int) ->
     assert decompress(stored, codec, 16) == b"logd" * 4
 
 
+@pytest.mark.parametrize(("codec", "frame"), [(Codec.LZ4, LZ4_FRAME), (Codec.ZSTD, ZSTD_FRAME)])
+def test_cut_frames(codec: Codec, frame: str) -> None:
+    whole = bytes.fromhex(frame)
+    for length in range(len(whole)):
+        with pytest.raises(CorruptBatch):
+            decompress(memoryview(whole[:length]), codec, 16)
+
+
 @pytest.mark.parametrize("codec", [Codec.LZ4, Codec.ZSTD])
 @given(raw=st.binary(max_size=100), claimed=st.integers(0, 1000))
 def test_arbitrary_frames(codec: Codec, raw: bytes, claimed: int) -> None:

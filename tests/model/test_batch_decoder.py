@@ -246,7 +246,7 @@ def test_crc_is_not_checked_where_the_caller_has() -> None:
 )
 def test_headers_that_cannot_be(header: dict[str, int]) -> None:
     count = header.pop("record_count", 1)
-    undecodable(batch_of(count, field(31, bytes(90)), **header))
+    undecodable(batch_of(count, field(31, bytes(93)), **header))
 
 
 def test_the_error_says_where_to_go_on() -> None:

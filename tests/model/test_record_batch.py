@@ -170,11 +170,12 @@ REFUSED: list[tuple[bytes, type[LogdError]]] = [
     (bytes(112), CorruptBatch),
     (changed(magic=b"LGB2"), CorruptBatch),
     (changed(batch_length=111)[:111], CorruptBatch),
-    (changed(batch_length=113) + b"\0", CorruptBatch),
+    (changed(produced() + b"\0", batch_length=113, codec=1), CorruptBatch),
     (produced()[:-1] + b"\1", CorruptBatch),
     (changed(record_count=0, last_offset_delta=0xFFFFFFFF), CorruptBatch),
     (changed(record_count=5, last_offset_delta=4), CorruptBatch),
     (changed(record_count=2, last_offset_delta=1), CorruptBatch),
+    (changed(record_count=5, last_offset_delta=4, codec=1), CorruptBatch),
     (changed(last_offset_delta=1), CorruptBatch),
     (changed(uncompressed_bytes=24), CorruptBatch),
     (

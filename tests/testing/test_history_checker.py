@@ -181,6 +181,13 @@ def test_a_forged_history_bites_exactly_its_kind(
     assert f"{kind}: orders:0" in str(verdict)
 
 
+def test_a_record_both_acknowledged_and_delivered_is_lost_once() -> None:
+    history = Forgery()
+    del history.log[9]
+    history.end()
+    assert check_history(history).counts == {FindingKind.LOST: 1}
+
+
 def test_every_kind_is_forged() -> None:
     assert {kind for kind, _ in FORGERIES} == set(FindingKind)
 
