@@ -1,5 +1,6 @@
 """Topics and their logs in memory: of each record only when it was appended."""
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
@@ -17,14 +18,14 @@ RECORD_TIME_BEHIND_MS = 1_000_000
 
 
 class MemoryLogView:
-    """Implements `logd_consumer_groups.ports.LogView`."""
+    """Implements `logd_consumer_groups.ports.LogView`. A `gate` holds `bytes_between` back."""
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.topics: dict[TopicId, Topic] = {}
         self.logs: dict[TopicPartition, list[int]] = {}
         self.starts: dict[TopicPartition, int] = {}
-        self.lookups = 0
+        self.gate: asyncio.Event | None = None
 
     def add_topic(self, name: str, partitions: int = 1, records: int = 0) -> list[TopicPartition]:
         """A new topic with `records` appended now to each partition."""
@@ -59,7 +60,6 @@ class MemoryLogView:
     async def offset_at_time(
         self, topic_partition: TopicPartition, time_ms: int, *, by_record_time: bool
     ) -> Offset:
-        self.lookups += 1
         if by_record_time:
             time_ms += RECORD_TIME_BEHIND_MS
         start = self.starts[topic_partition]
@@ -72,6 +72,8 @@ class MemoryLogView:
     async def bytes_between(
         self, topic_partition: TopicPartition, start: Offset, end: Offset
     ) -> int:
+        if self.gate is not None:
+            await self.gate.wait()
         assert self.starts[topic_partition] <= start <= end <= len(self.logs[topic_partition])
         return RECORD_BYTES * (end - start)
 

@@ -1,0 +1,339 @@
+"""The coordinator, against logs in memory."""
+
+import asyncio
+
+import pytest
+
+from harness.group_bench import GroupBench
+from harness.memory_log_view import RECORD_BYTES
+from logd.model.errors import (
+    CommitBehind,
+    CoordinatorLoading,
+    GroupNotEmpty,
+    GroupRewound,
+    InvalidName,
+    UnknownGroup,
+    UnknownPartition,
+    UnknownTopic,
+)
+from logd.model.group import (
+    CONSUMER_SEEN_MS,
+    ByDuration,
+    Consumer,
+    PlannedOffset,
+    ShiftBy,
+    ToCurrent,
+    ToEarliest,
+    ToGroup,
+    ToLatest,
+    ToOffset,
+    TopicSelection,
+    ToPlan,
+    ToTime,
+)
+from logd.model.ids import PartitionId, TopicId, TopicPartition
+
+
+async def test_what_is_committed_is_fetched_also_after_a_restart(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=100)
+    outcome = await bench.commit("g", {a: 40, b: 50})
+    assert outcome.results == (None, None)
+    assert (outcome.rewind_epoch, outcome.also_consumed_by) == (-1, "")
+    await bench.restart()
+    assert await bench.offsets("g") == {a: 40, b: 50}
+    found = await bench.groups.fetch_offsets("g", (), Consumer())
+    assert found.offsets[0].topic == "orders"
+    assert found.offsets[0].committed_ms == bench.clock.wall_ms()
+
+
+async def test_a_group_that_was_never_seen_has_no_offsets(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    found = await bench.groups.fetch_offsets("g", [TopicSelection(a.topic_id)], Consumer())
+    assert [o.offset for o in found.offsets] == [None]
+    assert found.rewind_epoch == -1
+    with pytest.raises(UnknownTopic):
+        await bench.groups.fetch_offsets("g", [TopicSelection(TopicId(b"x" * 16))], Consumer())
+    with pytest.raises(UnknownPartition):
+        asked = TopicSelection(a.topic_id, (PartitionId(7),))
+        await bench.groups.fetch_offsets("g", [asked], Consumer())
+    with pytest.raises(InvalidName):
+        await bench.groups.fetch_offsets("no/name", (), Consumer())
+
+
+async def test_a_rewind_reaches_a_running_consumer(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=100)
+    await bench.commit("g", {a: 80, b: 90}, -1, consumer="c1")
+    plan = await bench.groups.reset_offsets("g", ToEarliest(), (), actor="ann")
+    assert [(p.from_offset, p.to_offset) for p in plan.partitions] == [(80, 0), (90, 0)]
+    for epoch in (-1, None):
+        with pytest.raises(GroupRewound) as refused:
+            await bench.commit("g", {a: 85, b: 95}, epoch, consumer="c1")
+        assert refused.value.details["rewind_epoch"] == str(plan.rewind_epoch)
+    with pytest.raises(GroupRewound):
+        await bench.commit("g", {}, -1, consumer="c1")
+    assert await bench.offsets("g") == {a: 0, b: 0}
+    await bench.commit("g", {a: 5}, plan.rewind_epoch)
+    assert await bench.offsets("g") == {a: 5, b: 0}
+
+
+async def test_a_reset_is_planned_first_and_undone_after(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=100)
+    await bench.commit("g", {a: 80})
+    planned = await bench.groups.reset_offsets(
+        "g", ToOffset(20), (), actor="ann", validate_only=True
+    )
+    assert planned.rewind_epoch == -1 and await bench.offsets("g") == {a: 80}
+    (partition,) = planned.partitions
+    assert (partition.replay_records, partition.replay_bytes) == (60, 60 * RECORD_BYTES)
+    done = await bench.groups.reset_offsets("g", ToOffset(20), (), actor="ann")
+    assert done.partitions == planned.partitions
+    await bench.commit("g", {a: 30}, done.rewind_epoch)
+    undone = await bench.groups.undo_reset("g", actor="bob")
+    assert await bench.offsets("g") == {a: 80}
+    assert undone.rewind_epoch > done.rewind_epoch
+    again = await bench.groups.undo_reset("g", actor="bob")
+    assert again.rewind_epoch == undone.rewind_epoch
+    assert [p.skipped for p in again.partitions] == ["the rewind was undone already"]
+    await bench.restart()
+    undo, reset = await bench.groups.list_resets("g")
+    assert (reset.kind, reset.description, reset.actor) == ("RESET", "to offset 20", "ann")
+    assert (undo.kind, undo.actor, undo.rewind_epoch) == ("UNDO", "bob", undone.rewind_epoch)
+    assert undo.description == f"undo of rewind {done.rewind_epoch}"
+    assert reset.partitions == done.partitions
+
+
+async def test_an_undo_forgets_what_the_reset_committed_first(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=10)
+    await bench.commit("g", {a: 5})
+    topics = [TopicSelection(a.topic_id)]
+    await bench.groups.reset_offsets("g", ToCurrent(), topics, actor="")
+    assert await bench.offsets("g") == {a: 5, b: 10}
+    await bench.groups.undo_reset("g", actor="")
+    assert await bench.offsets("g") == {a: 5}
+
+
+async def test_times_and_durations(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    bench.clock.advance(60_000)
+    bench.view.produce(a, 5)
+    await bench.commit("g", {a: 15})
+    plan = await bench.groups.reset_offsets("g", ByDuration(1000), (), actor="")
+    assert plan.at_ms == bench.clock.wall_ms() - 1000
+    assert await bench.offsets("g") == {a: 10}
+    at_ms = bench.clock.wall_ms() - 60_000
+    plan = await bench.groups.reset_offsets("g", ToTime(at_ms), (), actor="")
+    assert plan.at_ms == at_ms and await bench.offsets("g") == {a: 0}
+    await bench.groups.reset_offsets("g", ToTime(at_ms, by_record_time=True), (), actor="")
+    assert await bench.offsets("g") == {a: 15}
+
+
+async def test_a_group_is_put_where_another_is(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=10)
+    await bench.commit("from", {a: 4})
+    plan = await bench.groups.reset_offsets("to", ToGroup("from"), (), actor="")
+    assert await bench.offsets("to") == {a: 4}
+    assert plan.rewind_epoch >= 0
+    await bench.commit("to", {b: 3}, plan.rewind_epoch)
+    plan = await bench.groups.reset_offsets("to", ToGroup("from"), (), actor="")
+    assert [bool(p.skipped) for p in plan.partitions] == [False, True]
+    with pytest.raises(UnknownGroup):
+        await bench.groups.reset_offsets("to", ToGroup("form"), (), actor="")
+
+
+async def test_plans_are_exact_and_skip_what_is_gone(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=10)
+    (old,) = bench.view.add_topic("old", records=10)
+    await bench.commit("g", {a: 4, b: 4, old: 4})
+    bench.view.drop_topic(old)
+    plan = ToPlan(
+        (
+            PlannedOffset("orders", a.topic_id, a.partition, 7),
+            PlannedOffset("orders", b.topic_id, b.partition, 70),
+            PlannedOffset("", old.topic_id, old.partition, 1),
+            PlannedOffset("never", None, PartitionId(0), 1),
+        )
+    )
+    done = await bench.groups.reset_offsets("g", plan, (), actor="")
+    by_topic = {(p.topic, int(p.partition)): p for p in done.partitions}
+    assert by_topic["orders", 1].clamped and by_topic["orders", 1].to_offset == 10
+    assert by_topic[old.topic_id.hex(), 0].skipped and by_topic["never", 0].skipped
+    assert await bench.offsets("g") == {a: 7, b: 10, old: 4}
+    only = [TopicSelection(a.topic_id, (a.partition,))]
+    done = await bench.groups.reset_offsets("g", plan, only, actor="")
+    assert {p.topic for p in done.partitions if not p.skipped} == {"orders"}
+    assert len([p for p in done.partitions if p.topic == "orders"]) == 1
+
+
+async def test_topics_that_are_gone_are_skipped_in_resets_and_undos(bench: GroupBench) -> None:
+    (a,), (b,) = bench.view.add_topic("a", records=10), bench.view.add_topic("b", records=10)
+    await bench.commit("g", {a: 9, b: 9})
+    await bench.groups.reset_offsets("g", ToEarliest(), (), actor="")
+    bench.view.drop_topic(b)
+    undo = await bench.groups.undo_reset("g", actor="")
+    assert [(p.topic, bool(p.skipped)) for p in undo.partitions] == [
+        (b.topic_id.hex(), True),
+        ("a", False),
+    ]
+    assert await bench.offsets("g") == {a: 9, b: 0}
+    reset = await bench.groups.reset_offsets("g", ShiftBy(-1), (), actor="")
+    assert [bool(p.skipped) for p in reset.partitions] == [True, False]
+
+
+async def test_a_reset_of_nothing_known_needs_topics(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    with pytest.raises(UnknownGroup):
+        await bench.groups.reset_offsets("g", ToEarliest(), (), actor="")
+    topics = [TopicSelection(a.topic_id)]
+    await bench.groups.reset_offsets("g", ToLatest(), topics, actor="")
+    assert await bench.offsets("g") == {a: 10}
+
+
+async def test_going_back_needs_leave_and_is_history(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    await bench.commit("g", {a: 9})
+    outcome = await bench.commit("g", {a: 3})
+    assert isinstance(outcome.results[0], CommitBehind)
+    await bench.commit("g", {a: 3}, allow_rewind=True, consumer="c1")
+    (event,) = await bench.groups.list_resets("g")
+    assert (event.kind, event.actor, event.rewind_epoch) == ("COMMIT", "c1", -1)
+    assert (event.partitions[0].from_offset, event.partitions[0].to_offset) == (9, 3)
+
+
+async def test_two_consumers_of_one_partition_are_warned(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=10)
+    topics = [TopicSelection(a.topic_id)]
+    first = await bench.groups.fetch_offsets("g", topics, Consumer("one", "1.2.3.4:5"))
+    second = await bench.groups.fetch_offsets("g", topics, Consumer("two", "1.2.3.4:6"))
+    assert (first.also_consumed_by, second.also_consumed_by) == ("", "one")
+    assert (await bench.commit("g", {a: 1}, consumer="one")).also_consumed_by == "two"
+    description = await bench.groups.describe_group("g")
+    assert [(c.consumer_id, c.partitions) for c in description.consumers] == [
+        ("one", (a, b)),
+        ("two", (a, b)),
+    ]
+    bench.clock.advance(CONSUMER_SEEN_MS)
+    assert (await bench.commit("g", {a: 2}, consumer="one")).also_consumed_by == ""
+
+
+async def test_groups_are_listed_and_deleted(bench: GroupBench) -> None:
+    (a,), (b,) = bench.view.add_topic("a", records=10), bench.view.add_topic("b", records=10)
+    await bench.commit("second", {a: 1, b: 2})
+    await bench.commit("first", {a: 1}, consumer="c1")
+    await bench.groups.fetch_offsets("third", [TopicSelection(a.topic_id)], Consumer("c2"))
+    listed = await bench.groups.list_groups()
+    assert [(s.group, s.state, s.topics, s.consumers) for s in listed] == [
+        ("first", "ACTIVE", ("a",), 1),
+        ("second", "EMPTY", ("a", "b"), 0),
+        ("third", "ACTIVE", (), 1),
+    ]
+    with pytest.raises(GroupNotEmpty):
+        await bench.groups.delete_group("first")
+    bench.clock.advance(CONSUMER_SEEN_MS)
+    assert await bench.groups.delete_group("second", validate_only=True) == 2
+    assert await bench.groups.delete_group("second") == 2
+    with pytest.raises(UnknownGroup):
+        await bench.groups.delete_group("second")
+    await bench.restart()
+    assert [s.group for s in await bench.groups.list_groups()] == ["first"]
+
+
+async def test_a_rewind_epoch_never_comes_back_after_a_delete(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    await bench.commit("g", {a: 9})
+    first = await bench.groups.reset_offsets("g", ToEarliest(), (), actor="")
+    await bench.groups.delete_group("g")
+    with pytest.raises(GroupRewound):
+        await bench.commit("g", {a: 9}, first.rewind_epoch)
+    await bench.commit("g", {a: 9})
+    second = await bench.groups.reset_offsets("g", ToEarliest(), (), actor="")
+    assert second.rewind_epoch > first.rewind_epoch
+
+
+async def test_lag_of_all_partitions_of_what_a_group_reads(bench: GroupBench) -> None:
+    a, _ = bench.view.add_topic("orders", 2, records=10)
+    bench.clock.advance(120_000)
+    bench.view.produce(a, 10)
+    await bench.commit("g", {a: 4}, consumer="c1")
+    bench.clock.advance(10_000)
+    await bench.commit("g", {a: 14}, consumer="c1")
+    lag_a, lag_b = await bench.groups.describe_lag("g")
+    assert (lag_a.topic, lag_a.committed, lag_a.lag_records) == ("orders", 14, 6)
+    assert (lag_a.lag_bytes, lag_a.lag_seconds, lag_a.rate) == (6 * RECORD_BYTES, 10.0, 1.0)
+    assert lag_a.catch_up_seconds == pytest.approx(6 / (1 - 10 / 60))
+    assert lag_a.reason == "reading"
+    assert (lag_b.committed, lag_b.lag_records, lag_b.reason) == (None, 10, "no member")
+    with pytest.raises(UnknownGroup):
+        await bench.groups.describe_lag("h")
+
+
+async def test_answers_wait_for_the_high_watermark(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    bench.log.hold = True
+    commit = asyncio.create_task(bench.commit("g", {a: 5}))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    fetch = asyncio.create_task(bench.offsets("g"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not commit.done() and not fetch.done()
+    bench.log.release()
+    assert (await commit).results == (None,)
+    assert await fetch == {a: 5}
+
+
+async def test_a_commit_during_a_reset_waits_and_is_refused(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    await bench.commit("g", {a: 9}, -1)
+    gate = bench.view.gate = asyncio.Event()
+    reset = asyncio.create_task(bench.groups.reset_offsets("g", ToEarliest(), (), actor=""))
+    await asyncio.sleep(0)
+    commit = asyncio.create_task(bench.commit("g", {a: 10}, -1))
+    other = await bench.commit("other", {a: 10}, -1)
+    assert other.results == (None,) and not commit.done()
+    gate.set()
+    await reset
+    with pytest.raises(GroupRewound):
+        await commit
+    assert await bench.offsets("g") == {a: 0}
+
+
+async def test_a_check_changes_nothing(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    outcome = await bench.commit("g", {a: 5}, consumer="c", validate_only=True)
+    assert outcome.results == (None,)
+    assert await bench.offsets("g") == {} and list(await bench.groups.list_groups()) == []
+
+
+async def test_an_interval_commit_without_news_writes_nothing(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    await bench.commit("g", {a: 5})
+    before = sum(len(p.records) for p in bench.log.partitions.values())
+    await bench.commit("g", {a: 5}, -1)
+    await bench.commit("g", {}, -1)
+    assert sum(len(p.records) for p in bench.log.partitions.values()) == before
+
+
+async def test_unknown_topics_are_refused_one_by_one(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    nowhere = TopicPartition(TopicId(b"x" * 16), PartitionId(0))
+    beyond = TopicPartition(a.topic_id, PartitionId(9))
+    outcome = await bench.commit("g", {nowhere: 1, a: 2, beyond: 1})
+    assert [type(result) for result in outcome.results] == [
+        UnknownTopic,
+        type(None),
+        UnknownPartition,
+    ]
+
+
+async def test_before_the_log_is_read_nothing_is_said(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    await bench.commit("g", {a: 5})
+    bench.groups.lead(bench.groups._shard("g").partition)
+    with pytest.raises(CoordinatorLoading):
+        await bench.offsets("g")
+    with pytest.raises(CoordinatorLoading):
+        await bench.commit("g", {a: 6})
+    with pytest.raises(CoordinatorLoading):
+        await bench.groups.list_groups()
+    await bench.groups.loaded()
+    assert await bench.offsets("g") == {a: 5}

@@ -1,0 +1,116 @@
+"""Lag, and its reason."""
+
+from dataclasses import replace
+
+import pytest
+
+from logd.model.group import DoneRange, LogBounds
+from logd.model.ids import Offset, PartitionId
+from logd_consumer_groups.core.group_image import Position
+from logd_consumer_groups.core.lag_report import (
+    BLOCKED_AFTER_MS,
+    ObservedPartition,
+    explain_lag,
+    lag_records,
+    next_unread,
+)
+
+NOW_MS = 1_000_000
+BOUNDS = LogBounds(Offset(10), Offset(100))
+
+
+def at(offset: int, *done: tuple[int, int], since_ms: int = NOW_MS) -> Position:
+    return Position(
+        Offset(offset), NOW_MS, since_ms, done_ranges=tuple(DoneRange(*d) for d in done)
+    )
+
+
+READING = ObservedPartition(
+    topic="orders",
+    partition=PartitionId(0),
+    bounds=BOUNDS,
+    position=at(40),
+    lag_bytes=6000,
+    next_append_ms=NOW_MS - 2500,
+    rate=30.0,
+    arrival_rate=10.0,
+    consumer_id="c1",
+    now_ms=NOW_MS,
+)
+
+
+def test_a_consumer_that_reads() -> None:
+    lag = explain_lag(READING)
+    assert (lag.committed, lag.lag_records, lag.lag_bytes, lag.lag_seconds) == (40, 60, 6000, 2.5)
+    assert (lag.rate, lag.catch_up_seconds, lag.reason) == (30.0, 3.0, "reading")
+
+
+@pytest.mark.parametrize(
+    ("observed", "reason"),
+    [
+        (replace(READING, position=at(100), consumer_id=""), "caught up"),
+        (replace(READING, position=at(500)), "caught up"),
+        (replace(READING, consumer_id=""), "no member"),
+        (replace(READING, position=None, consumer_id=""), "no member"),
+        (replace(READING, position=None), "nothing committed"),
+        (replace(READING, position=at(4)), "below the log start: 6 records are gone"),
+        (
+            replace(READING, position=at(40, since_ms=0), next_append_ms=NOW_MS - 45_000),
+            "blocked on offset 40 for 45 s by c1",
+        ),
+        (
+            replace(READING, position=at(40, since_ms=NOW_MS - 31_000), next_append_ms=0),
+            "blocked on offset 40 for 31 s by c1",
+        ),
+        (replace(READING, position=at(40, since_ms=0)), "reading"),
+        (
+            replace(
+                READING,
+                position=at(40, since_ms=NOW_MS - BLOCKED_AFTER_MS + 1),
+                next_append_ms=0,
+            ),
+            "reading",
+        ),
+    ],
+)
+def test_reasons(observed: ObservedPartition, reason: str) -> None:
+    assert explain_lag(observed).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("rate", "arrival", "seconds"),
+    [(None, 0.0, None), (10.0, 10.0, None), (5.0, 10.0, None), (60.0, None, 1.0)],
+)
+def test_the_time_to_catch_up(
+    rate: float | None, arrival: float | None, seconds: float | None
+) -> None:
+    lag = explain_lag(replace(READING, rate=rate, arrival_rate=arrival))
+    assert lag.catch_up_seconds == seconds
+
+
+def test_caught_up_means_zeros() -> None:
+    lag = explain_lag(replace(READING, position=at(100), next_append_ms=None))
+    assert (lag.lag_records, lag.lag_bytes, lag.lag_seconds, lag.catch_up_seconds) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("position", "records", "unread"),
+    [
+        (None, 90, 10),
+        (at(4), 90, 10),
+        (at(40, (45, 50), (60, 100)), 15, 40),
+        (at(40, (40, 45), (45, 50), (60, 61)), 49, 50),
+        (at(4, (5, 20)), 80, 20),
+        (at(40, (40, 100)), 0, 100),
+        (at(200, (201, 202)), 0, 100),
+    ],
+)
+def test_records_done_beyond_the_offset_are_no_lag(
+    position: Position | None, records: int, unread: int
+) -> None:
+    assert lag_records(position, BOUNDS) == records
+    assert next_unread(position, BOUNDS) == unread
+
+
+def test_a_clock_that_went_back_gives_no_negative_age() -> None:
+    assert explain_lag(replace(READING, next_append_ms=NOW_MS + 5)).lag_seconds == 0
