@@ -47,7 +47,7 @@ class Accumulator:
         limits: AccumulatorLimits,
         clock: Clock,
         make_future: Callable[[], Any],
-        notify: Callable[[], None],
+        notify: Callable[[], object],
     ) -> None:
         self.limits = limits
         self.buffered_bytes = 0

@@ -1,0 +1,264 @@
+"""The asynchronous producer."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from logd.model.batch_encoder import Headers
+from logd.model.errors import BufferFull
+from logd.model.seams import Transport
+from logd_client.broker_connection import BrokerConnection
+from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
+from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES
+from logd_client.core.producer_batch import ProducerBatch
+from logd_client.core.topic_lanes import Added, TopicLanes
+from logd_client.producer_sender import ProducerSender
+from logd_client.record_handle import RecordHandle, RecordHandles, RecordSpans
+from logd_client.use_guard import UseGuard
+
+T = TypeVar("T")
+
+MANY_STEP = 1_000
+"""send_many() with keys lets others run after so many records."""
+
+
+class Producer:
+    """Writes records: `async with Producer("127.0.0.1:9600") as producer`.
+
+    `await send()` puts a record into the buffer, and waits only while that is full; the handle it
+    gives can be awaited for the receipt. Records are batched per partition, numbered, sent and sent
+    again until acknowledged or until delivery_timeout_ms: each is written once, and those of one
+    partition in the order of their send(). Settings: ProducerConfig. For tasks of one event loop;
+    raises ClientClosed and UsedAfterFork from every method.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        *,
+        transport: Transport | None = None,
+        **settings: Unpack[ProducerSettings],
+    ) -> None:
+        named = {"bootstrap_servers": bootstrap_servers, **settings}
+        self.config = parse_settings(ProducerConfig, named)
+        self._connection = BrokerConnection(
+            self.config.bootstrap_servers,
+            client_id=self.config.client_id,
+            request_timeout_ms=self.config.request_timeout_ms,
+            retry_backoff_ms=self.config.retry_backoff_ms,
+            transport=transport,
+        )
+        self._guard = UseGuard("Producer")
+        self._sender: ProducerSender | None = None
+        self._topics: dict[str, TopicLanes] = {}
+        self._full: Sequence[ProducerBatch] = ()
+        self._waiters: dict[asyncio.Future[None], None] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        await self.close(flush=not interrupted)
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that await their acknowledgement."""
+        return self._sender.session.in_flight if self._sender else 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of buffer_memory taken by records without an outcome."""
+        return self._sender.accumulator.buffered_bytes if self._sender else 0
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        *,
+        partition: int | None = None,
+        headers: Headers | None = None,
+        timestamp_ms: int | None = None,
+    ) -> RecordHandle:
+        """Add one record, and give its handle: `receipt = await handle`.
+
+        A value of None is a tombstone. `partition` overrides the key's; without either, partitions
+        take turns. `timestamp_ms`: ms since 1970 UTC, by default now. Raises UnknownTopic,
+        UnknownPartition, RecordTooLarge, BufferFull after max_block_ms, ProducerFenced, and
+        TypeError for what is not bytes.
+        """
+        lanes = self._topics.get(topic)
+        if lanes is None or not self._guard.usable:
+            lanes = await self._lanes(topic)
+        batch = lanes.add(value, key, partition, headers, timestamp_ms)
+        if batch is None:
+            record = (value, key, partition, headers, timestamp_ms)
+            batch = await self._when_room(topic, TopicLanes.add, *record)
+        handle = RecordHandle(batch, len(batch.values) - 1)
+        if self._full:
+            await asyncio.sleep(0)  # a batch is full: let it be sent, even if send() never waits
+        return handle
+
+    async def send_many(
+        self,
+        topic: str,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None = None,
+        *,
+        partition: int | None = None,
+        timestamps_ms: Sequence[int] | None = None,
+    ) -> RecordHandles:
+        """Add many records at once: as send() of each in order, at a fraction of the cost.
+
+        Gives their handles; `await` it for all receipts. Waits, at most max_block_ms each time,
+        whenever the buffer is full; BufferFull then says how many were added. The records of a type
+        that send() would refuse are refused before any is added.
+        """
+        check_columns(values, keys, timestamps_ms)
+        await self._lanes(topic)
+        spans = RecordSpans()
+        plain = keys is None and partition is None and timestamps_ms is None
+        try:
+            if plain and None not in values:
+                await self._add_plain(topic, values, spans)  # type: ignore[arg-type]
+            else:
+                await self._add_each(topic, values, keys, partition, timestamps_ms, spans)
+        except BufferFull as error:
+            error.details["added"] = str(spans.count)
+            raise
+        return RecordHandles(spans)
+
+    async def flush(self) -> None:
+        """Send everything now, and wait until the outcome of every record is known.
+
+        Bounded by delivery_timeout_ms. Failures are raised by the handles, not here.
+        """
+        self._guard.check()
+        if self._sender is not None:
+            await self._sender.flush()
+
+    async def close(self, *, flush: bool = True) -> None:
+        """Flush, then give everything back. Safe to call twice.
+
+        Without `flush`, records that have no outcome yet fail with ClientClosed.
+        """
+        if not self._guard.usable:
+            return
+        try:
+            if flush and self._sender is not None:
+                await self._sender.flush()
+        finally:
+            self._guard.close()
+            if self._sender is not None:
+                await self._sender.close()
+            await self._connection.close()
+
+    async def _lanes(self, topic: str) -> TopicLanes:
+        """The way that is not fast: starts the sender, and asks for the topic's metadata."""
+        self._guard.check()
+        if self._sender is None:
+            self._sender = ProducerSender(
+                self.config,
+                self._connection,
+                lock=contextlib.nullcontext(),
+                make_future=asyncio.get_running_loop().create_future,
+                on_room=self._on_room,
+                notify=lambda wake: wake(),
+            )
+            self._topics, self._full = self._sender.topics, self._sender.accumulator.full
+        self._check_fatal()
+        return await self._sender.lanes(topic)
+
+    def _check_fatal(self) -> None:
+        if self._sender is not None and self._sender.session.fatal is not None:
+            raise self._sender.session.fatal
+
+    def _on_room(self) -> None:
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _put(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
+        """`add(lanes, *what)`, at once or when the buffer has room. Raises BufferFull."""
+        lanes = self._topics.get(topic)
+        added = add(lanes or await self._lanes(topic), *what)
+        return await self._when_room(topic, add, *what) if added is None else added
+
+    async def _when_room(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.config.max_block_ms / 1000
+        while True:
+            waiter = loop.create_future()
+            self._waiters[waiter] = None
+            try:
+                async with asyncio.timeout_at(until):
+                    await waiter
+            except TimeoutError:
+                raise buffer_full(self.config, self.buffered_bytes) from None
+            finally:
+                self._waiters.pop(waiter, None)
+            added = add(await self._lanes(topic), *what)
+            if added is not None:
+                return added
+
+    async def _add_plain(self, topic: str, values: Sequence[bytes], spans: RecordSpans) -> None:
+        ends = list(accumulate(len(value) + RECORD_OVERHEAD_BYTES for value in values))
+        while (at := spans.count) < len(values):
+            spans.extend(await self._put(topic, TopicLanes.add_many, values, ends, at))
+            if self._full:
+                await asyncio.sleep(0)
+
+    async def _add_each(
+        self,
+        topic: str,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None,
+        partition: int | None,
+        timestamps_ms: Sequence[int] | None,
+        spans: RecordSpans,
+    ) -> None:
+        for at, value in enumerate(values):
+            key = None if keys is None else keys[at]
+            timestamp_ms = None if timestamps_ms is None else timestamps_ms[at]
+            record = (value, key, partition, None, timestamp_ms)
+            batch = await self._put(topic, TopicLanes.add, *record)
+            spans.extend(Added(batch, len(batch.values) - 1, 1))
+            if self._full or at % MANY_STEP == MANY_STEP - 1:
+                await asyncio.sleep(0)
+
+
+def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:
+    """The error of a send() that waited too long."""
+    return BufferFull(
+        f"no room in the producer's buffer within max_block_ms={config.max_block_ms}: "
+        f"{buffered_bytes} of buffer_memory={config.buffer_memory} bytes await their "
+        "acknowledgement; the broker does not keep up, or does not answer",
+        buffered_bytes=buffered_bytes,
+        limit=config.buffer_memory,
+    )
+
+
+def check_columns(
+    values: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
+    timestamps_ms: Sequence[int] | None,
+) -> None:
+    """Raises TypeError and ValueError for what send_many() does not take."""
+    for what, column in (("values", values), ("keys", keys or ())):
+        wrong = set(map(type, column)) - {bytes, type(None)}
+        if wrong:
+            names = ", ".join(sorted(kind.__name__ for kind in wrong))
+            raise TypeError(f"{what} are bytes or None, not {names}")
+    for what, other in (("keys", keys), ("timestamps_ms", timestamps_ms)):
+        if other is not None and len(other) != len(values):
+            raise ValueError(f"{len(values)} values, but {len(other)} {what}")

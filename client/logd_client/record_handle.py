@@ -1,0 +1,163 @@
+"""What send() gives: a record on its way, and the receipt that it ends in."""
+
+import asyncio
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from logd.model.errors import LogdError
+from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
+from logd_client.core.producer_session import with_outcome
+from logd_client.core.topic_lanes import Added
+
+
+@dataclass(frozen=True, slots=True)
+class RecordReceipt:
+    """Where a record was written, and who holds it.
+
+    `offset` is None only for a duplicate so old that the broker no longer knows it. `timestamp_ms`
+    is the leader's append time, ms since 1970 UTC. `duplicate`: a retry found it written already.
+    `replicas` hold it; `replicas_synced` of them have it on disk.
+    """
+
+    topic: str
+    partition: int
+    offset: int | None
+    leader_epoch: int
+    timestamp_ms: int
+    duplicate: bool
+    replicas: int
+    replicas_synced: int
+
+
+class PendingRecord:
+    """A record of a batch on its way. All records of a batch share its future."""
+
+    __slots__ = ("_batch", "_index")
+
+    def __init__(self, batch: ProducerBatch, index: int) -> None:
+        self._batch = batch
+        self._index = index
+
+    @property
+    def topic(self) -> str:
+        """The topic it goes to."""
+        return self._batch.lane.topic.name
+
+    @property
+    def partition(self) -> int:
+        """The partition it goes to; may change while the topic's partitions do."""
+        return self._batch.outcome_of(self._index)[0].lane.partition
+
+    def done(self) -> bool:
+        """Whether its outcome is known."""
+        return self._batch.outcome_of(self._index)[2] is not None
+
+    def exception(self) -> LogdError | None:
+        """Why it failed; None while it has not."""
+        outcome = self._batch.outcome_of(self._index)[2]
+        return outcome if isinstance(outcome, LogdError) else None
+
+    def _receipt(self) -> RecordReceipt:
+        batch, index, outcome = self._batch.outcome_of(self._index)
+        assert outcome is not None, "asked for before it was known"
+        return receipt_of(batch, index, outcome)
+
+
+class RecordHandle(PendingRecord):
+    """`await handle` gives the RecordReceipt, or raises why the record was not acknowledged.
+
+    It may be awaited never, once or often, by any number of tasks of the producer's loop. An
+    error's `outcome_unknown` says whether the record may have been written all the same.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, RecordReceipt]:
+        if not self.done():
+            yield from asyncio.shield(self._batch.future).__await__()
+        return self._receipt()
+
+
+class RecordSpans:
+    """Which batches a series of records went to."""
+
+    __slots__ = ("_spans", "count")
+
+    def __init__(self) -> None:
+        self._spans: list[Added] = []
+        self.count = 0
+
+    def extend(self, added: Added) -> None:
+        """More records, the next of the series."""
+        self.count += added.records
+        if self._spans:
+            batch, first, records = self._spans[-1]
+            if batch is added.batch and first + records == added.first:
+                self._spans[-1] = Added(batch, first, records + added.records)
+                return
+        self._spans.append(added)
+
+    def batches(self) -> list[ProducerBatch]:
+        """Each batch once."""
+        return list(dict.fromkeys(span.batch for span in self._spans))
+
+    def __iter__(self) -> Iterator[tuple[ProducerBatch, int]]:
+        for batch, first, records in self._spans:
+            for index in range(first, first + records):
+                yield batch, index
+
+    def receipts(self) -> list[RecordReceipt]:
+        """All receipts, once every outcome is known; raises the first failure."""
+        receipts = []
+        for batch, index in self:
+            batch, index, outcome = batch.outcome_of(index)
+            assert outcome is not None, "asked for before it was known"
+            receipts.append(receipt_of(batch, index, outcome))
+        return receipts
+
+
+class RecordHandles(Sequence[RecordHandle]):
+    """What send_many() gives: the handles of its records, in order.
+
+    `await handles` gives all receipts, or raises the first failure once all outcomes are known.
+    """
+
+    __slots__ = ("_handles", "_spans")
+
+    def __init__(self, spans: RecordSpans) -> None:
+        self._spans = spans
+        self._handles: list[RecordHandle] | None = None
+
+    def __len__(self) -> int:
+        return self._spans.count
+
+    def __getitem__(self, at: Any) -> Any:
+        if self._handles is None:
+            self._handles = [RecordHandle(batch, index) for batch, index in self._spans]
+        return self._handles[at]
+
+    def __await__(self) -> Generator[Any, None, list[RecordReceipt]]:
+        for batch in self._spans.batches():
+            if not batch.future.done():
+                yield from asyncio.shield(batch.future).__await__()
+        return self._spans.receipts()
+
+
+def receipt_of(
+    batch: ProducerBatch, index: int, outcome: BatchReceipt | LogdError
+) -> RecordReceipt:
+    """The receipt of one record; raises a copy of the error, since each raise adds a traceback."""
+    if isinstance(outcome, LogdError):
+        raise with_outcome(outcome, unknown=outcome.outcome_unknown)
+    base_offset = outcome.base_offset
+    return RecordReceipt(
+        topic=batch.lane.topic.name,
+        partition=batch.lane.partition,
+        offset=None if base_offset is None else base_offset + index,
+        leader_epoch=outcome.leader_epoch,
+        timestamp_ms=outcome.append_timestamp_ms,
+        duplicate=outcome.duplicate,
+        replicas=outcome.replicas,
+        replicas_synced=outcome.replicas_synced,
+    )

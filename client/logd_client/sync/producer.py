@@ -1,0 +1,239 @@
+"""The synchronous producer: the same names without await."""
+
+import concurrent.futures
+import threading
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from logd.model.batch_encoder import Headers
+from logd.model.errors import BufferFull, RequestTimeout
+from logd.model.seams import Transport
+from logd_client.broker_connection import BrokerConnection
+from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
+from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES
+from logd_client.core.producer_batch import ProducerBatch
+from logd_client.core.topic_lanes import Added, TopicLanes
+from logd_client.producer import buffer_full, check_columns
+from logd_client.producer_sender import ProducerSender
+from logd_client.record_handle import PendingRecord, RecordReceipt, RecordSpans
+from logd_client.sync.loop_thread import LoopThread
+from logd_client.use_guard import UseGuard
+
+T = TypeVar("T")
+
+
+class RecordHandle(PendingRecord):
+    """`handle.result()` gives the RecordReceipt, or raises why the record was not acknowledged."""
+
+    __slots__ = ()
+
+    def result(self, timeout: float | None = None) -> RecordReceipt:
+        """Wait until the outcome is known: `timeout` seconds, then RequestTimeout is raised and the
+        record stays on its way. None: delivery_timeout_ms bounds it."""
+        wait_for(self._batch, timeout)
+        return self._receipt()
+
+
+class RecordHandles:
+    """What send_many() gives: `result()` waits for all records, as RecordHandle's does for one."""
+
+    __slots__ = ("_spans",)
+
+    def __init__(self, spans: RecordSpans) -> None:
+        self._spans = spans
+
+    def __len__(self) -> int:
+        return self._spans.count
+
+    def result(self, timeout: float | None = None) -> list[RecordReceipt]:
+        """All receipts, or the first failure. `timeout` seconds bound each batch's wait."""
+        for batch in self._spans.batches():
+            wait_for(batch, timeout)
+        return self._spans.receipts()
+
+
+class Producer:
+    """Writes records: `with Producer("127.0.0.1:9600") as producer`. As the asynchronous one.
+
+    send() adds to the buffer in the caller's thread and returns; batches cross over to the loop
+    thread whole. Any number of threads may send.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        *,
+        transport: Transport | None = None,
+        **settings: Unpack[ProducerSettings],
+    ) -> None:
+        named = {"bootstrap_servers": bootstrap_servers, **settings}
+        self.config = parse_settings(ProducerConfig, named)
+        self._guard = UseGuard("Producer")
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._thread = LoopThread.acquire()
+        try:
+            self._sender = self._thread.run(self._start(transport))
+        except BaseException:
+            self._thread.release()
+            raise
+        self._topics = self._sender.topics
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        self.close(flush=not interrupted)
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that await their acknowledgement."""
+        return self._sender.session.in_flight
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of buffer_memory taken by records without an outcome."""
+        return self._sender.accumulator.buffered_bytes
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        *,
+        partition: int | None = None,
+        headers: Headers | None = None,
+        timestamp_ms: int | None = None,
+    ) -> RecordHandle:
+        """Add one record, and give its handle: `receipt = handle.result()`. As the async send()."""
+        lanes = self._topics.get(topic)
+        if lanes is None or not self._guard.usable:
+            lanes = self._lanes(topic)
+        with self._lock:
+            batch = lanes.add(value, key, partition, headers, timestamp_ms)
+            if batch is not None:
+                return RecordHandle(batch, len(batch.values) - 1)
+        record = (value, key, partition, headers, timestamp_ms)
+        added = self._put(topic, _add_one, *record)
+        return RecordHandle(added.batch, added.first)
+
+    def send_many(
+        self,
+        topic: str,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None = None,
+        *,
+        partition: int | None = None,
+        timestamps_ms: Sequence[int] | None = None,
+    ) -> RecordHandles:
+        """Add many records at once. As the async send_many()."""
+        check_columns(values, keys, timestamps_ms)
+        self._lanes(topic)
+        spans = RecordSpans()
+        plain = keys is None and partition is None and timestamps_ms is None
+        try:
+            if plain and None not in values:
+                ends = list(accumulate(len(v or b"") + RECORD_OVERHEAD_BYTES for v in values))
+                while (at := spans.count) < len(values):
+                    spans.extend(self._put(topic, TopicLanes.add_many, values, ends, at))
+            else:
+                for at, value in enumerate(values):
+                    key = None if keys is None else keys[at]
+                    timestamp_ms = None if timestamps_ms is None else timestamps_ms[at]
+                    record = (value, key, partition, None, timestamp_ms)
+                    spans.extend(self._put(topic, _add_one, *record))
+        except BufferFull as error:
+            error.details["added"] = str(spans.count)
+            raise
+        return RecordHandles(spans)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Send everything now, and wait until the outcome of every record is known: `timeout`
+        seconds, then RequestTimeout; None: delivery_timeout_ms bounds it."""
+        self._guard.check()
+        self._thread.run(self._sender.flush(), timeout)
+
+    def close(self, *, flush: bool = True) -> None:
+        """Flush, then give everything back. Safe to call twice.
+
+        Without `flush`, records that have no outcome yet fail with ClientClosed.
+        """
+        if not self._guard.usable:
+            return
+        try:
+            if flush:
+                self._thread.run(self._sender.flush())
+        finally:
+            self._guard.close()
+            self._thread.run(self._sender.close())
+            self._thread.release()
+
+    async def _start(self, transport: Transport | None) -> ProducerSender:
+        connection = BrokerConnection(
+            self.config.bootstrap_servers,
+            client_id=self.config.client_id,
+            request_timeout_ms=self.config.request_timeout_ms,
+            retry_backoff_ms=self.config.retry_backoff_ms,
+            transport=transport,
+        )
+        return ProducerSender(
+            self.config,
+            connection,
+            lock=self._lock,
+            make_future=concurrent.futures.Future,
+            on_room=self._on_room,
+            notify=lambda wake: self._thread.loop.call_soon_threadsafe(wake),
+        )
+
+    def _on_room(self) -> None:
+        with self._room:
+            self._room.notify_all()
+
+    def _lanes(self, topic: str) -> TopicLanes:
+        self._guard.check()
+        if self._sender.session.fatal is not None:
+            raise self._sender.session.fatal
+        known = self._topics.get(topic)
+        return self._thread.run(self._sender.lanes(topic)) if known is None else known
+
+    def _put(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
+        """`add(lanes, *what)`, at once or when the buffer has room. Raises BufferFull."""
+        clock, waited = self._sender.connection.clock, False
+        until_ms = clock.monotonic_ms() + self.config.max_block_ms
+        while True:
+            lanes = self._lanes(topic)
+            with self._room:
+                added = add(lanes, *what)
+                if added is not None:
+                    return added
+                left_ms = until_ms - clock.monotonic_ms()
+                if left_ms <= 0 and waited:
+                    raise buffer_full(self.config, self.buffered_bytes)
+                waited = True
+                self._room.wait(max(0, left_ms) / 1000)
+
+
+def _add_one(lanes: TopicLanes, *record: Any) -> Added | None:
+    """One record, with its index taken under the lock."""
+    batch = lanes.add(*record)
+    return None if batch is None else Added(batch, len(batch.values) - 1, 1)
+
+
+def wait_for(batch: ProducerBatch, timeout: float | None) -> None:
+    """Until the batch's outcome is known. Raises RequestTimeout."""
+    try:
+        batch.future.result(timeout)
+    except concurrent.futures.TimeoutError:
+        lane = batch.lane
+        raise RequestTimeout(
+            f"no acknowledgement for topic '{lane.topic.name}' partition {lane.partition} "
+            f"within {timeout} s; the records are still on their way"
+        ) from None
