@@ -19,10 +19,11 @@ Json = dict[str, Any]
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
 Kind = Literal["text", "name", "number", "size", "seconds", "state"]
 
-_STATE_STYLES = {
-    "healthy": "green", "caught up": "green", "degraded": "yellow", "warning": "yellow",
-    "failed": "red", "error": "red",
-}  # fmt: skip
+_STATE_STYLES = (
+    dict.fromkeys(("healthy", "ok", "caught up"), "green")
+    | dict.fromkeys(("degraded", "warning"), "yellow")
+    | dict.fromkeys(("failed", "error", "damaged"), "red")
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _PLAIN_YAML = re.compile(r"[A-Za-z_/@][A-Za-z0-9_./@-]*", re.ASCII)
 _YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}

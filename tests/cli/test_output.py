@@ -99,7 +99,7 @@ def test_control_characters_never_reach_a_terminal() -> None:
 
 
 def test_yaml_quotes_what_yaml_would_read_as_something_else() -> None:
-    value = {"a": "no", "b": "x: y", "c": [], "d": {}, "e": None, "f": 1.5, "g": "2025-01-01"}
+    value: Json = {"a": "no", "b": "x: y", "c": [], "d": {}, "e": None, "f": 1.5, "g": "2025-01-01"}
     assert to_yaml(value) == (
         'a: "no"\nb: "x: y"\nc: []\nd: {}\ne: null\nf: 1.5\ng: "2025-01-01"\n'
     )

@@ -1,0 +1,201 @@
+"""`logctl segments`: the files of a stopped broker. The one noun that looks at storage itself."""
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from logd.cli.invocation import Invocation, LogctlCommand, NounGroup
+from logd.cli.output import Column, Json, Section
+from logd.cli.times import format_time
+
+if TYPE_CHECKING:
+    from logd.broker.offline import DumpedBatch
+
+CORRUPTION = 8
+NO_PRODUCER = -1
+_SEGMENTS = (
+    Column("TOPIC", "topic", "name"),
+    Column("PARTITION", "partition", "number"),
+    Column("BASE", "base_offset", "number"),
+    Column("NEXT", "next_offset", "number"),
+    Column("BATCHES", "batches", "number"),
+    Column("RECORDS", "records", "number"),
+    Column("SIZE", "size_bytes", "size"),
+    Column("FIRST_APPEND", "first_append"),
+    Column("LAST_APPEND", "last_append"),
+    Column("PATH", "path", wide=True),
+)
+_BATCHES = (
+    Column("POSITION", "position", "number"),
+    Column("BYTES", "bytes", "number"),
+    Column("STATE", "state", "state"),
+    Column("BASE", "base_offset", "number"),
+    Column("LAST", "last_offset", "number"),
+    Column("RECORDS", "records", "number"),
+    Column("CODEC", "codec"),
+    Column("EPOCH", "leader_epoch", "number"),
+    Column("APPENDED", "appended"),
+    Column("PRODUCER", "producer_id", "number", wide=True),
+    Column("SEQUENCE", "base_sequence", "number", wide=True),
+    Column("MAX_TIMESTAMP", "max_timestamp", wide=True),
+)
+_REPORT = (
+    Column("state", "state", "state"),
+    Column("partitions", "partitions"),
+    Column("segments", "segments"),
+    Column("batches", "batches"),
+    Column("checked", "checked_bytes", "size"),
+    Column("findings", "finding_count"),
+)
+_FINDINGS = Section(
+    "findings",
+    "findings",
+    (
+        Column("SEVERITY", "severity", "state"),
+        Column("REASON", "reason", "name"),
+        Column("OFFSET", "offset", "number"),
+        Column("POSITION", "position", "number", wide=True),
+        Column("PATH", "path"),
+        Column("MESSAGE", "message"),
+    ),
+)
+
+
+class OfflineCommand(LogctlCommand):
+    """A command that talks to no broker."""
+
+    def __init__(self, *args: object, **settings: object) -> None:
+        super().__init__(*args, broker=False, **settings)
+
+
+class OfflineGroup(NounGroup):
+    """Verbs that talk to no broker."""
+
+    command_class = OfflineCommand
+
+
+@click.group(cls=OfflineGroup)
+def segments() -> None:
+    """The files of a stopped broker.
+
+    DIR is a data directory, or one partition's directory in it. Nothing is ever written.
+    """
+
+
+@segments.command("ls")
+@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.pass_obj
+def ls(invocation: Invocation, directory: str) -> None:
+    """List segments: offsets, records, sizes, append times."""
+    from logd.broker.offline import list_segments
+    from logd.system.os_file_system import OsFileSystem
+
+    rows = [
+        {
+            "path": each.path,
+            "topic": each.topic,
+            "partition": each.partition if each.partition >= 0 else None,
+            "base_offset": each.base_offset,
+            "next_offset": each.next_offset,
+            "batches": each.batches,
+            "records": each.records,
+            "size_bytes": each.size_bytes,
+            "first_append": _time(each.first_append_ms),
+            "last_append": _time(each.last_append_ms),
+        }
+        for each in list_segments(OsFileSystem(), directory)
+    ]
+    invocation.output.items(rows, _SEGMENTS, name="path")
+
+
+@segments.command(
+    "dump",
+    epilog="""\b
+    Example:
+      logctl segments dump logd-data/orders-0/00000000000000000000.log -o jsonl""",
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("-n", "--count", type=click.IntRange(0), help="Only so many batches.")
+@click.pass_obj
+def dump(invocation: Invocation, file: str, count: int | None) -> int:
+    """Every batch of a segment, and what is damaged between them.
+
+    Exit status 8 if anything is damaged.
+    """
+    from logd.broker.offline import dump_segment
+    from logd.system.os_file_system import OsFileSystem
+
+    rows = [_batch_row(each) for each in islice(dump_segment(OsFileSystem(), file), count)]
+    invocation.output.items(rows, _BATCHES, name="position")
+    return CORRUPTION if any(row["state"] == "damaged" for row in rows) else 0
+
+
+@segments.command("verify")
+@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.pass_obj
+def verify(invocation: Invocation, directory: str) -> int:
+    """Check every byte that has a checksum.
+
+    Exit status 8 if records are lost or damaged; what the broker's next start repairs by itself is
+    a warning.
+    """
+    from logd.broker.offline import check_directory
+    from logd.system.os_file_system import OsFileSystem
+
+    report = check_directory(OsFileSystem(), directory)
+    row = {
+        "directory": directory,
+        "state": "damaged" if report.is_damaged else "ok",
+        "partitions": report.partitions,
+        "segments": report.segments,
+        "batches": report.batches,
+        "checked_bytes": report.checked_bytes,
+        "used_by_pid": int(report.used_by) if report.used_by else None,
+        "finding_count": len(report.findings),
+        "findings": [
+            {
+                "severity": each.severity,
+                "reason": each.reason,
+                "path": each.path,
+                "offset": each.offset,
+                "position": each.position,
+                "message": each.message,
+            }
+            for each in report.findings
+        ],
+    }
+    invocation.output.item(row, _REPORT, "state", (_FINDINGS,))
+    if report.used_by:
+        invocation.note(f"process {report.used_by} uses this directory: what it is just writing "
+                        "may look torn")  # fmt: skip
+    return CORRUPTION if report.is_damaged else 0
+
+
+def _batch_row(each: "DumpedBatch") -> Json:
+    header = each.header
+    row: Json = {
+        "position": each.position,
+        "bytes": each.end_position - each.position,
+        "state": "ok" if header else "zeros" if each.zeros else "damaged",
+        "base_offset": each.expected_offset,
+    }
+    if header is None:
+        return row
+    return row | {
+        "base_offset": header.base_offset,
+        "last_offset": header.last_offset,
+        "records": header.record_count,
+        "codec": each.codec,
+        "leader_epoch": header.leader_epoch,
+        "appended": _time(header.append_timestamp_ms),
+        "max_timestamp": _time(header.max_timestamp_ms),
+        "uncompressed_bytes": header.uncompressed_bytes,
+        "producer_id": None if header.producer_id == NO_PRODUCER else header.producer_id,
+        "producer_epoch": None if header.producer_id == NO_PRODUCER else header.producer_epoch,
+        "base_sequence": None if header.producer_id == NO_PRODUCER else header.base_sequence,
+    }
+
+
+def _time(time_ms: int | None) -> str | None:
+    return None if time_ms is None else format_time(time_ms)
