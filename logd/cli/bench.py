@@ -34,8 +34,8 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
                      metavar="none|lz4|zstd", show_default=True, help="How batches travel."),
         click.option("--acks", type=OneOf(("leader", "all")), default="all", show_default=True,
                      metavar="leader|all", help="Who must hold a record before it counts."),
-        click.option("--partitions", type=click.IntRange(1, 1000), default=6, show_default=True,
-                     help="Of the topic made for it."),
+        click.option("--partitions", type=click.IntRange(1, 1000), metavar="N", default=6,
+                     show_default=True, help="Of the topic made for it."),
         click.option("--value-bytes", type=SIZE, default=1024, metavar="SIZE",
                      help="Size of a value; 1KiB if not given."),
         click.option("--warm-up", "warm_up_ms", type=DURATION, default=1_000, metavar="DURATION",
@@ -75,7 +75,7 @@ def produce(invocation: Invocation, /, **options: Any) -> None:
 
 @bench.command("consume")
 @_options
-@click.option("--records", type=click.IntRange(1), default=500_000, show_default=True,
+@click.option("--records", type=click.IntRange(1), metavar="N", default=500_000, show_default=True,
               help="How many the topic made for it holds; read again and again.")  # fmt: skip
 @click.pass_obj
 def consume(invocation: Invocation, /, records: int, **options: Any) -> None:

@@ -37,7 +37,9 @@ _EARLIEST = parse_position("earliest")
 @click.option("--to", "end", type=POSITION, metavar="POSITION",
               help="Stop before this: end (as it is now), an offset, or @TIME.")  # fmt: skip
 @click.option("-e", "--exit-at-end", is_flag=True, help="Stop at the end as it is now.")
-@click.option("-n", "--count", type=click.IntRange(0), help="Stop after so many records.")
+@click.option(
+    "-n", "--count", type=click.IntRange(0), metavar="N", help="Stop after so many records."
+)
 @click.option("-p", "--partitions", type=PARTITIONS, metavar="0,2-4", help="Only these.")
 @click.option("-g", "--group", type=GROUP, help="Go on where this group is, and commit.")
 @click.option("--no-commit", is_flag=True, help="Leave the group where it is.")

@@ -43,7 +43,9 @@ def _check_time(text: str) -> str:
 @click.option("-k", "--key", help="The key of every record.")
 @click.option("-H", "--header", type=PAIR, multiple=True, metavar="NAME=VALUE",
               help="A header of every record; repeatable.")  # fmt: skip
-@click.option("-p", "--partition", type=click.IntRange(0), help="The partition; else by key.")
+@click.option(
+    "-p", "--partition", type=click.IntRange(0), metavar="N", help="The partition; else by key."
+)
 @click.option("--format", "form", type=ParsedType("format", _check_format), default="lines",
               metavar="FORMAT", show_default=True,
               help="lines: one record each. jsonl: as consume -o jsonl prints them. raw: all input "

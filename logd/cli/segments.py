@@ -116,7 +116,7 @@ def ls(invocation: Invocation, directory: str) -> None:
       logctl segments dump logd-data/orders-0/00000000000000000000.log -o jsonl""",
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("-n", "--count", type=click.IntRange(0), help="Only so many batches.")
+@click.option("-n", "--count", type=click.IntRange(0), metavar="N", help="Only so many batches.")
 @click.pass_obj
 def dump(invocation: Invocation, file: str, count: int | None) -> int:
     """Every batch of a segment, and what is damaged between them.

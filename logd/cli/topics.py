@@ -99,9 +99,9 @@ def describe(invocation: Invocation, topic: str) -> None:
       logctl topics create orders --if-not-exists""",
 )
 @click.argument("topic", type=TOPIC)
-@click.option("-p", "--partitions", type=click.IntRange(1), default=1, show_default=True,
-              help="How many partitions.")  # fmt: skip
-@click.option("-r", "--replicas", type=click.IntRange(0), default=0,
+@click.option("-p", "--partitions", type=click.IntRange(1), metavar="N", default=1,
+              show_default=True, help="How many partitions.")  # fmt: skip
+@click.option("-r", "--replicas", type=click.IntRange(0), metavar="N", default=0,
               help="Copies of each; the cluster's default if not given.")  # fmt: skip
 @click.option("--config", type=PAIR, multiple=True, metavar="NAME=VALUE",
               help="A setting, as retention_ms=7d or segment_bytes=64MiB; repeatable.")  # fmt: skip
@@ -166,7 +166,9 @@ def set_(
       logctl topics add-partitions orders --total 8""",
 )
 @click.argument("topic", type=TOPIC)
-@click.option("--total", type=click.IntRange(1), required=True, help="How many in all.")
+@click.option(
+    "--total", type=click.IntRange(1), metavar="N", required=True, help="How many in all."
+)
 @_YES
 @_DRY
 @click.pass_obj
