@@ -108,6 +108,15 @@ class OpenFiles:
                 self._maps.popitem(last=False)
         return fresh
 
+    def mapped(self, path: str) -> FileMap | None:
+        """The map of `path` if there is one now; never touches the disk."""
+        with self._lock:
+            held = self._maps.get(path)
+            if held is None:
+                return None
+            self._maps.move_to_end(path)
+            return held[0]
+
     def drop_map(self, path: str) -> None:
         """Forget the map; the last view of it frees it."""
         with self._lock:

@@ -1,0 +1,97 @@
+"""Appends to one segment file, on disk space that was reserved before.
+
+Space is reserved (`posix_fallocate`) 64 KiB at first, doubling to steps of 32 MiB, so a mapped file
+is never sparse: a full disk is an error here, not a SIGBUS in a reader. A write that failed or fell
+short leaves bytes behind the last good end; they are cut off before the next append, so that no
+scan can take old bytes for a batch.
+"""
+
+import contextlib
+
+from logd.model.seams import Buffer
+from logd_partitions.disk_errors import is_full, storage_full, write_error
+from logd_partitions.partition_storage import PartitionStorage
+
+ALLOCATE_BYTES_MIN = 64 << 10
+ALLOCATE_BYTES_MAX = 32 << 20
+_PAGE_BYTES = 4096
+
+
+class SegmentWriter:
+    """`size`: the good end. `allocated`: the file's size, at or behind it. One user at a time."""
+
+    __slots__ = ("_limit", "_path", "_storage", "_torn", "allocated", "size")
+
+    def __init__(
+        self, storage: PartitionStorage, path: str, *, size: int, allocated: int, limit: int
+    ) -> None:
+        """`limit`: no space is reserved ahead beyond this size."""
+        self._storage = storage
+        self._path = path
+        self._limit = limit
+        self.size = size
+        self.allocated = allocated
+        self._torn = False
+
+    def write(self, stamped: bytes, body: Buffer, length: int) -> None:
+        """Append `length` bytes. Raises StorageFull or LogReadOnly; then nothing was appended."""
+        end = self.size + length
+        try:
+            if end > self.allocated or self._torn:
+                self._make_room(end)
+            with self._storage.open_files.open(self._path, "write") as file:
+                self._torn = True
+                written = file.pwrite((stamped, body), self.size)
+                if written != length:
+                    rest = memoryview(stamped + bytes(body))
+                    while written < length:
+                        more = file.pwrite((rest[written:],), self.size + written)
+                        if more <= 0:
+                            raise storage_full(self._path)
+                        written += more
+        except OSError as error:
+            raise write_error(error, self._path) from error
+        self._torn = False
+        self.size = end
+
+    def give_back(self) -> None:
+        """Cut off what is reserved or torn behind the good end. Raises OSError."""
+        if self.allocated > self.size or self._torn:
+            self._storage.open_files.close_map(self._path)
+            with self._storage.open_files.open(self._path, "write") as file:
+                file.truncate(self.size)
+            self.allocated = self.size
+            self._torn = False
+
+    def _make_room(self, end: int) -> None:
+        if self._torn:
+            self.give_back()
+            if end <= self.allocated:
+                return
+        step = min(max(self.allocated, ALLOCATE_BYTES_MIN), ALLOCATE_BYTES_MAX)
+        needed = -(-end // _PAGE_BYTES) * _PAGE_BYTES
+        wished = max(needed, min(self.allocated + step, self._limit))
+        for target in (wished, needed):
+            if self._allocate(target):
+                return
+        raise storage_full(self._path)
+
+    def _allocate(self, target: int) -> bool:
+        """Reserve up to `target`; False if the disk is too full, and then nothing has changed."""
+        fs, grown = self._storage.fs, target - self.allocated
+        reserve = self._storage.reserve_bytes
+        if reserve and fs.free_bytes(self._storage.path) - grown < reserve:
+            return False
+        with self._storage.open_files.open(self._path, "write") as file:
+            try:
+                file.allocate(self.allocated, grown)
+            except OSError as error:
+                self._torn = True  # the file may have grown: ext4 keeps what it could get
+                with contextlib.suppress(OSError):
+                    file.truncate(self.allocated)
+                    self._torn = False
+                if is_full(error):
+                    return False
+                raise
+        self.allocated = target
+        return True

@@ -1,0 +1,65 @@
+"""What one sync of a log covers: taken on the loop, carried out on a flush thread.
+
+Order in `run`: the dirty segments' data; the directory, if a file was made; then, if they are due,
+leader epochs, the producer snapshot and new index entries. These only spare recovery work: it scans
+from where the snapshot ends, so the epochs before it must be on disk when it is. They may fail.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from logd.model.ids import Offset
+from logd_partitions.atomic_file import write_atomically
+from logd_partitions.leader_epochs import LeaderEpochs
+from logd_partitions.log_recovery import SNAPSHOT_FILE
+from logd_partitions.log_segment import IndexTail, LogSegment
+from logd_partitions.partition_storage import PartitionStorage
+
+logger = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class SyncTicket:
+    """Covers the log up to `end_offset`, which stands at `position` of `active`."""
+
+    storage: PartitionStorage
+    segments: list[LogSegment]
+    active: LogSegment | None
+    position: int
+    end_offset: Offset
+    new_files: bool
+    leader_epochs: LeaderEpochs
+    snapshot: bytes | None = None
+    tail: IndexTail | None = None
+
+    def run(self) -> None:
+        """Make it durable. Blocking, on any thread, once. Raises OSError: what is lost is unknown.
+
+        A segment that retention removed meanwhile needs no sync.
+        """
+        for segment in self.segments:
+            try:
+                with self.storage.open_files.open(segment.path, "write") as file:
+                    file.datasync()
+            except FileNotFoundError:
+                if not segment.removed:
+                    raise
+        if self.new_files:
+            self.storage.fs.sync_directory(self.storage.path)
+        if self.snapshot is not None:
+            self._try(partial(self._write_snapshot, self.snapshot))
+        if self.tail is not None:
+            self._try(partial(self.tail.segment.write_tail, self.tail))
+
+    def _write_snapshot(self, snapshot: bytes) -> None:
+        self.leader_epochs.flush()
+        write_atomically(self.storage.fs, self.storage.file_path(SNAPSHOT_FILE), snapshot)
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            logger.warning("recovery_hints_not_written", path=self.storage.path, error=str(error))
