@@ -215,6 +215,14 @@ async def test_two_consumers_of_one_partition_are_warned(bench: GroupBench) -> N
     assert (await bench.commit("g", {a: 2}, consumer="one")).also_consumed_by == ""
 
 
+async def test_a_consumer_takes_exactly_what_it_fetches_offsets_of(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=10)
+    for partitions in ((), (a.partition,)):
+        asked = [TopicSelection(a.topic_id, partitions)]
+        await bench.groups.fetch_offsets("g", asked, Consumer("one"))
+    assert (await bench.commit("g", {b: 1}, consumer="two")).also_consumed_by == ""
+
+
 async def test_groups_are_listed_and_deleted(bench: GroupBench) -> None:
     (a,), (b,) = bench.view.add_topic("a", records=10), bench.view.add_topic("b", records=10)
     await bench.commit("second", {a: 1, b: 2})

@@ -18,7 +18,10 @@ RECORD_TIME_BEHIND_MS = 1_000_000
 
 
 class MemoryLogView:
-    """Implements `logd_consumer_groups.ports.LogView`. A `gate` holds `bytes_between` back."""
+    """Implements `logd_consumer_groups.ports.LogView`, and the reads of Topics.
+
+    A `gate` holds `bytes_between` back.
+    """
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
@@ -48,6 +51,12 @@ class MemoryLogView:
         if topic_id not in self.topics:
             raise UnknownTopic("no such topic", topic=topic_id.hex())
         return self.topics[topic_id]
+
+    def by_name(self, name: str) -> Topic:
+        for topic in self.topics.values():
+            if topic.name == name:
+                return topic
+        raise UnknownTopic("no such topic", topic=name)
 
     def all(self) -> Sequence[Topic]:
         return sorted(self.topics.values(), key=lambda topic: topic.name)

@@ -30,6 +30,7 @@ _COUNT = struct.Struct("<I")
 _EPOCH = struct.Struct("<q")
 _EPOCH_AND_KIND = struct.Struct("<qB")
 _WHERE = struct.Struct("<16sI")
+_POSITION_BYTES = _WHERE.size + _POSITION.size
 
 _KINDS: tuple[ResetKind, ...] = ("RESET", "UNDO", "COMMIT")
 """A kind's byte is its place here, plus 1."""
@@ -50,9 +51,8 @@ class Position:
     @property
     def size_bytes(self) -> int:
         """Its share of an image; text counts as four bytes a character at most."""
-        text = len(self.metadata)
-        text = text if self.metadata.isascii() else 4 * text
-        return _WHERE.size + _POSITION.size + text + _RANGE.size * len(self.done_ranges)
+        text = len(self.metadata) if self.metadata.isascii() else 4 * len(self.metadata)
+        return _POSITION_BYTES + text + _RANGE.size * len(self.done_ranges)
 
     def pack(self) -> bytes:
         metadata = self.metadata.encode()
@@ -65,19 +65,15 @@ class Position:
             len(self.done_ranges),
         )
         ranges = struct.pack(f"<{2 * len(self.done_ranges)}q", *chain(*self.done_ranges))
-        return b"".join((head, metadata, ranges))
+        return head + metadata + ranges
 
     @staticmethod
     def unpack(reader: StructReader) -> "Position":
         offset, leader_epoch, committed_ms, since_ms, text, count = reader.unpack(_POSITION)
-        return Position(
-            offset=Offset(offset),
-            leader_epoch=leader_epoch,
-            committed_ms=committed_ms,
-            since_ms=since_ms,
-            metadata=reader.text_of(text),
-            done_ranges=tuple(DoneRange(*r) for r in reader.unpack_many(_RANGE, count)),
-        )
+        metadata = reader.text_of(text) if text else ""
+        ranges = reader.unpack_many(_RANGE, count) if count else ()
+        done_ranges = tuple(DoneRange(*r) for r in ranges)
+        return Position(Offset(offset), committed_ms, since_ms, leader_epoch, metadata, done_ranges)
 
 
 @dataclass(frozen=True, slots=True)

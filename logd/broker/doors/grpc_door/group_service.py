@@ -3,6 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from logd.broker.doors.grpc_door.group_wire import (
+    from_committed,
+    from_event,
+    from_lag,
+    from_planned,
+    from_summary,
+    to_commit,
+    to_target,
+)
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_topic_id
@@ -11,27 +20,18 @@ from logd.model.errors import InvalidConfig, UnknownTopic
 from logd.model.group import (
     ByDuration,
     CommitRequest,
-    CommittedOffset,
     Consumer,
-    DoneRange,
     GroupConsumer,
-    GroupSummary,
-    OffsetCommit,
     PlannedOffset,
-    PlannedReset,
     ResetTarget,
     RewindEpoch,
     ShiftBy,
     ToCurrent,
-    ToEarliest,
     ToGroup,
-    ToLatest,
-    ToOffset,
     TopicSelection,
     ToPlan,
-    ToTime,
 )
-from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
+from logd.model.ids import PartitionId, TopicId
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
 
@@ -82,7 +82,7 @@ class GroupService:
         named = None
         if any(not offset.topic_id for offset in request.offsets):
             named = resolve_topic(self._topics, request.topic).topic_id
-        commits = tuple(_commit(offset, named) for offset in request.offsets)
+        commits = tuple(to_commit(offset, named) for offset in request.offsets)
         outcome = await self._groups.commit_offsets(
             CommitRequest(
                 group=request.group,
@@ -116,7 +116,7 @@ class GroupService:
             Consumer(request.consumer_id, context.peer),
         )
         return pb.FetchOffsetsResponse(
-            offsets=map(_to_committed, found.offsets),
+            offsets=map(from_committed, found.offsets),
             rewind_epoch=found.rewind_epoch,
             also_consumed_by=found.also_consumed_by,
         )
@@ -125,15 +125,15 @@ class GroupService:
         self, context: RequestContext, request: pb.ListGroupsRequest
     ) -> pb.ListGroupsResponse:
         summaries = await self._groups.list_groups()
-        return pb.ListGroupsResponse(groups=map(_to_summary, summaries))
+        return pb.ListGroupsResponse(groups=map(from_summary, summaries))
 
     async def describe_group(
         self, context: RequestContext, request: pb.DescribeGroupRequest
     ) -> pb.DescribeGroupResponse:
         group = await self._groups.describe_group(request.group)
         return pb.DescribeGroupResponse(
-            group=_to_summary(group.summary),
-            offsets=map(_to_committed, group.offsets),
+            group=from_summary(group.summary),
+            offsets=map(from_committed, group.offsets),
             consumers=[self._to_consumer(consumer) for consumer in group.consumers],
             rewind_epoch=group.rewind_epoch,
             coordinator_partition=group.coordinator_partition,
@@ -143,24 +143,7 @@ class GroupService:
         self, context: RequestContext, request: pb.DescribeLagRequest
     ) -> pb.DescribeLagResponse:
         lags = await self._groups.describe_lag(request.group)
-        return pb.DescribeLagResponse(
-            partitions=[
-                pb.PartitionLag(
-                    topic=lag.topic,
-                    partition=lag.partition,
-                    committed=lag.committed,
-                    high_watermark=lag.high_watermark,
-                    log_start_offset=lag.log_start_offset,
-                    lag_records=lag.lag_records,
-                    lag_bytes=lag.lag_bytes,
-                    lag_seconds=lag.lag_seconds,
-                    rate=lag.rate,
-                    catch_up_seconds=lag.catch_up_seconds,
-                    reason=lag.reason,
-                )
-                for lag in lags
-            ]
-        )
+        return pb.DescribeLagResponse(partitions=map(from_lag, lags))
 
     async def delete_group(
         self, context: RequestContext, request: pb.DeleteGroupRequest
@@ -181,7 +164,7 @@ class GroupService:
             validate_only=request.validate_only,
         )
         return pb.ResetOffsetsResponse(
-            partitions=map(_to_planned, plan.partitions),
+            partitions=map(from_planned, plan.partitions),
             rewind_epoch=plan.rewind_epoch,
             at_ms=plan.at_ms,
         )
@@ -195,26 +178,14 @@ class GroupService:
             validate_only=request.validate_only,
         )
         return pb.UndoResetResponse(
-            partitions=map(_to_planned, plan.partitions), rewind_epoch=plan.rewind_epoch
+            partitions=map(from_planned, plan.partitions), rewind_epoch=plan.rewind_epoch
         )
 
     async def list_resets(
         self, context: RequestContext, request: pb.ListResetsRequest
     ) -> pb.ListResetsResponse:
         events = await self._groups.list_resets(request.group)
-        return pb.ListResetsResponse(
-            events=[
-                pb.ResetEvent(
-                    rewind_epoch=event.rewind_epoch,
-                    at_ms=event.at_ms,
-                    kind=event.kind,
-                    description=event.description,
-                    actor=event.actor,
-                    partitions=map(_to_planned, event.partitions),
-                )
-                for event in events
-            ]
-        )
+        return pb.ListResetsResponse(events=map(from_event, events))
 
     def _selections(self, topics: Sequence[pb.TopicPartitions]) -> list[TopicSelection]:
         return [
@@ -232,7 +203,7 @@ class GroupService:
         """Raises InvalidConfig where none is set."""
         match request.WhichOneof("to"):
             case "position":
-                return _position(request.position)
+                return to_target(request.position)
             case "shift_by":
                 return ShiftBy(request.shift_by)
             case "duration_ms":
@@ -272,68 +243,3 @@ class GroupService:
             topic = common_pb2.TopicRef(name=name, topic_id=topic_id)
             message.partitions.add(topic=topic, partitions=partitions)
         return message
-
-
-def _commit(offset: pb.OffsetCommit, named: TopicId | None) -> OffsetCommit:
-    topic_id = to_topic_id(offset.topic_id) if offset.topic_id else named
-    assert topic_id is not None, "the named topic was found for offsets without an id"
-    return OffsetCommit(
-        topic_partition=TopicPartition(topic_id, PartitionId(offset.partition)),
-        offset=Offset(offset.offset),
-        leader_epoch=LeaderEpoch(offset.leader_epoch) if offset.HasField("leader_epoch") else None,
-        metadata=offset.metadata,
-        done_ranges=tuple(DoneRange(done.start, done.end) for done in offset.done_ranges),
-    )
-
-
-def _position(spec: common_pb2.OffsetSpec) -> ResetTarget:
-    match spec.WhichOneof("spec"):
-        case "earliest":
-            return ToEarliest()
-        case "latest":
-            return ToLatest()
-        case "offset":
-            return ToOffset(spec.offset)
-        case "append_time_ms":
-            return ToTime(spec.append_time_ms)
-        case "record_time_ms":
-            return ToTime(spec.record_time_ms, by_record_time=True)
-        case _:
-            raise InvalidConfig("say earliest, latest, an offset or a time", field="position")
-
-
-def _to_committed(offset: CommittedOffset) -> pb.CommittedOffset:
-    return pb.CommittedOffset(
-        topic_id=offset.topic_partition.topic_id,
-        topic=offset.topic,
-        partition=offset.topic_partition.partition,
-        offset=offset.offset,
-        leader_epoch=offset.leader_epoch,
-        metadata=offset.metadata,
-        committed_ms=offset.committed_ms,
-        done_ranges=[pb.DoneRange(start=done.start, end=done.end) for done in offset.done_ranges],
-    )
-
-
-def _to_summary(group: GroupSummary) -> pb.GroupSummary:
-    return pb.GroupSummary(
-        group=group.group,
-        state=group.state,
-        topics=group.topics,
-        committed_ms=group.committed_ms,
-        consumers=group.consumers,
-    )
-
-
-def _to_planned(planned: PlannedReset) -> pb.PlannedReset:
-    return pb.PlannedReset(
-        topic=planned.topic,
-        topic_id=planned.topic_id or b"",
-        partition=planned.partition,
-        from_offset=planned.from_offset,
-        to_offset=planned.to_offset,
-        replay_records=planned.replay_records,
-        replay_bytes=planned.replay_bytes,
-        clamped=planned.clamped,
-        skipped=planned.skipped,
-    )
