@@ -159,12 +159,16 @@ class LogDirectory:
         return log
 
     def remove_topic(self, topic_id: TopicId) -> None:
-        """Remove all files of a topic whose logs are closed. Raises OSError; call it again then.
+        """Remove all files of a topic; its logs are discarded. Raises OSError; call it again then.
 
         After a crash in it the topic's directories are whole or gone, and the next start removes
         what was moved away already.
         """
         partitions = [tp for tp in {*self._points.known(), *self._logs} if tp.topic_id == topic_id]
+        for topic_partition in partitions:
+            log = self._logs.get(topic_partition)
+            if log is not None:
+                log.discard()
         paths = self._directories.find(topic_id, sorted(tp.partition for tp in partitions))
         for path in paths:
             for name in self._fs.list(path):

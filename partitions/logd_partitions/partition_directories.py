@@ -26,6 +26,8 @@ from logd_partitions.partition_descriptor import (
 
 ORPHANED = ".orphaned"
 DELETED = ".deleted"
+SYNCFS_DIRECTORIES_MIN = 16
+"""From so many new directories on, one syncfs before their own syncs leaves these little to do."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+-(0|[1-9][0-9]*)")
 
 
@@ -60,6 +62,8 @@ class PartitionDirectories:
 
     def sync_created(self, paths: Sequence[str]) -> None:
         """Make what `create` made durable: as many files, and the root once."""
+        if len(paths) >= SYNCFS_DIRECTORIES_MIN:
+            self._fs.sync_file_system(self._root)
         for path in paths:
             file = self._fs.open(f"{path}/{FILE_NAME}", "write")
             try:
