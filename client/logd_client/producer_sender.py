@@ -18,15 +18,9 @@ from logd_client.client_config import ProducerConfig
 from logd_client.core.accumulator import Accumulator, AccumulatorLimits
 from logd_client.core.backoff import Backoff
 from logd_client.core.partition_lane import PartitionLane
+from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshTopic, Settled
 from logd_client.core.producer_batch import ProducerBatch
-from logd_client.core.producer_session import (
-    BreakStream,
-    GetIdentity,
-    ProducerSession,
-    RefreshTopic,
-    SessionLimits,
-    Settled,
-)
+from logd_client.core.producer_session import ProducerSession, SessionLimits
 from logd_client.core.rerouting import reroute
 from logd_client.core.topic_lanes import Routing, TopicLanes
 from logd_client.produce_request import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from logd.model.errors import LogdError
+from logd_client.core.outcomes import with_outcome
 from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
-from logd_client.core.producer_session import with_outcome
 from logd_client.core.topic_lanes import Added
 
 

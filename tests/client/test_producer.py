@@ -263,13 +263,16 @@ async def test_the_delivery_time_out_says_whether_the_outcome_is_known(
         assert (await (await producer.send("orders", b""))).offset == 0
 
 
-async def test_lost_producer_state_raises_the_epoch(transport: FakeTransport) -> None:
+@pytest.mark.parametrize("accepts_old_ids, asked", [(True, 2), (False, 3)])
+async def test_lost_producer_state_is_mended_by_an_epoch_or_a_new_id(
+    transport: FakeTransport, accepts_old_ids: bool, asked: int
+) -> None:
     async with make(transport) as producer:
         await (await producer.send("orders", b"1", partition=0))
-        transport.broker.forget_producers("orders")
-        receipt = await (await producer.send("orders", b"2", partition=0))
-        assert receipt.offset == 1
-    assert [name for _, name in transport.calls].count("InitProducer") == 2
+        transport.broker.forget_producers("orders", accepts_old_ids=accepts_old_ids)
+        assert (await (await producer.send("orders", b"2", partition=0))).offset == 1
+        assert (await (await producer.send("orders", b"3", partition=0))).offset == 2
+    assert [name for _, name in transport.calls].count("InitProducer") == asked
 
 
 async def test_new_partitions_take_their_keys_and_lose_nothing(transport: FakeTransport) -> None:

@@ -41,7 +41,8 @@ class FakePartition:
 
     records: list[tuple[bytes | None, bytes | None, int, object]] = field(default_factory=list)
     producers: dict[int, FakeProducerState] = field(default_factory=dict)
-    batches: int = 0
+    known_from_id: int = 0
+    """Older producer ids are refused: the state of some of them was lost."""
 
 
 @dataclass
@@ -81,10 +82,13 @@ class FakeBroker:
         topic.partitions += [FakePartition() for _ in range(total - len(topic.partitions))]
         topic.partitioning_epoch += 1
 
-    def forget_producers(self, name: str) -> None:
-        """As if their state had been lost."""
+    def forget_producers(self, name: str, *, accepts_old_ids: bool = False) -> None:
+        """As if their state had expired or, by default, as if recovery had lost it: then none of
+        the ids given so far is accepted again."""
         for partition in self.topics[name].partitions:
             partition.producers.clear()
+            if not accepts_old_ids:
+                partition.known_from_id = self._next_producer_id + 1
 
     def values(self, name: str, partition: int) -> list[bytes | None]:
         return [value for _, value, _, _ in self.topics[name].partitions[partition].records]
@@ -138,7 +142,6 @@ class FakeBroker:
         count = len(decoded)
         keys, headers = decoded.keys or [None] * count, decoded.headers or [[]] * count
         partition.records += zip(keys, decoded.values, decoded.timestamps_ms, headers, strict=True)
-        partition.batches += 1
         if header.producer_id >= 0:
             state = partition.producers[header.producer_id]
             state.window.append((header.base_sequence, count, base_offset))
@@ -152,6 +155,8 @@ class FakeBroker:
         state, epoch = partition.producers.get(producer_id), header.producer_epoch
         if state is not None and epoch < state.epoch:
             raise ProducerFenced("an older epoch", current_epoch=state.epoch)
+        if state is None and producer_id < partition.known_from_id:
+            raise UnknownProducer("the state of this id was lost")
         if state is None or epoch > state.epoch:
             if header.base_sequence != 0:
                 if state is None:

@@ -10,7 +10,6 @@ from typing import Literal
 
 from logd.model.errors import (
     CorruptBatch,
-    DeliveryTimeout,
     InconsistentTopicId,
     LogdError,
     OutOfOrderSequence,
@@ -22,11 +21,19 @@ from logd.model.errors import (
 )
 from logd.model.ids import NO_PRODUCER, ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
+from logd_client.core.outcomes import expired, state_lost, topic_lost, with_outcome
 from logd_client.core.partition_lane import SETTLING, LaneEvent, LaneState, PartitionLane
+from logd_client.core.producer_actions import (
+    Action,
+    BreakStream,
+    GetIdentity,
+    Identity,
+    RefreshTopic,
+    Settled,
+)
 from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
 from logd_client.core.topic_lanes import TopicLanes
 
-Identity = tuple[ProducerId, ProducerEpoch]
 NO_IDENTITY: Identity = (NO_PRODUCER, ProducerEpoch(-1))
 
 MISROUTED = (StalePartitioning, UnknownTopic, UnknownPartition, InconsistentTopicId)
@@ -51,37 +58,6 @@ class SessionLimits:
     codec: Codec
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A batch's outcome is final: complete its future, release its bytes."""
-
-    batch: ProducerBatch
-
-
-@dataclass(frozen=True, slots=True)
-class GetIdentity:
-    """Ask for an identity: a new one, or `raised` by one epoch."""
-
-    raised: Identity | None
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshTopic:
-    """Ask for the topic's metadata; answer with topic_refreshed or topic_failed."""
-
-    topic: TopicLanes
-
-
-@dataclass(frozen=True, slots=True)
-class BreakStream:
-    """The stream no longer answers: close it, then report stream_broken."""
-
-    why: str
-
-
-Action = Settled | GetIdentity | RefreshTopic | BreakStream
-
-
 class ProducerSession:
     """Decides for all lanes. Every method is one event; `take_actions` gives what to do about it.
 
@@ -98,7 +74,7 @@ class ProducerSession:
         self._actions: list[Action] = []
         self._correlation_id = 0
         self._asked: Literal["nothing", "identity"] = "nothing"
-        self._refreshing: dict[TopicLanes, None] = {}
+        self._held_topics: dict[TopicLanes, bool] = {}  # being rerouted; True: metadata asked for
         self.identity: Identity | None = None if limits.idempotent else NO_IDENTITY
         self.connected = False
         self.fatal: LogdError | None = None
@@ -240,14 +216,15 @@ class ProducerSession:
             self._fail(batch, error)
             return
         lane.reroutes += 1
+        self._held_topics.setdefault(lane.topic, False)
         for other in lane.topic.lanes:
             other.on(LaneEvent.STALE)
             self._settle_lane(other, now_ms)
 
     def _sequence_refused(self, batch: ProducerBatch, error: LogdError) -> None:
         lane = batch.lane
-        if isinstance(error, OutOfOrderSequence) and lane.unresolved[0] is not batch:
-            lane.on(LaneEvent.RETRY)
+        if lane.unresolved[0] is not batch:
+            lane.on(LaneEvent.RETRY)  # the one before it was refused; the two go in order again
             return
         if isinstance(error, UnknownProducer) and batch.base_sequence == 0:
             self.identity = None  # even a first batch is refused: this id is too old to be known
@@ -276,7 +253,7 @@ class ProducerSession:
         """Only a new epoch lets the lane go on. What may have been appended under the old one
         cannot be sent under the new: it fails with its outcome unknown."""
         for batch in [b for b in lane.unresolved if b.in_doubt]:
-            self._fail(batch, _doubt(batch))
+            self._fail(batch, state_lost(batch))
         if self.identity is not None and self.identity != lane.identity:
             self._identified(lane, self.identity)
         else:
@@ -307,6 +284,9 @@ class ProducerSession:
     def _identified(self, lane: PartitionLane, identity: Identity) -> None:
         lane.restart(identity)
         lane.on(LaneEvent.IDENTIFIED)
+        if lane.topic in self._held_topics:
+            lane.on(LaneEvent.STALE)
+            lane.on(LaneEvent.SETTLED)
         self._make_ready(lane)
 
     # Topics that change
@@ -314,8 +294,8 @@ class ProducerSession:
     def _reroute(self, topic: TopicLanes) -> None:
         """Once no lane of the topic has anything in flight, its metadata may be exchanged."""
         still = [lane for lane in topic.lanes if lane.in_flight]
-        if not still and topic not in self._refreshing:
-            self._refreshing[topic] = None
+        if not still and not self._held_topics[topic]:
+            self._held_topics[topic] = True
             self._actions.append(RefreshTopic(topic))
 
     def topic_refreshed(
@@ -323,10 +303,10 @@ class ProducerSession:
     ) -> None:
         """The topic was rerouted; `lost` are batches in doubt whose partition is gone with its
         topic."""
-        self._refreshing.pop(topic, None)
+        self._held_topics.pop(topic, None)
         for batch in lost:
             self._lanes.pop(batch.lane, None)
-            self._settle(batch, with_outcome(_gone(batch), unknown=True))
+            self._settle(batch, with_outcome(topic_lost(batch), unknown=True))
         for lane in topic.lanes:
             if lane.state in (LaneState.REROUTING, LaneState.IDENTIFYING):
                 lane.on(LaneEvent.REROUTED)
@@ -335,7 +315,7 @@ class ProducerSession:
 
     def topic_failed(self, topic: TopicLanes, error: LogdError) -> None:
         """The topic's metadata is refused for good, because it is gone: its batches fail."""
-        self._refreshing.pop(topic, None)
+        self._held_topics.pop(topic, None)
         for lane in topic.lanes:
             for batch in lane.batches():
                 self._fail(batch, error)
@@ -368,16 +348,9 @@ class ProducerSession:
     def _expire(self, batch: ProducerBatch) -> None:
         if batch.outcome is not None:
             return
-        lane, awaited = batch.lane, batch.correlation_id in self._awaited
+        awaited = batch.correlation_id in self._awaited
         batch.in_doubt = batch.in_doubt or awaited
-        where = f"topic '{lane.topic.name}' partition {lane.partition}"
-        what = "was sent, but not acknowledged" if batch.in_doubt else "could not be written"
-        error = DeliveryTimeout(
-            f"a batch of {batch.record_count} records for {where} {what} within "
-            f"delivery_timeout_ms={self._limits.delivery_timeout_ms}",
-            topic=lane.topic.name,
-            partition=lane.partition,
-        )
+        error = expired(batch, self._limits.delivery_timeout_ms)
         if awaited:
             self._settle(batch, with_outcome(error, unknown=True))
         else:
@@ -417,33 +390,3 @@ class ProducerSession:
 
     def _settle(self, batch: ProducerBatch, outcome: BatchReceipt | LogdError) -> None:
         self._actions += [Settled(settled) for settled in batch.settle(outcome)]
-
-
-def with_outcome(error: LogdError, *, unknown: bool) -> LogdError:
-    """The same error, saying whether the records may have been written all the same."""
-    copy = error.__class__.__new__(error.__class__)
-    LogdError.__init__(copy, error.message, **error.details)
-    copy.outcome_unknown = unknown
-    if unknown:
-        copy.details["outcome"] = "unknown"
-    return copy
-
-
-def _doubt(batch: ProducerBatch) -> LogdError:
-    lane = batch.lane
-    return OutOfOrderSequence(
-        f"a batch of {batch.record_count} records for topic '{lane.topic.name}' partition "
-        f"{lane.partition} was sent, and the broker no longer knows whether it was written: the "
-        "producer's state there was lost",
-        topic=lane.topic.name,
-        partition=lane.partition,
-    )
-
-
-def _gone(batch: ProducerBatch) -> LogdError:
-    name = batch.lane.topic.name
-    return UnknownTopic(
-        f"topic '{name}' was deleted and created again while a batch of {batch.record_count} "
-        "records was on its way to it",
-        topic=name,
-    )

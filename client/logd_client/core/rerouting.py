@@ -18,8 +18,9 @@ def reroute(
     its rule. Records of a key
     keep their order: all that are buffered move before any is added under the new metadata. In each
     lane the batches up to the last one in doubt stay as they are, because the broker may know them
-    by their number; records without a key, and such as name their partition, stay too. Moved
-    batches end up in their lanes' queues.
+    by their number, and so do those before the first that has a record for elsewhere. Records
+    without a key, and such as name their partition, stay in it. What moves ends up in new batches
+    in the lanes' queues.
 
     If the topic is another one of the same name, its lanes start anew: gives the batches in doubt,
     which are lost with the old one; all else moves.
@@ -36,18 +37,26 @@ def reroute(
     lost: list[ProducerBatch] = []
     movers: list[ProducerBatch] = []
     for lane in old_lanes:
-        batches = lane.batches()
-        doubts = [at for at, batch in enumerate(batches) if batch.in_doubt]
-        settled_from = doubts[-1] + 1 if doubts else 0
         if recreated:
-            lost += [batch for batch in batches if batch.in_doubt]
-            movers += [batch for batch in batches if not batch.in_doubt]
+            lost += [batch for batch in lane.batches() if batch.in_doubt]
+            movers += [batch for batch in lane.batches() if not batch.in_doubt]
         else:
-            movers += [batch for batch in batches[settled_from:] if _misplaced(batch, topic)]
+            movers += _movers(lane, topic)
     for batch in movers:
         batch.lane.remove(batch, appended=False)
     _Mover(topic, accumulator).move(movers)
     return lost
+
+
+def _movers(lane: PartitionLane, topic: TopicLanes) -> list[ProducerBatch]:
+    """From the first batch after those in doubt that has a record for elsewhere: all."""
+    batches = lane.batches()
+    doubts = [at for at, batch in enumerate(batches) if batch.in_doubt]
+    free = batches[doubts[-1] + 1 :] if doubts else batches
+    for at, batch in enumerate(free):
+        if any(target != lane.partition for target in _targets(batch, topic)):
+            return free[at:]
+    return []
 
 
 def _targets(batch: ProducerBatch, topic: TopicLanes) -> list[int]:
@@ -67,10 +76,6 @@ def _targets(batch: ProducerBatch, topic: TopicLanes) -> list[int]:
         else partition_of(key)
         for at, key in enumerate(keys)
     ]
-
-
-def _misplaced(batch: ProducerBatch, topic: TopicLanes) -> bool:
-    return any(target != batch.lane.partition for target in _targets(batch, topic))
 
 
 class _Mover:

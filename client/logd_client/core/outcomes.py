@@ -1,0 +1,48 @@
+"""The errors that unacknowledged records end in, which say whether their outcome is known."""
+
+from logd.model.errors import DeliveryTimeout, LogdError, OutOfOrderSequence, UnknownTopic
+from logd_client.core.producer_batch import ProducerBatch
+
+
+def with_outcome(error: LogdError, *, unknown: bool) -> LogdError:
+    """The same error, saying whether the records may have been written all the same."""
+    copy = error.__class__.__new__(error.__class__)
+    LogdError.__init__(copy, error.message, **error.details)
+    copy.outcome_unknown = unknown
+    if unknown:
+        copy.details["outcome"] = "unknown"
+    return copy
+
+
+def state_lost(batch: ProducerBatch) -> LogdError:
+    """The error of a batch in doubt whose partition no longer knows its number."""
+    lane = batch.lane
+    return OutOfOrderSequence(
+        f"a batch of {batch.record_count} records for topic '{lane.topic.name}' partition "
+        f"{lane.partition} was sent, and the broker no longer knows whether it was written: the "
+        "producer's state there was lost",
+        topic=lane.topic.name,
+        partition=lane.partition,
+    )
+
+
+def topic_lost(batch: ProducerBatch) -> LogdError:
+    """The error of a batch in doubt whose topic is gone, though another has its name."""
+    name = batch.lane.topic.name
+    return UnknownTopic(
+        f"topic '{name}' was deleted and created again while a batch of {batch.record_count} "
+        "records was on its way to it",
+        topic=name,
+    )
+
+
+def expired(batch: ProducerBatch, delivery_timeout_ms: int) -> LogdError:
+    """The error of a batch whose time is up."""
+    lane = batch.lane
+    what = "was sent, but not acknowledged" if batch.in_doubt else "could not be written"
+    return DeliveryTimeout(
+        f"a batch of {batch.record_count} records for topic '{lane.topic.name}' partition "
+        f"{lane.partition} {what} within delivery_timeout_ms={delivery_timeout_ms}",
+        topic=lane.topic.name,
+        partition=lane.partition,
+    )

@@ -1,0 +1,299 @@
+"""The whole core of the producer against a broker in memory, with everything going wrong."""
+
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.fake_broker import FakeBroker, refusal
+from harness.manual_clock import ManualClock
+from harness.seeded_random import SeededRandom
+from logd.model.errors import (
+    AckTimeout,
+    BrokerDraining,
+    CorruptBatch,
+    LogdError,
+    NotEnoughReplicas,
+    RecordTooLarge,
+)
+from logd.model.ids import ProducerEpoch, ProducerId
+from logd.model.key_ranges import KeyRouter
+from logd.model.record_batch import Codec
+from logd_client.core.accumulator import Accumulator, AccumulatorLimits
+from logd_client.core.backoff import Backoff
+from logd_client.core.partition_lane import PartitionLane
+from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshTopic, Settled
+from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
+from logd_client.core.producer_session import ProducerSession, SessionLimits
+from logd_client.core.rerouting import reroute
+from logd_client.core.topic_lanes import Routing, TopicLanes
+from logd_client.produce_request import (
+    OutgoingEntry,
+    pack_produce_request,
+    unpack_produce_response,
+)
+from logd_proto.v1 import data_pb2
+
+TOPIC = "orders"
+KEYS = [b"a", b"b", b"c", b"d", b"e"]
+DELIVERY_TIMEOUT_MS = 5_000
+
+Entry = data_pb2.ProduceEntry
+Ack = data_pb2.ProduceAck
+
+
+class World:
+    """A producer's core, a broker, and the network between them, moved by hand.
+
+    `requests` are on the way to the broker, `answers` back. When the connection is cut, the
+    requests become `ghosts`: the broker may still take them, in order, but nobody hears of it.
+    """
+
+    def __init__(self, delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS) -> None:
+        self.delivery_timeout_ms = delivery_timeout_ms
+        self.clock = ManualClock()
+        self.broker = FakeBroker()
+        self.broker.create_topic(TOPIC, 2)
+        self.requests: list[Entry] = []
+        self.answers: list[Ack] = []
+        self.ghosts: list[Entry] = []
+        self.asked: list[GetIdentity | RefreshTopic] = []
+        self.settled: list[ProducerBatch] = []
+        self.sent: list[tuple[bytes | None, ProducerBatch, int]] = []
+        limits = AccumulatorLimits(200, 1 << 20, 5, 8)
+        self.accumulator = Accumulator(limits, self.clock, object, lambda: None)
+        self.session = ProducerSession(
+            SessionLimits(delivery_timeout_ms, 1_000, 8, True, Codec.NONE)
+        )
+        self.session.stream_opened()
+        self.topic = TopicLanes(TOPIC, self.routing(), self.accumulator, self._lane)
+
+    def _lane(self, topic: TopicLanes, partition: int) -> PartitionLane:
+        return PartitionLane(topic, partition, Backoff(10, 100, SeededRandom()))
+
+    def routing(self) -> Routing:
+        topic = self.broker.topics[TOPIC]
+        count = len(topic.partitions)
+        router = KeyRouter(topic.ranges)
+        return Routing(
+            topic.topic_id, router, range(count), count, topic.partitioning_epoch, 1 << 20
+        )
+
+    @property
+    def now_ms(self) -> int:
+        return self.clock.monotonic_ms()
+
+    def add(self, key: bytes | None = None, partition: int | None = None) -> None:
+        batch = self.topic.add(b"%d" % len(self.sent), key, partition)
+        assert batch is not None
+        self.sent.append((key, batch, len(batch.values) - 1))
+
+    def add_many(self) -> None:
+        for key in KEYS * 3:
+            self.add(key)
+
+    def send(self, *, everything: bool = False) -> None:
+        drain = self.accumulator.drain
+        self.session.enqueue(self.accumulator.drain_all() if everything else drain(self.now_ms))
+        while entries := self.session.next_entries(self.now_ms, 500):
+            outgoing = [
+                OutgoingEntry(
+                    batch.correlation_id,
+                    batch.lane.topic.routing.topic_id,
+                    batch.lane.partition,
+                    batch.lane.topic.routing.partitioning_epoch,
+                    encoded,
+                )
+                for batch, encoded in entries
+            ]
+            message = pack_produce_request(outgoing, data_pb2.ACKS_ALL, 1_000)
+            parsed = data_pb2.ProduceStreamRequest.FromString(message)
+            assert parsed.SerializeToString(deterministic=True) == message
+            self.requests += parsed.entries
+        self.act()
+
+    def deliver(self, fault: Callable[[], LogdError] | None = None) -> None:
+        """One request reaches the broker, which answers."""
+        if not self.requests:
+            return
+        entry = self.requests.pop(0)
+        if fault is None:
+            self.answers.append(self.broker.append(entry))
+            return
+        error = fault()
+        if error.outcome_unknown:
+            ack = self.broker.append(entry)
+            if ack.HasField("error"):
+                self.answers.append(ack)
+                return
+        self.answers.append(refusal(entry.correlation_id, error))
+
+    def acknowledge(self, at: int = 0) -> None:
+        """One answer arrives, not always the oldest."""
+        if self.answers:
+            ack = self.answers.pop(at % len(self.answers))
+            message = data_pb2.ProduceStreamResponse(acks=[ack]).SerializeToString()
+            [(correlation_id, answer)], _ = unpack_produce_response(message)
+            self.session.answered(correlation_id, answer, self.now_ms)
+            self.act()
+
+    def deliver_all(self) -> None:
+        while self.requests:
+            self.deliver()
+
+    def acknowledge_all(self) -> None:
+        while self.answers:
+            self.acknowledge()
+
+    def cut(self) -> None:
+        self.ghosts += self.requests
+        self.requests, self.answers = [], []
+        self.session.stream_broken(self.now_ms)
+        self.act()
+        self.session.stream_opened()
+
+    def haunt(self) -> None:
+        if self.ghosts:
+            self.broker.append(self.ghosts.pop(0))
+
+    def wait(self, ms: int) -> None:
+        self.clock.advance(ms)
+        self.session.enqueue(self.accumulator.drain(self.now_ms))
+        for batch in self.accumulator.overdue(self.now_ms - self.delivery_timeout_ms):
+            self.accumulator.close(batch)
+            self.session.enqueue([batch])
+        self.session.tick(self.now_ms)
+        self.act()
+
+    def reply(self) -> None:
+        """One question of the session is answered."""
+        if not self.asked:
+            return
+        match self.asked.pop(0):
+            case GetIdentity(raised):
+                request = data_pb2.InitProducerRequest()
+                if raised is not None:
+                    request.producer_id, request.producer_epoch = raised
+                given = self.broker.init_producer(request)
+                self.session.identity_given(
+                    ProducerId(given.producer_id), ProducerEpoch(given.producer_epoch)
+                )
+            case RefreshTopic(topic):
+                self.session.enqueue(self.accumulator.drain(self.now_ms))
+                lost = reroute(topic, self.routing(), self.accumulator)
+                self.session.topic_refreshed(topic, lost, self.now_ms)
+        self.act()
+
+    def act(self) -> None:
+        for action in self.session.take_actions():
+            match action:
+                case Settled(batch):
+                    assert batch not in self.settled, "completed once"
+                    self.settled.append(batch)
+                    self.accumulator.release(batch)
+                case BreakStream():
+                    self.cut()
+                case _:
+                    self.asked.append(action)
+
+    def finish(self) -> None:
+        """Everything works again: all must be settled in little time."""
+        for _ in range(40):
+            self.send(everything=True)
+            self.deliver_all()
+            self.acknowledge_all()
+            while self.asked:
+                self.reply()
+            self.wait(50)
+        assert not self.session.unsettled and self.session.in_flight == 0
+        assert self.accumulator.buffered_bytes == 0
+
+    def check(self) -> tuple[int, int]:
+        """Each record's outcome against the log. How many succeeded, and how many are unknown."""
+        where: dict[bytes | None, list[tuple[int, int]]] = {}
+        for number, partition in enumerate(self.broker.topics[TOPIC].partitions):
+            for offset, (_, value, _, _) in enumerate(partition.records):
+                where.setdefault(value, []).append((number, offset))
+        succeeded = unknown = 0
+        for at, (_, batch, index) in enumerate(self.sent):
+            final, index, outcome = batch.outcome_of(index)
+            found = where.get(b"%d" % at, [])
+            assert len(found) <= 1, f"record {at} is there {len(found)} times"
+            if isinstance(outcome, BatchReceipt):
+                succeeded += 1
+                if outcome.base_offset is None:
+                    assert len(found) == 1
+                else:
+                    assert found == [(final.lane.partition, outcome.base_offset + index)]
+            else:
+                assert isinstance(outcome, LogdError), f"record {at} has no outcome"
+                unknown += outcome.outcome_unknown
+                assert outcome.outcome_unknown or not found, f"record {at} failed, but is there"
+        self._check_order()
+        return succeeded, unknown
+
+    def _check_order(self) -> None:
+        for partition in self.broker.topics[TOPIC].partitions:
+            last: dict[bytes | None, int] = {}
+            for key, value, _, _ in partition.records:
+                number = int(value or b"")
+                if key is not None:
+                    assert number > last.get(key, -1), f"records of key {key!r} changed places"
+                    last[key] = number
+
+
+STEPS: dict[str, Callable[[World], None]] = {
+    "add a": lambda world: world.add(KEYS[0]),
+    "add b": lambda world: world.add(KEYS[1]),
+    "add c": lambda world: world.add(KEYS[2]),
+    "add many": World.add_many,
+    "add to 0": lambda world: world.add(partition=0),
+    "send": lambda world: world.send(),
+    "send all": lambda world: world.send(everything=True),
+    "deliver": lambda world: world.deliver(),
+    "deliver all": World.deliver_all,
+    "refuse": lambda world: world.deliver(lambda: NotEnoughReplicas("too few")),
+    "drain": lambda world: world.deliver(lambda: BrokerDraining("stopping")),
+    "time out": lambda world: world.deliver(lambda: AckTimeout("slow")),
+    "reject": lambda world: world.deliver(lambda: RecordTooLarge("too large")),
+    "corrupt": lambda world: world.deliver(lambda: CorruptBatch("bits")),
+    "acknowledge": lambda world: world.acknowledge(),
+    "acknowledge another": lambda world: world.acknowledge(1),
+    "acknowledge all": World.acknowledge_all,
+    "cut": lambda world: world.cut(),
+    "haunt": lambda world: world.haunt(),
+    "reply": lambda world: world.reply(),
+    "wait": lambda world: world.wait(6),
+    "wait long": lambda world: world.wait(300),
+    "expire": lambda world: world.wait(DELIVERY_TIMEOUT_MS + 1),
+    "forget": lambda world: world.broker.forget_producers(TOPIC),
+    "add a partition": lambda world: world.broker.add_partitions(
+        TOPIC, min(6, len(world.broker.topics[TOPIC].partitions) + 1)
+    ),
+}
+MILD = sorted(set(STEPS) - {"reject", "corrupt", "forget"})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=60))
+def test_whatever_happens_outcomes_are_true_and_order_is_kept(steps: list[str]) -> None:
+    world = World()
+    for step in steps:
+        STEPS[step](world)
+    world.finish()
+    while world.ghosts:
+        world.haunt()
+    world.check()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(MILD), max_size=60))
+def test_without_a_loss_at_the_broker_or_a_time_out_every_record_arrives(steps: list[str]) -> None:
+    world = World(delivery_timeout_ms=1 << 40)
+    for step in steps:
+        STEPS[step](world)
+    world.finish()
+    while world.ghosts:
+        world.haunt()
+    succeeded, unknown = world.check()
+    assert (succeeded, unknown) == (len(world.sent), 0)
