@@ -87,6 +87,7 @@ class PartitionLog:
         self._failed: LogdError | None = None
         self._sync_failed = False
         self._before_first_append = True
+        self._findable = False
         self._synced_end = self._watermark_floor = recovered.next_offset
         last = self._segments[-1] if self._segments else None
         self._point = last.base_offset if last else recovered.next_offset, last.size if last else 0
@@ -128,8 +129,12 @@ class PartitionLog:
 
     @property
     def high_watermark(self) -> Offset:
-        """With one replica: the end of what the topic's durability counts as safely held."""
-        if self._config.durability == "fsync" or self._sync_failed:
+        """With one replica: the end of what the topic's durability counts as safely held.
+
+        A page_cache log counts what is synced too until a start could find what was appended: until
+        the round that notes it as open.
+        """
+        if self._config.durability == "fsync" or self._sync_failed or not self._findable:
             return max(self._synced_end, self._watermark_floor)
         return self._next_offset
 
@@ -262,7 +267,8 @@ class PartitionLog:
         self._bases = [*self._bases, fresh.base_offset]
         self._active = fresh
         self._new_files = True
-        self._note_producers()
+        if old is not None:
+            self._note_producers()
         return fresh
 
     def _note_producers(self) -> None:
@@ -299,6 +305,7 @@ class PartitionLog:
             if not self._sync_failed and ticket.end_offset > self._synced_end:
                 assert ticket.active is not None, "what was appended stands in a segment"
                 self._synced_end = ticket.end_offset
+                self._findable = True
                 self._point = ticket.active.base_offset, ticket.position
 
     def sync_failed(self, error: Exception) -> None:
