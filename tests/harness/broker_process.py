@@ -32,10 +32,11 @@ class BrokerProcess:
         self.data_dir = directory / "data"
         self.stderr_path = directory / "broker.stderr"
         self.address = f"127.0.0.1:{free_port()}"
-        self.flags = flags
         self.starts = 0
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self.command = [sys.executable, "-m", "logd.main", "start"]
+        self.command += ["--data-dir", str(self.data_dir), "--listen", self.address, *flags]
 
     def __enter__(self) -> Self:
         self.start()
@@ -62,11 +63,9 @@ class BrokerProcess:
     def start(self) -> None:
         """Start and wait for the line that says that it serves."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "logd.main", "start", "--data-dir", str(self.data_dir)]
-        command += ["--listen", self.address, *self.flags]
         with self.stderr_path.open("ab") as stderr:
             self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=stderr, env=self._environment
+                self.command, stdout=subprocess.PIPE, stderr=stderr, env=self._environment
             )
         self.starts += 1
         assert self._process.stdout is not None

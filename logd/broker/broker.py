@@ -1,0 +1,55 @@
+"""A broker without its listeners: what wiring has built, as one thing to drain and close."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+from logd.broker.doors.grpc_door.rpc import Rpc
+from logd.broker.maintenance import Maintenance
+from logd.broker.partition_host import PartitionHost
+from logd.broker.ports import Authorizer, BrokerInfo
+from logd.broker.single_broker import SingleBroker
+from logd_consumer_groups.group_coordinator import GroupCoordinator
+
+
+class Broker:
+    """`rpcs` is everything it can be asked; a listener or a simulator calls them."""
+
+    def __init__(
+        self,
+        info: BrokerInfo,
+        rpcs: Sequence[Rpc],
+        authorizer: Authorizer,
+        host: PartitionHost,
+        groups: GroupCoordinator,
+        maintenance: Maintenance,
+        cluster: SingleBroker,
+    ) -> None:
+        self.rpcs = rpcs
+        self.authorizer = authorizer
+        self._info = info
+        self._host = host
+        self._groups = groups
+        self._maintenance = maintenance
+        self._cluster = cluster
+        self._release = AsyncExitStack()
+
+    def release_with(self, stack: AsyncExitStack) -> None:
+        """What `close` releases at its end, last made first."""
+        self._release = stack
+
+    def announce(self, address: str) -> None:
+        """Tell the cluster where clients find this broker, and begin maintenance."""
+        self._cluster.announce(replace(self._info, address=address))
+        self._maintenance.start()
+
+    async def drain(self) -> None:
+        """Refuse new work, answer what waits, sync all. Idempotent."""
+        await self._maintenance.stop()
+        await self._host.drain()
+        await self._groups.close()
+
+    async def close(self) -> None:
+        """Drain, then close logs, metadata and pools, and release the directory's lock."""
+        await self.drain()
+        await self._release.aclose()

@@ -1,0 +1,79 @@
+"""The process around a broker: loop, signals, diagnostics, the one line on stdout, the exit."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Callable
+
+import structlog
+
+from logd.broker.broker import Broker
+from logd.broker.config import BrokerConfig, split_address
+from logd.broker.diagnostics import configure_diagnostics
+from logd.broker.doors.grpc_door.grpc_server import GrpcServer
+from logd.broker.loop_watch import LoopWatch
+from logd.broker.wiring import Seams, open_broker
+from logd.system.malloc_thresholds import raise_malloc_thresholds
+
+logger = structlog.get_logger()
+
+GC_THRESHOLDS = (50_000, 20, 100)
+"""A full collection walks everything: rarer than Python's default, since little here has cycles."""
+
+
+def run_broker(config: BrokerConfig, seams: Seams, announce: Callable[[str], None]) -> int:
+    """Run until SIGTERM or SIGINT; the exit status. Raises LogdError where it can't start.
+
+    `announce` is given the one line with the address, once the broker serves.
+    """
+    raise_malloc_thresholds()
+    configure_diagnostics(config.log_level, config.log_format)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(_serve(config, seams, announce))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, seams, announce))
+
+
+async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], None]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    broker = await open_broker(config, seams)
+    try:
+        server = GrpcServer(broker.authorizer, seams.clock)
+        port = await server.start(config.listen, broker.rpcs)
+        host = split_address(config.listen)[0]
+        broker.announce(config.advertise or f"{host}:{port}")
+        await server.set_serving(True)
+    except BaseException:
+        await broker.close()
+        raise
+    watch = LoopWatch()
+    gc.collect()
+    gc.freeze()  # what a start made stays: no collection need ever look at it again
+    gc.set_threshold(*GC_THRESHOLDS)
+    watch.start()
+    announce(f"logd serves on {host}:{port}")
+    logger.info("serving", address=f"{host}:{port}", data_dir=config.data_dir)
+    await stop.wait()
+    logger.info("draining", timeout_ms=config.drain_timeout_ms)
+    return await _drain(config, broker, server, watch)
+
+
+async def _drain(config: BrokerConfig, broker: Broker, server: GrpcServer, watch: LoopWatch) -> int:
+    """NOT_SERVING, answer what waits, sync all, release the lock; within the bound."""
+    try:
+        async with asyncio.timeout(config.drain_timeout_ms / 1000):
+            await server.set_serving(False)
+            await broker.drain()
+            await server.stop(grace_s=1.0)
+            watch.stop()
+            await broker.close()
+    except TimeoutError:
+        logger.error("the drain took too long; what is acknowledged is safe, a start will recover")
+        return 1
+    logger.info("stopped")
+    return 0

@@ -1,0 +1,304 @@
+"""DataService: thin handlers between the wire and the ports."""
+
+import asyncio
+
+from logd.broker.doors.grpc_door.fetch_stream import (
+    FETCH_BYTES_DEFAULT,
+    FETCH_BYTES_MAX,
+    MAX_WAIT_MS_MAX,
+    FetchStream,
+)
+from logd.broker.doors.grpc_door.fetch_wire import fetch_result_head
+from logd.broker.doors.grpc_door.plain_records import decode_plain_records, encode_plain_records
+from logd.broker.doors.grpc_door.produce_stream import (
+    ACK_TIMEOUT_MS_DEFAULT,
+    ProduceStream,
+    to_acks,
+)
+from logd.broker.doors.grpc_door.proto_errors import to_proto_error
+from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
+from logd.broker.doors.grpc_door.topic_refs import (
+    resolve_topic,
+    to_offset_spec,
+    topic_resource,
+)
+from logd.broker.ports import (
+    Authorizer,
+    Fetched,
+    FetchInterrupt,
+    FetchPosition,
+    FetchWait,
+    Partitions,
+    ProducerIds,
+    Receipt,
+    RequestContext,
+    Topics,
+)
+from logd.model.errors import InvalidConfig, LogdError
+from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition
+from logd.model.key_ranges import KeyRouter
+from logd.model.seams import Buffer, Clock
+from logd.model.topic import Topic
+from logd_proto.v1 import data_pb2
+
+PLAIN_RECORDS_MAX = 10_000
+"""Plain records are for small use: each costs the broker an encode."""
+DEADLINE_MARGIN_MS = 500
+"""A long poll answers so much before the client's deadline."""
+_SERVICE = "/logd.v1.DataService"
+
+
+class DataService:
+    """Produce, Fetch, ListOffsets, InitProducer."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        partitions: Partitions,
+        producer_ids: ProducerIds,
+        authorizer: Authorizer,
+        clock: Clock,
+    ) -> None:
+        self._topics = topics
+        self._partitions = partitions
+        self._producer_ids = producer_ids
+        self._authorizer = authorizer
+        self._clock = clock
+        self._rotation = 0
+
+    def rpcs(self) -> list[Rpc]:
+        return [
+            StreamRpc(f"{_SERVICE}/ProduceStream", self.produce_stream, "write"),
+            StreamRpc(f"{_SERVICE}/FetchStream", self.fetch_stream, "read"),
+            UnaryRpc(
+                f"{_SERVICE}/Produce",
+                data_pb2.ProduceRequest,
+                self.produce,
+                "write",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/Fetch",
+                data_pb2.FetchRequest,
+                self.fetch,
+                "read",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/ListOffsets",
+                data_pb2.ListOffsetsRequest,
+                self.list_offsets,
+                "describe",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/InitProducer",
+                data_pb2.InitProducerRequest,
+                self.init_producer,
+                "write",
+                lambda r: "cluster",
+            ),
+        ]
+
+    async def produce_stream(self, context: RequestContext, stream: ServerStream) -> None:
+        await ProduceStream(self._partitions, self._authorizer, context, stream).run()
+
+    async def fetch_stream(self, context: RequestContext, stream: ServerStream) -> None:
+        await FetchStream(self._partitions, self._authorizer, context, stream).run()
+
+    async def produce(
+        self, context: RequestContext, request: data_pb2.ProduceRequest
+    ) -> data_pb2.ProduceResponse:
+        topic = resolve_topic(self._topics, request.topic)
+        if bool(request.batch) == bool(request.records):
+            raise InvalidConfig("send records or one encoded batch, and not both", field="records")
+        if len(request.records) > PLAIN_RECORDS_MAX:
+            raise InvalidConfig(
+                f"{len(request.records)} records at once; plain records are at most "
+                f"{PLAIN_RECORDS_MAX} a call",
+                field="records",
+            )
+        if request.batch:
+            if not request.HasField("partition"):
+                raise InvalidConfig("an encoded batch needs its partition", field="partition")
+            receipt = await self._append(topic, request.partition, request.batch, request)
+            return data_pb2.ProduceResponse(receipts=[_to_receipt(request.partition, 0, receipt)])
+        by_partition: dict[int, list[int]] = {}
+        for index, partition in enumerate(self._route(topic, request)):
+            by_partition.setdefault(partition, []).append(index)
+        receipts: dict[int, data_pb2.ProduceReceipt] = {}
+        appends = [
+            self._append_plain(topic, partition, indexes, request, receipts)
+            for partition, indexes in by_partition.items()
+        ]
+        await asyncio.gather(*appends)
+        return data_pb2.ProduceResponse(
+            receipts=[receipts[index] for index in range(len(request.records))]
+        )
+
+    def _route(self, topic: Topic, request: data_pb2.ProduceRequest) -> list[int]:
+        """Each record's partition: the named one, by key, or one for all without a key."""
+        if request.HasField("partition"):
+            topic.partition(request.partition)
+            return [request.partition] * len(request.records)
+        open_partitions = [i for i, p in enumerate(topic.partitions) if not p.sealed]
+        self._rotation += 1
+        keyless = open_partitions[self._rotation % len(open_partitions)]
+        router = KeyRouter(
+            [p.key_range for p in topic.partitions],
+            [i for i, p in enumerate(topic.partitions) if p.sealed],
+        )
+        return [
+            router.partition_of(record.key) if record.HasField("key") else keyless
+            for record in request.records
+        ]
+
+    async def _append_plain(
+        self,
+        topic: Topic,
+        partition: int,
+        indexes: list[int],
+        request: data_pb2.ProduceRequest,
+        receipts: dict[int, data_pb2.ProduceReceipt],
+    ) -> None:
+        records = [request.records[index] for index in indexes]
+        batch = encode_plain_records(records, self._clock.wall_ms())
+        result = await self._append(topic, partition, batch, request)
+        for delta, index in enumerate(indexes):
+            receipts[index] = _to_receipt(partition, delta, result)
+
+    async def _append(
+        self, topic: Topic, partition: int, batch: Buffer, request: data_pb2.ProduceRequest
+    ) -> Receipt | LogdError:
+        topic_partition = TopicPartition(topic.topic_id, PartitionId(partition))
+        answer: asyncio.Future[Receipt | LogdError]
+        answer = asyncio.get_running_loop().create_future()
+
+        def done(result: Receipt | LogdError) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        try:
+            await self._partitions.open(topic_partition)
+            self._partitions.append(
+                topic_partition,
+                batch,
+                done,
+                acks=to_acks(request.acks),
+                timeout_ms=request.timeout_ms or ACK_TIMEOUT_MS_DEFAULT,
+            )
+        except LogdError as error:
+            return error
+        return await answer
+
+    async def fetch(
+        self, context: RequestContext, request: data_pb2.FetchRequest
+    ) -> data_pb2.FetchResponse:
+        topic = resolve_topic(self._topics, request.topic)
+        positions = [
+            FetchPosition(
+                TopicPartition(topic.topic_id, PartitionId(p.partition)),
+                Offset(p.offset),
+                max_bytes=min(request.max_bytes or FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX),
+            )
+            for p in request.positions
+        ]
+        results = await self._partitions.fetch(
+            positions, self._wait_of(context, request), FetchInterrupt()
+        )
+        by_partition = {fetched.topic_partition: fetched for fetched in results}
+        append_time = topic.config.timestamp_type == "append_time"
+        answers: list[data_pb2.FetchResult] = []
+        for position in positions:
+            fetched = by_partition.get(position.topic_partition)
+            if fetched is None:
+                answers.append(await self._nothing_new(position))
+            else:
+                answers.append(_to_result(fetched, position, request.encoded, append_time))
+        return data_pb2.FetchResponse(results=answers)
+
+    def _wait_of(self, context: RequestContext, request: data_pb2.FetchRequest) -> FetchWait:
+        max_wait_ms = min(request.max_wait_ms, MAX_WAIT_MS_MAX)
+        if context.deadline_ms is not None:
+            left_ms = context.deadline_ms - self._clock.monotonic_ms() - DEADLINE_MARGIN_MS
+            max_wait_ms = max(0, min(max_wait_ms, left_ms))
+        return FetchWait(
+            min_bytes=request.min_bytes,
+            max_bytes=min(request.max_bytes or FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX),
+            max_wait_ms=max_wait_ms,
+        )
+
+    async def _nothing_new(self, position: FetchPosition) -> data_pb2.FetchResult:
+        status = await self._partitions.status(position.topic_partition)
+        return data_pb2.FetchResult(
+            topic_id=position.topic_partition.topic_id,
+            partition=position.topic_partition.partition,
+            high_watermark=status.high_watermark,
+            log_start_offset=status.log_start_offset,
+            last_stable_offset=status.high_watermark,
+            next_offset=position.offset,
+            leader_epoch=status.leader_epoch,
+        )
+
+    async def list_offsets(
+        self, context: RequestContext, request: data_pb2.ListOffsetsRequest
+    ) -> data_pb2.ListOffsetsResponse:
+        topic = resolve_topic(self._topics, request.topic)
+        answers = [await self._find_offset(topic, query) for query in request.queries]
+        return data_pb2.ListOffsetsResponse(answers=answers)
+
+    async def _find_offset(
+        self, topic: Topic, query: data_pb2.OffsetQuery
+    ) -> data_pb2.OffsetAnswer:
+        answer = data_pb2.OffsetAnswer(partition=query.partition)
+        topic_partition = TopicPartition(topic.topic_id, PartitionId(query.partition))
+        try:
+            spec = to_offset_spec(query.at)
+            found = await self._partitions.find_offset(topic_partition, spec)
+        except LogdError as error:
+            answer.error.CopyFrom(to_proto_error(error))
+            return answer
+        answer.offset = found.offset
+        answer.leader_epoch = found.leader_epoch
+        if found.timestamp_ms is not None:
+            answer.timestamp_ms = found.timestamp_ms
+        return answer
+
+    async def init_producer(
+        self, context: RequestContext, request: data_pb2.InitProducerRequest
+    ) -> data_pb2.InitProducerResponse:
+        known = ProducerId(request.producer_id) if request.HasField("producer_id") else None
+        producer_id, producer_epoch = await self._producer_ids.init_producer(
+            known, ProducerEpoch(request.producer_epoch)
+        )
+        return data_pb2.InitProducerResponse(producer_id=producer_id, producer_epoch=producer_epoch)
+
+
+def _to_receipt(partition: int, delta: int, result: Receipt | LogdError) -> data_pb2.ProduceReceipt:
+    if isinstance(result, LogdError):
+        return data_pb2.ProduceReceipt(partition=partition, error=to_proto_error(result))
+    return data_pb2.ProduceReceipt(
+        partition=partition,
+        offset=None if result.base_offset is None else result.base_offset + delta,
+        leader_epoch=result.leader_epoch,
+        append_timestamp_ms=result.append_timestamp_ms,
+        replicas=result.replicas,
+        replicas_synced=result.replicas_synced,
+        duplicate=result.duplicate,
+    )
+
+
+def _to_result(
+    fetched: Fetched, position: FetchPosition, encoded: bool, append_time: bool
+) -> data_pb2.FetchResult:
+    result = fetch_result_head(fetched)
+    if encoded or fetched.error is not None:
+        result.batches = bytes(fetched.batches)
+        return result
+    records, next_offset, error = decode_plain_records(fetched, position.offset, append_time)
+    result.records.extend(records)
+    result.next_offset = next_offset
+    if error is not None and not records:
+        result.error.CopyFrom(to_proto_error(error))
+        result.next_offset = int(error.details["next_offset"])
+    return result

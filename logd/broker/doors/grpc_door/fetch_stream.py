@@ -1,0 +1,130 @@
+"""One FetchStream: remembers the client's positions and answers each request once.
+
+A new request ends the wait of the one before it (purgatory's case F), so that a seek or a pause
+takes effect at once; the earlier request still gets its answer, with what there was.
+"""
+
+import asyncio
+from collections import deque
+
+from google.protobuf.message import DecodeError
+
+from logd.broker.doors.grpc_door.fetch_wire import serialize_fetch_response
+from logd.broker.doors.grpc_door.rpc import ServerStream
+from logd.broker.doors.grpc_door.topic_refs import to_topic_id
+from logd.broker.ports import (
+    Authorizer,
+    FetchInterrupt,
+    FetchPosition,
+    FetchWait,
+    Partitions,
+    RequestContext,
+)
+from logd.model.errors import InvalidConfig, Overloaded
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicPartition
+from logd_proto.v1 import data_pb2
+
+FETCH_BYTES_DEFAULT = 1 << 20
+FETCH_BYTES_MAX = 64 << 20
+"""Bound on one response, whatever the client asks for."""
+MAX_WAIT_MS_MAX = 60_000
+REQUESTS_PENDING_MAX = 16
+POSITIONS_PER_STREAM_MAX = 20_000
+
+
+class FetchStream:
+    """State of one stream: the session's positions, least recently changed first."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        authorizer: Authorizer,
+        context: RequestContext,
+        stream: ServerStream,
+    ) -> None:
+        self._partitions = partitions
+        self._authorizer = authorizer
+        self._context = context
+        self._stream = stream
+        self._positions: dict[TopicPartition, FetchPosition] = {}
+        self._authorized: set[bytes] = set()
+        self._requests: deque[data_pb2.FetchStreamRequest] = deque()
+        self._arrived = asyncio.Event()
+        self._ended = False
+        self._interrupt = FetchInterrupt()
+
+    async def run(self) -> None:
+        """Until the client ends the stream."""
+        reader = asyncio.ensure_future(self._read_requests())
+        try:
+            while True:
+                while self._requests:
+                    await self._answer(self._requests.popleft())
+                if self._ended:
+                    break
+                await self._arrived.wait()
+                self._arrived.clear()
+            reader.result()  # raises what ended it
+        finally:
+            reader.cancel()
+
+    async def _read_requests(self) -> None:
+        try:
+            while (message := await self._stream.receive()) is not None:
+                if len(self._requests) >= REQUESTS_PENDING_MAX:
+                    raise Overloaded(
+                        f"more than {REQUESTS_PENDING_MAX} fetches wait on one stream",
+                        limit="requests_pending_max",
+                    )
+                try:
+                    self._requests.append(data_pb2.FetchStreamRequest.FromString(message))
+                except DecodeError as error:
+                    raise InvalidConfig(f"no FetchStreamRequest: {error}") from None
+                self._arrived.set()
+                self._interrupt.fire()
+        finally:
+            self._ended = True
+            self._arrived.set()
+            self._interrupt.fire()
+
+    async def _answer(self, request: data_pb2.FetchStreamRequest) -> None:
+        self._remember(request)
+        self._interrupt = FetchInterrupt()
+        if self._requests or self._ended:
+            self._interrupt.fired = True
+        wait = FetchWait(
+            min_bytes=request.min_bytes,
+            max_bytes=min(request.max_bytes or FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX),
+            max_wait_ms=min(request.max_wait_ms, MAX_WAIT_MS_MAX),
+        )
+        results = await self._partitions.fetch(
+            list(self._positions.values()), wait, self._interrupt
+        )
+        await self._stream.send(serialize_fetch_response(request.correlation_id, results))
+
+    def _remember(self, request: data_pb2.FetchStreamRequest) -> None:
+        for gone in request.forget:
+            topic_partition = TopicPartition(
+                to_topic_id(gone.topic_id), PartitionId(gone.partition)
+            )
+            self._positions.pop(topic_partition, None)
+        for asked in request.partitions:
+            topic_id = to_topic_id(asked.topic_id)
+            if topic_id not in self._authorized:
+                resource = f"topic:{topic_id.hex()}"
+                self._authorizer.authorize(self._context, "read", resource)
+                self._authorized.add(topic_id)
+            topic_partition = TopicPartition(topic_id, PartitionId(asked.partition))
+            # What just gave data goes to the end: the others come first next time.
+            self._positions.pop(topic_partition, None)
+            self._positions[topic_partition] = FetchPosition(
+                topic_partition,
+                Offset(asked.offset),
+                LeaderEpoch(asked.leader_epoch) if asked.HasField("leader_epoch") else None,
+                asked.max_bytes or FETCH_BYTES_DEFAULT,
+            )
+        if len(self._positions) > POSITIONS_PER_STREAM_MAX:
+            raise Overloaded(
+                f"one stream reads at most {POSITIONS_PER_STREAM_MAX} partitions",
+                limit="positions_per_stream_max",
+            )

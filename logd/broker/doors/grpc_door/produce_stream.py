@@ -1,0 +1,130 @@
+"""One ProduceStream: appends as messages come, and sends receipts joined per turn of the loop."""
+
+import asyncio
+from functools import partial
+
+from google.protobuf.message import DecodeError
+
+from logd.broker.doors.grpc_door.produce_wire import Entry, parse_produce_request, serialize_acks
+from logd.broker.doors.grpc_door.proto_errors import to_proto_error
+from logd.broker.doors.grpc_door.rpc import ServerStream
+from logd.broker.doors.grpc_door.topic_refs import to_topic_id
+from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext
+from logd.model.errors import CorruptBatch, LogdError
+from logd.model.ids import PartitionId, TopicPartition
+from logd_proto.v1 import data_pb2
+
+PENDING_ENTRIES_MAX = 1024
+"""Entries of one stream that may wait for their receipt; past it the stream is not read on, and
+gRPC's flow control holds the client."""
+ACK_TIMEOUT_MS_DEFAULT = 30_000
+_ACKS: dict[int, Acks] = {
+    data_pb2.ACKS_UNSPECIFIED: "all",
+    data_pb2.ACKS_LEADER: "leader",
+    data_pb2.ACKS_ALL: "all",
+}
+
+
+def to_acks(value: int) -> Acks:
+    """Raises CorruptBatch for a number that is none."""
+    if value not in _ACKS:
+        raise CorruptBatch(f"acks is {value}, but takes 1 (leader) or 2 (all)", field="acks")
+    return _ACKS[value]
+
+
+class ProduceStream:
+    """State of one stream. Receipts go out from one task; a turn's receipts share a message."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        authorizer: Authorizer,
+        context: RequestContext,
+        stream: ServerStream,
+    ) -> None:
+        self._partitions = partitions
+        self._authorizer = authorizer
+        self._context = context
+        self._stream = stream
+        self._authorized: set[bytes] = set()
+        self._acks: list[data_pb2.ProduceAck] = []
+        self._pending = 0
+        self._ended = False
+        self._answered = asyncio.Event()
+        self._room = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until the client ends the stream and all its entries are answered."""
+        sender = asyncio.ensure_future(self._send_acks())
+        try:
+            while (message := await self._stream.receive()) is not None:
+                for entry in _parse(message):
+                    await self._append(entry)
+                while self._pending >= PENDING_ENTRIES_MAX:
+                    self._room.clear()
+                    await self._room.wait()
+            self._ended = True
+            self._answered.set()
+            await sender
+        finally:
+            sender.cancel()
+
+    async def _append(self, entry: Entry) -> None:
+        self._pending += 1
+        done = partial(self._answer, entry.correlation_id)
+        try:
+            topic_id = to_topic_id(entry.topic_id)
+            if topic_id not in self._authorized:
+                resource = f"topic:{topic_id.hex()}"
+                self._authorizer.authorize(self._context, "write", resource)
+                self._authorized.add(topic_id)
+            topic_partition = TopicPartition(topic_id, PartitionId(entry.partition))
+            if not self._partitions.is_open(topic_partition):
+                await self._partitions.open(topic_partition)
+            self._partitions.append(
+                topic_partition,
+                entry.batch,
+                done,
+                acks=to_acks(entry.acks),
+                timeout_ms=entry.timeout_ms or ACK_TIMEOUT_MS_DEFAULT,
+                partitioning_epoch=entry.partitioning_epoch,
+            )
+        except LogdError as error:
+            done(error)
+
+    def _answer(self, correlation_id: int, result: Receipt | LogdError) -> None:
+        self._pending -= 1
+        self._acks.append(to_ack(correlation_id, result))
+        self._answered.set()
+        self._room.set()
+
+    async def _send_acks(self) -> None:
+        """The event set in one turn wakes this in the next: what a turn answers goes together."""
+        while not self._ended or self._pending or self._acks:
+            await self._answered.wait()
+            self._answered.clear()
+            acks, self._acks = self._acks, []
+            if acks:
+                await self._stream.send(serialize_acks(acks))
+
+
+def _parse(message: bytes) -> list[Entry]:
+    try:
+        return parse_produce_request(message)
+    except DecodeError as error:
+        raise CorruptBatch(f"the message is no ProduceStreamRequest: {error}") from None
+
+
+def to_ack(correlation_id: int, result: Receipt | LogdError) -> data_pb2.ProduceAck:
+    if isinstance(result, LogdError):
+        return data_pb2.ProduceAck(correlation_id=correlation_id, error=to_proto_error(result))
+    return data_pb2.ProduceAck(
+        correlation_id=correlation_id,
+        base_offset=result.base_offset,
+        leader_epoch=result.leader_epoch,
+        append_timestamp_ms=result.append_timestamp_ms,
+        log_start_offset=result.log_start_offset,
+        duplicate=result.duplicate,
+        replicas=result.replicas,
+        replicas_synced=result.replicas_synced,
+    )

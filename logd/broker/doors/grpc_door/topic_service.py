@@ -1,0 +1,234 @@
+"""TopicService: thin handlers between the wire and the ports."""
+
+import asyncio
+from collections.abc import Sequence
+
+from logd.broker.doors.grpc_door.proto_errors import to_proto_error
+from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
+from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec, topic_resource
+from logd.broker.ports import Partitions, PartitionStatus, RequestContext, Topics
+from logd.model.errors import LogdError
+from logd.model.ids import PartitionId, TopicPartition
+from logd.model.topic import Topic
+from logd_proto.v1 import topics_pb2
+
+_SERVICE = "/logd.v1.TopicService"
+STATUS_AT_ONCE_MAX = 64
+"""Partitions whose status is looked up at the same time."""
+
+
+class TopicService:
+    """Topics and the state of their partitions."""
+
+    def __init__(self, topics: Topics, partitions: Partitions) -> None:
+        self._topics = topics
+        self._partitions = partitions
+
+    def rpcs(self) -> list[Rpc]:
+        pb = topics_pb2
+        return [
+            UnaryRpc(
+                f"{_SERVICE}/CreateTopic",
+                pb.CreateTopicRequest,
+                self.create_topic,
+                "create",
+                lambda r: f"topic:{r.name}",
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/ListTopics",
+                pb.ListTopicsRequest,
+                self.list_topics,
+                "describe",
+                lambda r: "cluster",
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/DescribeTopic",
+                pb.DescribeTopicRequest,
+                self.describe_topic,
+                "describe",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/AlterTopic",
+                pb.AlterTopicRequest,
+                self.alter_topic,
+                "alter",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/AddPartitions",
+                pb.AddPartitionsRequest,
+                self.add_partitions,
+                "alter",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/DeleteTopic",
+                pb.DeleteTopicRequest,
+                self.delete_topic,
+                "delete",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/DeleteRecords",
+                pb.DeleteRecordsRequest,
+                self.delete_records,
+                "delete",
+                lambda r: topic_resource(r.topic),
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/DescribePartitions",
+                pb.DescribePartitionsRequest,
+                self.describe_partitions,
+                "describe",
+                lambda r: topic_resource(r.topic) if r.HasField("topic") else "cluster",
+            ),
+        ]
+
+    async def create_topic(
+        self, context: RequestContext, request: topics_pb2.CreateTopicRequest
+    ) -> topics_pb2.CreateTopicResponse:
+        topic = await self._topics.create(
+            request.name,
+            request.partitions or 1,
+            dict(request.config),
+            replication_factor=request.replication_factor,
+            validate_only=request.validate_only,
+        )
+        return topics_pb2.CreateTopicResponse(topic=to_proto_topic(topic))
+
+    async def list_topics(
+        self, context: RequestContext, request: topics_pb2.ListTopicsRequest
+    ) -> topics_pb2.ListTopicsResponse:
+        shown = [t for t in self._topics.all() if request.include_internal or not t.internal]
+        return topics_pb2.ListTopicsResponse(topics=[to_proto_topic(topic) for topic in shown])
+
+    async def describe_topic(
+        self, context: RequestContext, request: topics_pb2.DescribeTopicRequest
+    ) -> topics_pb2.DescribeTopicResponse:
+        topic = resolve_topic(self._topics, request.topic)
+        return topics_pb2.DescribeTopicResponse(topic=to_proto_topic(topic))
+
+    async def alter_topic(
+        self, context: RequestContext, request: topics_pb2.AlterTopicRequest
+    ) -> topics_pb2.AlterTopicResponse:
+        topic = await self._topics.alter(
+            resolve_topic(self._topics, request.topic).topic_id,
+            dict(request.config),
+            validate_only=request.validate_only,
+        )
+        return topics_pb2.AlterTopicResponse(topic=to_proto_topic(topic))
+
+    async def add_partitions(
+        self, context: RequestContext, request: topics_pb2.AddPartitionsRequest
+    ) -> topics_pb2.AddPartitionsResponse:
+        topic, moved_key_share = await self._topics.add_partitions(
+            resolve_topic(self._topics, request.topic).topic_id,
+            request.total,
+            validate_only=request.validate_only,
+        )
+        return topics_pb2.AddPartitionsResponse(
+            topic=to_proto_topic(topic), moved_key_share=moved_key_share
+        )
+
+    async def delete_topic(
+        self, context: RequestContext, request: topics_pb2.DeleteTopicRequest
+    ) -> topics_pb2.DeleteTopicResponse:
+        topic = await self._topics.delete(
+            resolve_topic(self._topics, request.topic).topic_id,
+            validate_only=request.validate_only,
+        )
+        return topics_pb2.DeleteTopicResponse(topic_id=topic.topic_id)
+
+    async def delete_records(
+        self, context: RequestContext, request: topics_pb2.DeleteRecordsRequest
+    ) -> topics_pb2.DeleteRecordsResponse:
+        topic = resolve_topic(self._topics, request.topic)
+        results = []
+        for asked in request.partitions:
+            result = topics_pb2.DeleteRecordsResult(partition=asked.partition)
+            topic_partition = TopicPartition(topic.topic_id, PartitionId(asked.partition))
+            try:
+                result.log_start_offset, result.records = await self._partitions.delete_records(
+                    topic_partition,
+                    to_offset_spec(asked.before),
+                    validate_only=request.validate_only,
+                )
+            except LogdError as error:
+                result.error.CopyFrom(to_proto_error(error))
+            results.append(result)
+        return topics_pb2.DeleteRecordsResponse(results=results)
+
+    async def describe_partitions(
+        self, context: RequestContext, request: topics_pb2.DescribePartitionsRequest
+    ) -> topics_pb2.DescribePartitionsResponse:
+        if request.HasField("topic"):
+            topics: Sequence[Topic] = [resolve_topic(self._topics, request.topic)]
+        else:
+            topics = [topic for topic in self._topics.all() if not topic.internal]
+        asked = [
+            (topic, partition)
+            for topic in topics
+            for partition in request.partitions or range(len(topic.partitions))
+        ]
+        states: list[topics_pb2.PartitionState] = []
+        for start in range(0, len(asked), STATUS_AT_ONCE_MAX):
+            some = asked[start : start + STATUS_AT_ONCE_MAX]
+            states += await asyncio.gather(*(self._state(t, p) for t, p in some))
+        return topics_pb2.DescribePartitionsResponse(partitions=states)
+
+    async def _state(self, topic: Topic, partition: int) -> topics_pb2.PartitionState:
+        topic.partition(partition)
+        topic_partition = TopicPartition(topic.topic_id, PartitionId(partition))
+        try:
+            status = await self._partitions.status(topic_partition)
+        except LogdError as error:
+            return topics_pb2.PartitionState(
+                topic=topic.name,
+                topic_id=topic.topic_id,
+                partition=partition,
+                error=to_proto_error(error),
+            )
+        return to_proto_state(topic, status)
+
+
+def to_proto_topic(topic: Topic) -> topics_pb2.Topic:
+    return topics_pb2.Topic(
+        name=topic.name,
+        topic_id=topic.topic_id,
+        partitions=[
+            topics_pb2.Partition(
+                partition=number,
+                hash_lo=spec.key_range.hash_lo,
+                hash_hi=spec.key_range.hash_hi,
+                sealed=spec.sealed,
+                parents=spec.parents,
+                leader=spec.replicas[0],
+                replicas=spec.replicas,
+            )
+            for number, spec in enumerate(topic.partitions)
+        ],
+        config=topic.config.as_strings(),
+        partitioning_epoch=topic.partitioning_epoch,
+        internal=topic.internal,
+        created_ms=topic.created_ms,
+        replication_factor=len(topic.partitions[0].replicas),
+    )
+
+
+def to_proto_state(topic: Topic, status: PartitionStatus) -> topics_pb2.PartitionState:
+    return topics_pb2.PartitionState(
+        topic=topic.name,
+        topic_id=topic.topic_id,
+        partition=status.topic_partition.partition,
+        leader=status.leader,
+        leader_epoch=status.leader_epoch,
+        isr=status.isr,
+        log_start_offset=status.log_start_offset,
+        high_watermark=status.high_watermark,
+        log_end_offset=status.log_end_offset,
+        synced_end_offset=status.synced_end_offset,
+        size_bytes=status.size_bytes,
+        segments=status.segments,
+        error=None if status.error is None else to_proto_error(status.error),
+    )

@@ -1,0 +1,92 @@
+"""What must be done now and then: retention, rolling old segments, forgetting idle producers.
+
+A wall clock that leaps ahead of the monotonic one by over an hour would make everything look old:
+time retention pauses then, and cluster health says so until the clock is back or a restart.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from logd.broker.partition_host import PartitionHost
+from logd.broker.ports import HealthProblem
+from logd.model.errors import LogdError
+from logd.model.seams import Clock
+
+logger = structlog.get_logger()
+
+PASS_INTERVAL_S = 30.0
+CLOCK_LEAP_MS_MAX = 3_600_000
+"""How far the wall clock may run ahead of the monotonic one between start and now."""
+OPENED_A_PASS_MAX = 100
+"""Closed partitions looked at in one pass: retention reaches them too, without a burst of I/O."""
+
+
+class Maintenance:
+    """An asyncio shell around the logs' own decisions. One pass at a time."""
+
+    def __init__(self, host: PartitionHost, clock: Clock) -> None:
+        self._host = host
+        self._clock = clock
+        self._started = (clock.wall_ms(), clock.monotonic_ms())
+        self._leapt_since_ms: int | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def problems(self) -> Sequence[HealthProblem]:
+        if self._leapt_since_ms is None:
+            return ()
+        return [
+            HealthProblem(
+                "warning",
+                "CLOCK_LEAPT",
+                "retention",
+                "the wall clock leapt ahead by over an hour: retention by time is paused; set the "
+                "clock right, or restart the broker if it is right now",
+                self._leapt_since_ms,
+            )
+        ]
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(PASS_INTERVAL_S)
+            try:
+                await self.run_pass()
+            except LogdError as error:
+                logger.error("maintenance failed", reason=error.reason, error=error.message)
+
+    async def run_pass(self) -> None:
+        """One pass over all partitions that hold data."""
+        now_ms = self._check_clock()
+        await self._host.open_some(OPENED_A_PASS_MAX)
+        for hosted in self._host.all_hosted():
+            try:
+                await self._host.maintain(hosted, now_ms)
+            except LogdError as error:
+                logger.error(
+                    "maintenance of a partition failed",
+                    partition=str(hosted.topic_partition),
+                    reason=error.reason,
+                    error=error.message,
+                )
+            await asyncio.sleep(0)
+
+    def _check_clock(self) -> int | None:
+        """The time for retention, or None while the clock is not to be trusted."""
+        wall_ms, monotonic_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
+        ahead_ms = (wall_ms - self._started[0]) - (monotonic_ms - self._started[1])
+        if ahead_ms <= CLOCK_LEAP_MS_MAX:
+            self._leapt_since_ms = None
+            return wall_ms
+        if self._leapt_since_ms is None:
+            self._leapt_since_ms = wall_ms
+            logger.warning("the wall clock leapt ahead: time retention pauses", ahead_ms=ahead_ms)
+        return None

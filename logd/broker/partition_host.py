@@ -1,0 +1,328 @@
+"""The partitions of this broker: opens their logs, appends, waits, answers.
+
+Appends and hot reads run on the loop; opening, recovery, cold reads and look-ups by time run in the
+pools. A log is opened at its first use, so that a start with many idle partitions reads nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import islice
+
+import structlog
+
+from logd.broker.broker_pools import BrokerPools
+from logd.broker.core.purgatory import Purgatory
+from logd.broker.fetch_reader import FetchReader
+from logd.broker.hosted_partition import HostedPartition, PendingAppend, ReceiptCallback
+from logd.broker.ports import (
+    Acks,
+    Fetched,
+    FetchInterrupt,
+    FetchPosition,
+    FetchWait,
+    FoundOffset,
+    OffsetSpec,
+    PartitionStatus,
+    Topics,
+)
+from logd.model.errors import (
+    AckTimeout,
+    BrokerDraining,
+    LogdError,
+    StalePartitioning,
+    UnknownTopic,
+)
+from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition
+from logd.model.record_batch import check_produced
+from logd.model.seams import Buffer, Clock
+from logd.model.topic import Topic
+from logd_partitions.flusher import Flusher
+from logd_partitions.log_directory import LogDirectory
+from logd_partitions.partition_log import Appended, PartitionLog
+from logd_partitions.read_plan import Cold
+
+logger = structlog.get_logger()
+
+OPENED_AT_ONCE_MAX = 16
+"""Partitions recovered at the same time."""
+
+
+class PartitionHost:
+    """Implements `ports.Partitions`, and the file side of topic deletion."""
+
+    def __init__(
+        self,
+        directory: LogDirectory,
+        topics: Topics,
+        pools: BrokerPools,
+        clock: Clock,
+        broker_id: BrokerId,
+        leader_epoch: LeaderEpoch,
+    ) -> None:
+        self._directory = directory
+        self._topics = topics
+        self._pools = pools
+        self._clock = clock
+        self._broker_id = broker_id
+        self._leader_epoch = leader_epoch
+        self._hosted: dict[TopicPartition, HostedPartition] = {}
+        self._opening: dict[TopicPartition, asyncio.Task[HostedPartition]] = {}
+        self._draining = False
+        self.purgatory = Purgatory()
+        self._reader = FetchReader(self.hosted, self.purgatory, pools.cold_read)
+        self._flusher = Flusher(
+            pools.flush, directory, on_synced=self._synced, on_failed=self._sync_failed
+        )
+
+    async def recover(self) -> None:
+        """Open what was open when the last run ended without a clean stop: it must be scanned."""
+        unclean = [tp for tp in self._directory.unclean() if self._is_known(tp)]
+        if unclean:
+            logger.info("recovering after an unclean stop", partitions=len(unclean))
+        for start in range(0, len(unclean), OPENED_AT_ONCE_MAX):
+            some = unclean[start : start + OPENED_AT_ONCE_MAX]
+            await asyncio.gather(*(self.hosted(topic_partition) for topic_partition in some))
+
+    def _is_known(self, topic_partition: TopicPartition) -> bool:
+        try:
+            self._topics.by_id(topic_partition.topic_id)
+        except UnknownTopic:
+            return False
+        return True
+
+    def all_hosted(self) -> list[HostedPartition]:
+        return list(self._hosted.values())
+
+    async def open_some(self, count: int) -> None:
+        """Open up to `count` partitions that hold data and are not open yet."""
+        closed = (tp for tp in self._directory.with_data() if tp not in self._hosted)
+        for topic_partition in list(islice(filter(self._is_known, closed), count)):
+            await self.hosted(topic_partition)
+
+    async def maintain(self, hosted: HostedPartition, now_ms: int | None) -> None:
+        """Retention, and what else time brings; `now_ms` None: the clock is not to be trusted."""
+        start = hosted.log.log_start_offset
+        await self._pools.maintenance.run(lambda: hosted.log.apply_retention(now_ms))
+        if hosted.log.log_start_offset != start:
+            self.purgatory.start_moved(hosted.topic_partition)
+
+    def topic_changed(self, topic: Topic) -> None:
+        """Settings of open logs follow those of their topic."""
+        for number in range(len(topic.partitions)):
+            hosted = self._hosted.get(TopicPartition(topic.topic_id, PartitionId(number)))
+            if hosted is not None:
+                hosted.log.set_config(topic.config)
+                self._advance(hosted)
+
+    async def remove(self, topic: Topic) -> None:
+        """Implements `TopicFiles`: nothing of the topic is served any more, then its files go."""
+        for number in range(len(topic.partitions)):
+            topic_partition = TopicPartition(topic.topic_id, PartitionId(number))
+            opening = self._opening.get(topic_partition)
+            if opening is not None:
+                await asyncio.wait([opening])
+            hosted = self._hosted.pop(topic_partition, None)
+            if hosted is not None:
+                gone = UnknownTopic(f"topic '{topic.name}' was deleted", topic=topic.name)
+                hosted.fail_pending(gone)
+                hosted.log.discard()
+                self.purgatory.partition_gone(topic_partition)
+        await self._pools.maintenance.run(lambda: self._directory.remove_topic(topic.topic_id))
+
+    async def drain(self) -> None:
+        """Take no more appends, answer waiting fetches, sync, close the logs cleanly."""
+        if self._draining:
+            return
+        self._draining = True
+        self.purgatory.drain()
+        await self._flusher.close()
+
+    def is_open(self, topic_partition: TopicPartition) -> bool:
+        return topic_partition in self._hosted
+
+    async def open(self, topic_partition: TopicPartition) -> None:
+        await self.hosted(topic_partition)
+
+    async def hosted(self, topic_partition: TopicPartition) -> HostedPartition:
+        """The open partition; many callers at once share one opening."""
+        found = self._hosted.get(topic_partition)
+        if found is not None:
+            return found
+        opening = self._opening.get(topic_partition)
+        if opening is None:
+            topic = self._topics.by_id(topic_partition.topic_id)
+            topic.partition(topic_partition.partition)
+            opening = asyncio.ensure_future(self._open(topic, topic_partition.partition))
+            self._opening[topic_partition] = opening
+            opening.add_done_callback(lambda _: self._opening.pop(topic_partition, None))
+        return await asyncio.shield(opening)
+
+    async def _open(self, topic: Topic, partition: PartitionId) -> HostedPartition:
+        log = await self._pools.maintenance.run(lambda: self._directory.open_log(topic, partition))
+        topic_partition = TopicPartition(topic.topic_id, partition)
+        hosted = HostedPartition(topic_partition, log, self._leader_epoch)
+        self._hosted[topic_partition] = hosted
+        return hosted
+
+    def append(
+        self,
+        topic_partition: TopicPartition,
+        batch: Buffer,
+        done: ReceiptCallback,
+        *,
+        acks: Acks,
+        timeout_ms: int,
+        partitioning_epoch: int | None = None,
+    ) -> None:
+        """With one replica both kinds of acks wait for the same: the high watermark."""
+        try:
+            topic = self._topics.by_id(topic_partition.topic_id)
+            if partitioning_epoch is not None and partitioning_epoch != topic.partitioning_epoch:
+                raise StalePartitioning(
+                    f"the partitions of '{topic.name}' have changed", epoch=topic.partitioning_epoch
+                )
+            self.append_batch(topic_partition, batch, done, timeout_ms=timeout_ms)
+        except LogdError as error:
+            done(error)
+
+    def append_batch(
+        self,
+        topic_partition: TopicPartition,
+        batch: Buffer,
+        done: ReceiptCallback,
+        *,
+        timeout_ms: int,
+    ) -> Appended:
+        """Append at once; `done` is called when the high watermark is past it. Raises instead of
+        calling `done` where nothing was appended."""
+        if self._draining:
+            raise BrokerDraining("the broker is shutting down")
+        hosted = self.opened(topic_partition)
+        log, now_ms = hosted.log, self._clock.wall_ms()
+        limit = log.config.message_bytes_max
+        header = check_produced(batch, message_bytes_max=limit, now_ms=now_ms)
+        appended = log.append(batch, header, hosted.leader_epoch, now_ms)
+        if appended.base_offset is None:  # a duplicate too old to be remembered: long committed
+            done(hosted.receipt(appended))
+            return appended
+        pending = PendingAppend(appended, 0 if appended.duplicate else len(batch), done)
+        hosted.pending.append(pending)
+        if not appended.duplicate:
+            self._flusher.mark_dirty(log)
+        if appended.next_offset <= log.high_watermark:
+            self._advance(hosted)
+        else:
+            pending.timer = asyncio.get_running_loop().call_later(
+                timeout_ms / 1000, self._ack_timed_out, pending, timeout_ms
+            )
+        return appended
+
+    def opened(self, topic_partition: TopicPartition) -> HostedPartition:
+        """A partition that `hosted` has opened. Raises UnknownTopic where it was deleted since."""
+        hosted = self._hosted.get(topic_partition)
+        if hosted is None:
+            topic = self._topics.by_id(topic_partition.topic_id)
+            raise UnknownTopic(f"topic '{topic.name}' is being deleted", topic=topic.name)
+        return hosted
+
+    def _ack_timed_out(self, pending: PendingAppend, timeout_ms: int) -> None:
+        pending.timer = None
+        pending.answer(
+            AckTimeout(
+                f"appended, but not synced within {timeout_ms} ms",
+                base_offset=pending.appended.base_offset,
+            )
+        )
+
+    def _advance(self, hosted: HostedPartition) -> None:
+        moved_bytes = hosted.advance()
+        if moved_bytes:
+            self.purgatory.committed(hosted.topic_partition, moved_bytes)
+
+    def _synced(self, log: PartitionLog) -> None:
+        hosted = self._hosted.get(log.topic_partition)
+        if hosted is not None and hosted.log is log:
+            self._advance(hosted)
+
+    def _sync_failed(self, error: LogdError) -> None:
+        for hosted in self._hosted.values():
+            hosted.fail_pending(error)
+
+    async def fetch(
+        self, positions: Sequence[FetchPosition], wait: FetchWait, interrupt: FetchInterrupt
+    ) -> Sequence[Fetched]:
+        return await self._reader.fetch(positions, wait, interrupt)
+
+    async def find_offset(self, topic_partition: TopicPartition, spec: OffsetSpec) -> FoundOffset:
+        hosted = await self.hosted(topic_partition)
+        log = hosted.log
+        start, end = log.log_start_offset, hosted.high_watermark
+        timestamp_ms = None
+        if spec.at == "earliest":
+            offset = start
+        elif spec.at == "latest":
+            offset = end
+        elif spec.at == "offset":
+            offset = Offset(min(max(spec.value, start), end))
+        else:
+            by_record_time = spec.at == "record_time"
+            found = await self._pools.cold_read.run(
+                lambda: log.find_offset_by_time(spec.value, by_record_time, end)
+            )
+            offset, timestamp_ms = found if found is not None else (end, None)
+        return FoundOffset(offset, timestamp_ms, hosted.leader_epoch)
+
+    async def bytes_between(
+        self, topic_partition: TopicPartition, start: Offset, end: Offset
+    ) -> int:
+        log = (await self.hosted(topic_partition)).log
+        return await self._pools.cold_read.run(lambda: log.bytes_between(start, end))
+
+    async def delete_records(
+        self, topic_partition: TopicPartition, before: OffsetSpec, *, validate_only: bool = False
+    ) -> tuple[Offset, int]:
+        hosted = await self.hosted(topic_partition)
+        target = (await self.find_offset(topic_partition, before)).offset
+        old_start = hosted.log.log_start_offset
+        new_start = max(target, old_start)
+        if not validate_only and new_start > old_start:
+            before_offset = new_start
+            new_start = await self._pools.maintenance.run(
+                lambda: hosted.log.truncate_before(before_offset)
+            )
+            self.purgatory.start_moved(topic_partition)
+        return new_start, new_start - old_start
+
+    async def read_stored(
+        self, hosted: HostedPartition, offset: Offset, max_bytes: int, end: Offset
+    ) -> bytes:
+        """Whole batches from `offset`, below `end`, which may lie above the high watermark."""
+        plan = hosted.log.plan_read(offset, max_bytes, end)
+        if plan is None:
+            return b""
+        if isinstance(plan, Cold):
+            cold = plan
+            return bytes(await self._pools.cold_read.run(lambda: hosted.log.read(cold)))
+        return bytes(hosted.log.read(plan))
+
+    async def trim(self, topic_partition: TopicPartition, before_offset: Offset) -> None:
+        """Roll the active segment, then start the log at exactly `before_offset`."""
+        hosted = await self.hosted(topic_partition)
+        hosted.log.roll()
+        await self._pools.maintenance.run(lambda: hosted.log.truncate_before(before_offset))
+
+    async def status(self, topic_partition: TopicPartition) -> PartitionStatus:
+        hosted = await self.hosted(topic_partition)
+        log = hosted.log
+        return PartitionStatus(
+            topic_partition=topic_partition,
+            leader=self._broker_id,
+            leader_epoch=hosted.leader_epoch,
+            isr=(self._broker_id,),
+            log_start_offset=log.log_start_offset,
+            high_watermark=hosted.high_watermark,
+            log_end_offset=log.log_end_offset,
+            synced_end_offset=log.synced_end_offset,
+            size_bytes=log.size_bytes,
+            segments=log.segment_count,
+        )

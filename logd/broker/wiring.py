@@ -1,0 +1,147 @@
+"""The one place that knows implementations: builds a broker from a configuration and seams.
+
+The simulator calls `open_broker` with seams of its own; everything else is the same.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from logd.broker.authorizer import AllowAll
+from logd.broker.broker import Broker
+from logd.broker.broker_pools import BrokerPools
+from logd.broker.config import BrokerConfig
+from logd.broker.doors.grpc_door.cluster_service import ClusterService
+from logd.broker.doors.grpc_door.data_service import DataService
+from logd.broker.doors.grpc_door.group_service import GroupService
+from logd.broker.doors.grpc_door.topic_service import TopicService
+from logd.broker.host_log_view import HostLogView
+from logd.broker.maintenance import Maintenance
+from logd.broker.offsets_topic_log import OFFSETS_TOPIC_CONFIG, OffsetsTopicLog
+from logd.broker.partition_host import PartitionHost
+from logd.broker.ports import BrokerInfo, HealthProblem
+from logd.broker.single_broker import SingleBroker
+from logd.model.errors import UnknownTopic
+from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
+from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
+from logd.model.seams import Clock, FileSystem, MetadataStore, Random
+from logd.model.topic import Topic
+from logd.system.os_file_system import OsFileSystem
+from logd.system.system_clock import SystemClock
+from logd.system.system_random import SystemRandom
+from logd.system.thread_offload import ThreadOffload
+from logd_consumer_groups.group_coordinator import GroupCoordinator
+from logd_partitions.log_directory import LogDirectory
+from logd_replication.broker_epoch import ensure_cluster, raise_broker_epoch
+from logd_replication.producer_id_blocks import ProducerIdBlocks
+from logd_replication.sqlite_metadata_store import SqliteMetadataStore
+from logd_replication.topic_catalog import TopicCatalog
+
+METADATA_FILE = "metadata.sqlite"
+FLUSH_THREADS = 8
+COLD_READ_THREADS = 4
+MAINTENANCE_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """Everything a broker needs of the world outside."""
+
+    clock: Clock
+    random: Random
+    file_system: FileSystem
+    pools: BrokerPools
+    open_metadata: Callable[[str], Awaitable[MetadataStore]]
+    process_id: int
+
+
+def real_seams() -> Seams:
+    """The operating system's."""
+    clock = SystemClock()
+    pools = BrokerPools(
+        flush=ThreadOffload("flush", FLUSH_THREADS),
+        cold_read=ThreadOffload("cold-read", COLD_READ_THREADS),
+        maintenance=ThreadOffload("maintenance", MAINTENANCE_THREADS),
+        metadata=ThreadOffload("metadata", 1),
+    )
+
+    async def open_metadata(path: str) -> MetadataStore:
+        return await SqliteMetadataStore.open(path, clock, pools.metadata)
+
+    return Seams(clock, SystemRandom(), OsFileSystem(), pools, open_metadata, os.getpid())
+
+
+async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:
+    """Lock the data directory, load metadata, recover what a crash left, build the services."""
+    async with AsyncExitStack() as stack:
+        stack.callback(seams.pools.close)
+        directory = await seams.pools.maintenance.run(
+            lambda: LogDirectory.open(
+                seams.file_system,
+                seams.clock,
+                config.data_dir,
+                broker_id=BrokerId(config.broker_id),
+                process_id=seams.process_id,
+            )
+        )
+        stack.callback(directory.close)
+        store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}")
+        stack.push_async_callback(store.close)
+        broker = await _build(config, seams, directory, store)
+        broker.release_with(stack.pop_all())
+        return broker
+
+
+async def _build(
+    config: BrokerConfig, seams: Seams, directory: LogDirectory, store: MetadataStore
+) -> Broker:
+    broker_id = BrokerId(config.broker_id)
+    cluster = await ensure_cluster(store, seams.random, seams.clock)
+    await seams.pools.maintenance.run(lambda: directory.bind_cluster(cluster.cluster_id))
+    leader_epoch = LeaderEpoch(await raise_broker_epoch(store, broker_id))
+    catalog = TopicCatalog(store, seams.random, seams.clock, [broker_id])
+    host = PartitionHost(directory, catalog, seams.pools, seams.clock, broker_id, leader_epoch)
+    await catalog.load(host)
+    catalog.on_changed(host.topic_changed)
+    await host.recover()
+    offsets_topic = await _offsets_topic(catalog)
+    maintenance = Maintenance(host, seams.clock)
+    groups = GroupCoordinator(
+        OffsetsTopicLog(host, offsets_topic.topic_id, seams.clock),
+        HostLogView(catalog, host),
+        seams.clock,
+    )
+
+    for number in range(OFFSETS_PARTITIONS):
+        groups.lead(PartitionId(number))
+
+    def storage_problems() -> list[HealthProblem]:
+        return [
+            HealthProblem(f.severity, f.reason, f.resource, f.message, f.since_ms)
+            for f in directory.problems()
+        ]
+
+    single = SingleBroker(cluster.cluster_id, [storage_problems, maintenance.problems])
+    authorizer = AllowAll()
+    services = (
+        DataService(catalog, host, ProducerIdBlocks(store), authorizer, seams.clock),
+        TopicService(catalog, host),
+        GroupService(groups, catalog),
+        ClusterService(single, catalog),
+    )
+    info = BrokerInfo(
+        broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), version("logd")
+    )
+    rpcs = [rpc for service in services for rpc in service.rpcs()]
+    return Broker(info, rpcs, authorizer, host, groups, maintenance, single)
+
+
+async def _offsets_topic(catalog: TopicCatalog) -> Topic:
+    try:
+        return catalog.by_name(OFFSETS_TOPIC)
+    except UnknownTopic:
+        return await catalog.create(
+            OFFSETS_TOPIC, OFFSETS_PARTITIONS, OFFSETS_TOPIC_CONFIG, internal=True
+        )

@@ -1,0 +1,48 @@
+"""The `logd` command: `logd start` runs a broker."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from logd.cli.error_report import report_errors
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """logd, a partitioned commit log. `logd start` runs a broker; `logctl` operates it."""
+
+
+@main.command()
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Settings, as TOML.")
+@click.option("--data-dir", help="Where records and metadata are kept. [default: ./logd-data]")
+@click.option("--listen", help="HOST:PORT; port 0 picks a free one. [default: 127.0.0.1:9600]")
+@click.option("--advertise", help="HOST:PORT that clients shall use, where it differs.")
+@click.option("--metadata", help="Where metadata is kept: sqlite. [default: sqlite]")
+@click.option("--broker-id", help="Number of this broker. [default: 0]")
+@click.option("--rack", help="Where this broker stands.")
+@click.option("--log-level", help="debug, info, warning or error. [default: info]")
+@click.option("--log-format", help="auto, json or console. [default: auto]")
+@click.option("--drain-timeout-ms", help="Bound on a clean stop. [default: 10000]")
+@report_errors
+def start(file: Path | None, **flags: Any) -> None:
+    """Run a broker until SIGTERM or Ctrl-C.
+
+    Settings come from --config, then LOGD_* variables, then these flags.
+    """
+    from logd.broker.config import load_config
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if file is None and "LOGD_CONFIG" in os.environ:
+        file = Path(os.environ["LOGD_CONFIG"])
+    config = load_config(file, os.environ, given)
+    from logd.broker.broker_process import run_broker
+    from logd.broker.wiring import real_seams
+
+    sys.exit(run_broker(config, real_seams(), click.echo))
+
+
+if __name__ == "__main__":
+    main()
