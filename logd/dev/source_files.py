@@ -1,0 +1,48 @@
+"""The demo's real input: every file of a folder, as lines with their endings kept."""
+
+import hashlib
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SKIPPED_FOLDERS = {"site-packages", "__pycache__"}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file's path below its folder, and its SHA-256. `lines` reads it."""
+
+    root: Path
+    path: str
+    sha256: str
+    size_bytes: int
+    line_count: int
+
+    def lines(self) -> list[bytes]:
+        return split_lines((self.root / self.path).read_bytes())
+
+
+def split_lines(data: bytes) -> list[bytes]:
+    """Lines with their endings: LF, CR LF or CR alone; joined they are the data again."""
+    return data.splitlines(keepends=True)
+
+
+def standard_library() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
+
+
+def find_source_files(root: Path, pattern: str) -> Iterator[SourceFile]:
+    """Every regular file below `root` that matches, in order of path."""
+    for file in sorted(root.rglob(pattern)):
+        relative = file.relative_to(root)
+        if SKIPPED_FOLDERS.intersection(relative.parts) or file.is_symlink() or not file.is_file():
+            continue
+        data = file.read_bytes()
+        yield SourceFile(
+            root,
+            relative.as_posix(),
+            hashlib.sha256(data).hexdigest(),
+            len(data),
+            len(split_lines(data)),
+        )
