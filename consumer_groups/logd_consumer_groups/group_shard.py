@@ -8,7 +8,13 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from logd.model.errors import CoordinatorLoading, LogdError, NotCoordinator, error_from_reason
+from logd.model.errors import (
+    BrokerDraining,
+    CoordinatorLoading,
+    LogdError,
+    NotCoordinator,
+    error_from_reason,
+)
 from logd.model.ids import Offset, PartitionId
 from logd.model.seams import Clock
 from logd_consumer_groups.core.offset_records import OffsetRecord, SnapshotBegin
@@ -100,6 +106,8 @@ class GroupShard:
             appended = self._log.append(self.partition, pairs)
             for index, (key, value) in enumerate(pairs):
                 state.replay(Offset(appended.base_offset + index), key, value)
+        except BrokerDraining:
+            raise  # nothing was appended, nothing will be: what is known stays right
         except LogdError as error:
             self._reload(error)
             raise
@@ -142,9 +150,9 @@ class GroupShard:
                 if count % RECORDS_PER_TURN == 0:
                     await asyncio.sleep(0)
             state.check_complete()
-        except LogdError as error:
+        except (LogdError, OSError) as error:
             logger.error("group state not loaded", partition=self.partition, error=str(error))
-            self._error = error
+            self._error = error if isinstance(error, LogdError) else self._loading(f" ({error})")
             self._failed_ms = self._clock.monotonic_ms()
             return
         self._state = state
@@ -169,12 +177,12 @@ class GroupShard:
             self.append(state, [totals.end()])
             await self.committed()
             await self._log.trim(self.partition, totals.begin_offset)
-        except LogdError as error:
+        except (LogdError, OSError) as error:
             logger.warning("snapshot not completed", partition=self.partition, error=str(error))
 
-    def _loading(self) -> CoordinatorLoading:
+    def _loading(self, trouble: str = "") -> CoordinatorLoading:
         return CoordinatorLoading(
-            "the coordinator is reading the group's state from its log; try again",
+            f"the coordinator is reading the group's state from its log{trouble}; try again",
             partition=self.partition,
         )
 

@@ -8,6 +8,7 @@ from harness.group_bench import GroupBench
 from harness.manual_clock import ManualClock
 from harness.memory_offsets_log import MemoryOffsetsLog
 from logd.model.errors import (
+    BrokerDraining,
     CoordinatorLoading,
     LogReadOnly,
     NotCoordinator,
@@ -148,6 +149,34 @@ async def test_a_load_that_fails_says_why_and_is_tried_again_later() -> None:
         _ = shard.state
     await shard.loaded()
     assert shard.state.groups == {}
+    await shard.close()
+
+
+async def test_a_disk_that_cannot_be_read_now_is_tried_again() -> None:
+    log, clock = MemoryOffsetsLog(), ManualClock()
+    log.fail_read = OSError("too many open files")
+    shard = GroupShard(ZERO, log, clock)
+    shard.lead()
+    await shard.loaded()
+    with pytest.raises(CoordinatorLoading, match="too many open files"):
+        _ = shard.state
+    log.fail_read = None
+    clock.advance(RELOAD_AFTER_MS)
+    with pytest.raises(CoordinatorLoading):
+        _ = shard.state
+    await shard.loaded()
+    assert shard.state.groups == {}
+    await shard.close()
+
+
+async def test_a_broker_that_drains_still_tells_what_it_knows() -> None:
+    log = MemoryOffsetsLog()
+    shard = await loaded(log)
+    shard.append(shard.state, [commit("g", 3)])
+    log.fail_append = BrokerDraining("shutting down")
+    with pytest.raises(BrokerDraining):
+        shard.append(shard.state, [commit("g", 4)])
+    assert committed(shard) == 3
     await shard.close()
 
 

@@ -32,6 +32,7 @@ class MemoryOffsetsLog:
         self.hold = False
         self.fail_append: LogdError | None = None
         self.fail_after_append = False
+        self.fail_read: OSError | None = None
         self.led_elsewhere: set[int] = set()
         self.trims: list[tuple[int, int]] = []
 
@@ -60,6 +61,8 @@ class MemoryOffsetsLog:
         self, partition: PartitionId, offset: Offset
     ) -> AsyncIterator[tuple[Offset, bytes, bytes | None]]:
         self._check_leader(partition)
+        if self.fail_read is not None:
+            raise self.fail_read
         one = self.partition(partition)
         end = len(one.records)
         for at in range(max(offset, one.start), end):
