@@ -7,9 +7,9 @@ rewind of its group may come between any two of these.
     application  <-  next_batch, current_cursor  <-  buffered regions  <-  accept  <-  broker
                                                                  next_request  ->  broker
 
-One rule keeps each record delivered once and in order: an answer for a partition counts only if the
-broker knew the partition's present `fetch_offset` when it made it, that is if the position has not
-changed since request `sent_in` and the answer is to that request or to a later one.
+One rule keeps each record delivered once and in order: what an answer says of a partition counts
+only if the broker knew the partition's present `fetch_offset` when it made it: if nothing has
+changed since request `sent_in`, and the answer is to that request or to a later one.
 """
 
 from collections import deque
@@ -72,7 +72,8 @@ class ConsumerPositions:
         self._looking_up: dict[PartitionPosition, None] = {}
         self._cursor: RecordCursor | None = None
         self._cursor_at: PartitionPosition | None = None
-        self._buffered_bytes = 0
+        self.buffered_bytes = 0
+        """Fetched and not delivered, without paused partitions."""
         self.started = False
         """Until then seek and pause also take partitions that are not assigned yet."""
         self.session = FetchSession(max_wait_ms)
@@ -124,7 +125,7 @@ class ConsumerPositions:
             at.leftover = self._cursor.rest()
             self._detach_cursor()
         at.paused = True
-        self._buffered_bytes -= at.buffered_bytes
+        self.buffered_bytes -= at.buffered_bytes
         self.session.touch(at)
 
     def resume(self, topic: str, partition: int) -> None:
@@ -135,7 +136,7 @@ class ConsumerPositions:
         at = self.get(topic, partition)
         if at.paused:
             at.paused = False
-            self._buffered_bytes += at.buffered_bytes
+            self.buffered_bytes += at.buffered_bytes
             self._queue(at)
             self.session.touch(at, urgent=True)
 
@@ -188,7 +189,7 @@ class ConsumerPositions:
 
     def next_request(self, now_ms: int) -> FetchPlan | None:
         """What to ask the broker now, or None. The caller sends it, in this order."""
-        if self._buffered_bytes >= self._buffer_bytes_max:
+        if self.buffered_bytes >= self._buffer_bytes_max:
             return None
         return self.session.next_request(now_ms)
 
@@ -196,7 +197,7 @@ class ConsumerPositions:
         """A new stream begins: nothing is outstanding, every position is told anew."""
         self.session.restart()
         for at in self._by_name.values():
-            at.in_session, at.sent_in = False, 0
+            at.in_session = False
             self.session.touch(at)
 
     def accept(
@@ -222,7 +223,7 @@ class ConsumerPositions:
                 at.buffered.append(FetchedRegion(each.batches, each.next_offset))
                 at.buffered_bytes += len(each.batches)
                 if not at.paused:
-                    self._buffered_bytes += len(each.batches)
+                    self.buffered_bytes += len(each.batches)
                 self._queue(at)
             if each.next_offset > at.fetch_offset:
                 self._fetch_from(at, each.next_offset)
@@ -323,7 +324,7 @@ class ConsumerPositions:
     def _read(self, at: PartitionPosition) -> RecordBatch | None:
         bytes_before, fetch_offset_before = at.buffered_bytes, at.fetch_offset
         batch = self._reader.read(at)
-        self._buffered_bytes -= bytes_before - at.buffered_bytes
+        self.buffered_bytes -= bytes_before - at.buffered_bytes
         if batch is None:
             self._handed[at] = None  # batches may have been stepped over
         if at.error is not None or at.fetch_offset != fetch_offset_before:
@@ -369,7 +370,7 @@ class ConsumerPositions:
     def _release(self, at: PartitionPosition) -> None:
         """Its buffers are about to be dropped."""
         if not at.paused:
-            self._buffered_bytes -= at.buffered_bytes
+            self.buffered_bytes -= at.buffered_bytes
 
     def _detach_cursor(self) -> None:
         """The cursor hands out nothing more; the position is what it had handed out."""

@@ -53,7 +53,11 @@ class FetchSession:
         self._not_before_ms = 0
 
     def touch(self, position: PartitionPosition, *, urgent: bool = False) -> None:
-        """The position changed; `urgent` is worth interrupting a request that waits."""
+        """It changed, and answers to what was sent so far say nothing of it any more.
+
+        `urgent` is worth interrupting a request that waits.
+        """
+        position.sent_in = 0
         self._changed[position] = None
         self._urgent = self._urgent or urgent
 
@@ -65,7 +69,7 @@ class FetchSession:
 
     def is_current(self, position: PartitionPosition, correlation_id: int) -> bool:
         """Whether an answer to this request speaks of the position as it is now."""
-        return position not in self._changed and 0 < position.sent_in <= correlation_id
+        return 0 < position.sent_in <= correlation_id
 
     def next_request(self, now_ms: int) -> FetchPlan | None:
         """The request that is due, or None. The caller has room for its answer and sends it."""

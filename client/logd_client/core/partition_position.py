@@ -76,7 +76,8 @@ class PartitionPosition:
         self.in_session = False
         """The broker's fetch session has it."""
         self.sent_in = 0
-        """The request that told the broker `fetch_offset`; answers to earlier ones are stale."""
+        """The request that told the broker what holds now; answers to earlier ones are stale. 0:
+        none has."""
         self.corrupt_at = -1
         """A batch here did not match its checksum and was asked for again."""
         self.high_watermark: int | None = None
