@@ -301,6 +301,7 @@ async def test_a_topic_made_anew_gets_the_records(transport: FakeTransport) -> N
         del transport.broker.topics["orders"]
         transport.broker.create_topic("orders", partitions=1)
         assert (await (await producer.send("orders", b"2"))).offset == 0
+        producer._sender.session.tick(0)  # type: ignore[union-attr]
         del transport.broker.topics["orders"]
         handle = await producer.send("orders", b"3")
         with pytest.raises(UnknownTopic):

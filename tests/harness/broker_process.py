@@ -50,8 +50,8 @@ class BrokerProcess:
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+        self._close_stdout()
         if kind is not None:
             print("the broker's stderr:", self.stderr(), sep="\n")
 
@@ -63,6 +63,7 @@ class BrokerProcess:
     def start(self) -> None:
         """Start and wait for the line that says that it serves."""
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        self._close_stdout()
         with self.stderr_path.open("ab") as stderr:
             self._process = subprocess.Popen(
                 self.command, stdout=subprocess.PIPE, stderr=stderr, env=self._environment
@@ -72,13 +73,24 @@ class BrokerProcess:
         line = self._process.stdout.readline()
         if self.address.encode() not in line:
             code = self._process.wait(START_TIMEOUT_S)
+            self._close_pipe()
             raise RuntimeError(f"the broker ended with {code}: {line!r}\n{self.stderr()}")
+
+    def _close_stdout(self) -> None:
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+        self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        assert self._process is not None
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def restart(self) -> None:
         """SIGKILL, then start on the same data and port."""
@@ -89,7 +101,7 @@ class BrokerProcess:
         """SIGTERM; the exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(STOP_TIMEOUT_S)
+        return self.wait_until_dead()
 
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
@@ -107,4 +119,5 @@ class BrokerProcess:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the broker still runs after {timeout_s} s")
             time.sleep(0.01)
+        self._close_pipe()
         return code

@@ -125,6 +125,10 @@ class ProducerBatch:
             self.pinned = set()
         self.pinned.add(index)
 
+    def pin_all(self) -> None:
+        """All its records stay in this partition."""
+        self.pinned = set(range(self.record_count))
+
     def seal(self) -> None:
         """No more records."""
         self.record_count = len(self.values)

@@ -304,8 +304,9 @@ class ProducerSession:
         """The topic was rerouted; `lost` are batches in doubt whose partition is gone with its
         topic."""
         self._held_topics.pop(topic, None)
+        for lane in [lane for lane in self._lanes if lane.topic is topic]:
+            del self._lanes[lane]  # of a topic made anew, the old lanes are gone
         for batch in lost:
-            self._lanes.pop(batch.lane, None)
             self._settle(batch, with_outcome(topic_lost(batch), unknown=True))
         for lane in topic.lanes:
             if lane.state in (LaneState.REROUTING, LaneState.IDENTIFYING):

@@ -15,12 +15,11 @@ def reroute(
     """Take on new metadata, and move records whose key another partition takes now.
 
     Only while no batch of the topic is in flight, right after the accumulator was drained, under
-    its rule. Records of a key
-    keep their order: all that are buffered move before any is added under the new metadata. In each
-    lane the batches up to the last one in doubt stay as they are, because the broker may know them
-    by their number, and so do those before the first that has a record for elsewhere. Records
-    without a key, and such as name their partition, stay in it. What moves ends up in new batches
-    in the lanes' queues.
+    its rule. Records of a key keep their order: all that are buffered move before any is added
+    under the new metadata. In each lane the batches up to the last one in doubt stay as they are,
+    because the broker may know them by their number, and so do those before the first that has a
+    record for elsewhere. Records without a key, and such as name their partition, stay in it. What
+    moves ends up in new batches in the lanes' queues.
 
     If the topic is another one of the same name, its lanes start anew: gives the batches in doubt,
     which are lost with the old one; all else moves.
@@ -30,10 +29,14 @@ def reroute(
             batch = lane.open
             accumulator.close(batch)
             lane.queue.append(batch)
-    old_lanes, recreated = list(topic.lanes), routing.topic_id != topic.routing.topic_id
+    old_lanes, old = list(topic.lanes), topic.routing
+    recreated = routing.topic_id != old.topic_id
     if recreated:
         topic.lanes = []
     topic.route(routing)
+    if routing.partitioning_epoch > old.partitioning_epoch:
+        for lane in topic.lanes:
+            lane.reroutes = 0
     lost: list[ProducerBatch] = []
     movers: list[ProducerBatch] = []
     for lane in old_lanes:
@@ -52,7 +55,10 @@ def _movers(lane: PartitionLane, topic: TopicLanes) -> list[ProducerBatch]:
     """From the first batch after those in doubt that has a record for elsewhere: all."""
     batches = lane.batches()
     doubts = [at for at, batch in enumerate(batches) if batch.in_doubt]
-    free = batches[doubts[-1] + 1 :] if doubts else batches
+    stays = doubts[-1] + 1 if doubts else 0
+    for batch in batches[:stays]:
+        batch.pin_all()  # later records of its keys go elsewhere from now on: it must not follow
+    free = batches[stays:]
     for at, batch in enumerate(free):
         if any(target != lane.partition for target in _targets(batch, topic)):
             return free[at:]
