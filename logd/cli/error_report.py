@@ -80,7 +80,7 @@ class ErrorReport:
         """The report of any exception; `place` says what was being done to what."""
         match error:
             case click.UsageError():
-                return _of_usage(error)
+                return _of_usage(error, place)
             case click.ClickException():
                 return cls(error.format_message(), place, "see --help", USAGE)
             case NotFound():
@@ -153,15 +153,19 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
 
 
 def _of_logd_error(error: LogdError, place: str, instead: Sequence[str] = ()) -> ErrorReport:
-    details = ", ".join(f"{key} {value}" for key, value in sorted(error.details.items()))
+    said = f"{place} {error.message}"
+    details = ", ".join(
+        f"{key} {value}" for key, value in sorted(error.details.items()) if value not in said
+    )
     where = f"{place} [{details}]" if details else place
     known = type(error).reason != LogdError.reason
     what = f"{error.message} ({error.reason})" if known else error.message
-    return ErrorReport(what, where + did_you_mean(instead), remedy(error.reason), error.exit_status)
+    mean = "" if "did you mean" in error.message else did_you_mean(instead)
+    return ErrorReport(what, where + mean, remedy(error.reason), error.exit_status)
 
 
-def _of_usage(error: click.UsageError) -> ErrorReport:
-    place = error.ctx.command_path if error.ctx else "logctl"
+def _of_usage(error: click.UsageError, place: str) -> ErrorReport:
+    place = error.ctx.command_path if error.ctx else place
     option = getattr(error, "option_name", None)
     instead = list(getattr(error, "instead", ()))
     if isinstance(error, click.NoSuchOption) and error.ctx and option:

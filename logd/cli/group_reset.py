@@ -9,7 +9,7 @@ import click
 
 from logd.cli.error_report import BadUsage
 from logd.cli.invocation import DEFAULT_BOOTSTRAP, Invocation, LogctlCommand
-from logd.cli.output import Column, Json
+from logd.cli.output import Column, Json, counted
 from logd.cli.parsed_type import DURATION, GROUP, TOPIC_PARTITIONS, ParsedType, TopicPartitions
 from logd.cli.times import format_time, parse_time
 
@@ -248,7 +248,7 @@ def _print_plan(invocation: Invocation, group: str, plan: "ResetPlan") -> None:
     if at:
         invocation.note(f"the moment was taken as {at}")
     if clamped := sum(each.clamped for each in plan.partitions):
-        invocation.note(f"{clamped} positions lay outside the log and were moved into it")
+        invocation.note(f"moved into the log: {counted(clamped, 'position')} that lay outside it")
     if plan.executed:
         invocation.note(f"applied; to undo it: {undo_command}")
     else:

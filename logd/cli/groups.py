@@ -6,7 +6,7 @@ import click
 
 from logd.cli.group_reset import history, reset, undo
 from logd.cli.invocation import Invocation, NounGroup
-from logd.cli.output import Column, Json, Section
+from logd.cli.output import Column, Json, Section, counted
 from logd.cli.parsed_type import GROUP
 from logd.cli.times import format_time
 
@@ -183,7 +183,9 @@ def delete(invocation: Invocation, group: str, yes: bool, validate_only: bool) -
 
     count = invocation.run(work(True))
     if not validate_only:
-        invocation.confirm(f"{count} committed offsets of '{group}' will be deleted", group, yes)
+        invocation.confirm(
+            f"{counted(count, 'committed offset')} of '{group}' will be deleted", group, yes
+        )
         count = invocation.run(work(False))
     row = {"group": group, "offsets": count, "deleted": not validate_only}
     lines = (

@@ -17,7 +17,7 @@ from logd.cli.times import format_age, format_size
 
 Json = dict[str, Any]
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
-Kind = Literal["text", "name", "number", "size", "seconds", "state"]
+Kind = Literal["text", "name", "number", "size", "seconds", "share", "state"]
 
 _STATE_STYLES = (
     dict.fromkeys(("healthy", "ok", "caught up"), "green")
@@ -133,7 +133,7 @@ class Output:
 
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
-            right = column.kind in ("number", "size", "seconds")
+            right = column.kind in ("number", "size", "seconds", "share")
             table.add_column(column.title, justify="right" if right else "left", overflow="fold")
         for row in rows:
             cells = [self._cell(row, column) for column in columns]
@@ -149,6 +149,10 @@ class Output:
             return format_size(value)
         if self.is_terminal and column.kind == "seconds":
             return format_age(round(value * 1000))
+        if column.kind == "seconds":
+            return f"{value:.3f}"
+        if column.kind == "share":
+            return f"{value:.2%}"
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):
@@ -175,6 +179,11 @@ def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     known = {9: "\\t", 10: "\\n", 13: "\\r"}.get(code)
     return known or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+def counted(count: int, thing: str) -> str:
+    """'1 record', '2 records'."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def to_json(value: Any) -> str:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from logd.cli.error_report import BadUsage
 from logd.cli.record_template import RecordTemplate, parse_template
 from logd.cli.times import parse_time
-from logd.model.errors import InvalidConfig, RecordTooLarge
+from logd.model.errors import RecordTooLarge
 
 RECORD_BYTES_MAX = 64 << 20
 """No topic takes more: a longer line is refused here instead of filling the memory."""
@@ -30,7 +31,7 @@ class NewRecord(NamedTuple):
 class RecordParser:
     """Cuts blocks of input into records; what is not yet whole is kept, up to RECORD_BYTES_MAX.
 
-    `feed` and `finish` give records one at a time and raise InvalidConfig, naming the record that
+    `feed` and `finish` give records one at a time and raise BadUsage, naming the record that
     cannot be read, once those before it were given.
     """
 
@@ -84,9 +85,9 @@ class RecordParser:
             return record_from_json(json.loads(text)) if text.strip() else None
         except (ValueError, KeyError, TypeError) as error:
             shown = text[:60].decode("utf-8", "backslashreplace")
-            raise InvalidConfig(
+            raise BadUsage(
                 f"record {self._count} of the input cannot be read: {error} in '{shown}'",
-                field="format",
+                attempt="mend it, or say with --format what the input is",
             ) from None
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from logd.cli.error_report import PartialFailure
+from logd.cli.error_report import BadUsage, PartialFailure
 from logd.cli.input_blocks import input_blocks
 from logd.cli.invocation import Invocation
-from logd.cli.output import Json, to_json
+from logd.cli.output import Json, counted, to_json
 from logd.cli.pace import Pace
 from logd.cli.record_parser import NewRecord, RecordParser
 from logd.cli.send_progress import SendProgress
@@ -53,7 +53,7 @@ class RecordSender:
         self._unacknowledged = asyncio.Queue(CHUNKS_UNACKNOWLEDGED_MAX)
         self._started_s = asyncio.get_running_loop().time()
         self._seconds = 0.0
-        self._failure: LogdError | None = None
+        self._failure: Exception | None = None
 
     async def send_input(self, descriptor: int, parser: RecordParser) -> None:
         """Send everything that the descriptor gives, and wait until it is acknowledged."""
@@ -70,7 +70,8 @@ class RecordSender:
             error = _first(group)
             if self.records == 0:
                 raise error from None
-            raise PartialFailure(f"{self.records} records were acknowledged", error) from None
+            done = f"{counted(self.records, 'record')} acknowledged"
+            raise PartialFailure(done, error) from None
         self._seconds = asyncio.get_running_loop().time() - self._started_s
 
     def summary(self) -> Json:
@@ -87,7 +88,7 @@ class RecordSender:
         seconds = max(self._seconds, 0.001)
         rates = f"{self.records / seconds:.0f}/s, {format_size(self.bytes / seconds)}/s"
         return (
-            f"{self.records} records, {format_size(self.bytes)}, to '{self._topic}' in "
+            f"{counted(self.records, 'record')}, {format_size(self.bytes)}, to '{self._topic}' in "
             f"{seconds:.1f}s ({rates})"
         )
 
@@ -97,7 +98,7 @@ class RecordSender:
                 await self._send_all(parser.feed(block))
                 progress.read(len(block))
             await self._send_all(parser.finish())
-        except LogdError as error:
+        except (LogdError, BadUsage) as error:
             self._failure = error  # raised once what was sent before is acknowledged
         await self._unacknowledged.put(None)
 

@@ -6,7 +6,7 @@ import click
 
 from logd.cli.error_report import BadUsage, PartialFailure
 from logd.cli.invocation import Invocation, NounGroup
-from logd.cli.output import Column, Json, Section
+from logd.cli.output import Column, Json, Section, counted
 from logd.cli.parsed_type import PAIR, TOPIC, TOPIC_PARTITIONS, TopicPartitions
 from logd.cli.position import POSITION, Position
 from logd.cli.times import format_time
@@ -42,7 +42,7 @@ _PARTITIONS = Section(
         Column("PARTITION", "partition", "number"),
         Column("LEADER", "leader", "number"),
         Column("REPLICAS", "replicas"),
-        Column("KEYS", "key_share"),
+        Column("KEYS", "key_share", "share"),
         Column("SEALED", "sealed", wide=True),
         Column("PARENTS", "parents", wide=True),
     ),
@@ -87,7 +87,7 @@ def describe(invocation: Invocation, topic: str) -> None:
         async with invocation.admin() as admin:
             return await admin.describe_topic(topic)
 
-    _print_topic(invocation, invocation.run(work()))
+    _print_topic(invocation, invocation.run(work()), (_SETTINGS, _PARTITIONS))
 
 
 @topics.command(
@@ -154,7 +154,7 @@ def set_(
         async with invocation.admin() as admin:
             return await admin.alter_topic(topic, dict(settings), validate_only=validate_only)
 
-    _print_topic(invocation, invocation.run(work()))
+    _print_topic(invocation, invocation.run(work()), (_SETTINGS,))
     if validate_only:
         invocation.note("nothing was changed: --validate-only")
 
@@ -187,11 +187,12 @@ def add_partitions(
 
     planned, share = invocation.run(work(True))
     moves = f"{share:.1%} of all keys move to another partition of '{topic}'"
-    invocation.note(moves)
+    if validate_only or yes:
+        invocation.note(moves)
     if not validate_only:
         invocation.confirm(moves, topic, yes)
         planned, share = invocation.run(work(False))
-    _print_topic(invocation, planned, moved_key_share=share)
+    _print_topic(invocation, planned, (_PARTITIONS,), moved_key_share=share)
     if validate_only:
         invocation.note("nothing was changed: --validate-only")
 
@@ -227,7 +228,7 @@ def truncate(
     if not validate_only and not yes:
         records = sum(each.records for each in invocation.run(work(True)))
         invocation.confirm(
-            f"{records} records of '{topic.topic}' will be removed", topic.topic, yes
+            f"{counted(records, 'record')} of '{topic.topic}' will be removed", topic.topic, yes
         )
     results = invocation.run(work(validate_only))
     rows = [
@@ -276,11 +277,16 @@ def _raise_failed(results: "list[DeletedRecords]") -> None:
         raise PartialFailure(done, errors[0])
 
 
-def _print_topic(invocation: Invocation, topic: "TopicDescription", **more: object) -> None:
+def _print_topic(
+    invocation: Invocation,
+    topic: "TopicDescription",
+    sections: tuple[Section, ...] = (),
+    **more: object,
+) -> None:
     row = _row(topic) | more
     if invocation.output.format in ("table", "wide"):
         row["settings"] = [{"name": key, "value": value} for key, value in row["config"].items()]
-    invocation.output.item(row, _LINES, "name", (_SETTINGS, _PARTITIONS))
+    invocation.output.item(row, _LINES, "name", sections)
 
 
 def _row(topic: "TopicDescription") -> Json:
@@ -292,13 +298,13 @@ def _row(topic: "TopicDescription") -> Json:
         "created": format_time(topic.created_ms) if topic.created_ms else None,
         "internal": topic.internal,
         "partitioning_epoch": topic.partitioning_epoch,
-        "config": dict(topic.config),
+        "config": {name: _setting(value) for name, value in topic.config.items()},
         "partitions": [
             {
                 "partition": each.partition,
                 "leader": each.leader,
                 "replicas": list(each.replicas),
-                "key_share": f"{(each.hash_hi - each.hash_lo) / (1 << 32):.2%}",
+                "key_share": (each.hash_hi - each.hash_lo) / (1 << 32),
                 "hash_lo": each.hash_lo,
                 "hash_hi": each.hash_hi,
                 "sealed": each.sealed,
@@ -307,3 +313,10 @@ def _row(topic: "TopicDescription") -> Json:
             for each in topic.partitions
         ],
     }
+
+
+def _setting(value: str) -> str | int | bool:
+    """A setting's value as JSON has it."""
+    if value in ("true", "false"):
+        return value == "true"
+    return int(value) if value.removeprefix("-").isdecimal() else value

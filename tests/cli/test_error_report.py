@@ -39,9 +39,14 @@ def test_a_name_that_is_not_there_comes_with_one_that_is() -> None:
     assert found.exit_status == 3
 
 
+def test_nothing_is_said_twice() -> None:
+    told = UnknownTopic("no topic 'ordrs'; did you mean 'orders'?", topic="ordrs", epoch=7)
+    assert report(Misnamed(told, ["orders"])).where == f"{PLACE} [epoch 7]"
+
+
 def test_partial_work_is_told_and_has_a_status_of_its_own() -> None:
-    found = report(PartialFailure("3 records were acknowledged", StorageFull("the disk is full")))
-    assert found.what == "3 records were acknowledged; then: the disk is full (STORAGE_FULL)"
+    found = report(PartialFailure("3 records acknowledged", StorageFull("the disk is full")))
+    assert found.what == "3 records acknowledged; then: the disk is full (STORAGE_FULL)"
     assert found.exit_status == 9
 
 

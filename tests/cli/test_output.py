@@ -34,7 +34,7 @@ def printed(format: str | None, stream: io.StringIO | None = None) -> str:
 
 def test_a_table_in_a_pipe_is_separated_by_tabs_with_exact_numbers() -> None:
     assert printed(None) == (
-        "NAME\tSIZE\tLAG\tLIST\tYES\na\t1536\t90\t1,2\tyes\nb\\x1b[31m\\tz\t0\t-\t-\tno\n"
+        "NAME\tSIZE\tLAG\tLIST\tYES\na\t1536\t90.000\t1,2\tyes\nb\\x1b[31m\\tz\t0\t-\t-\tno\n"
     )
 
 

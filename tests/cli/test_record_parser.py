@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logd.cli import record_parser
+from logd.cli.error_report import BadUsage
 from logd.cli.record_parser import NewRecord, RecordParser, input_template
 from logd.cli.record_writer import record_json
-from logd.model.errors import InvalidConfig, RecordTooLarge
+from logd.model.errors import RecordTooLarge
 from logd_client.record import Record
 
 
@@ -72,7 +73,7 @@ def test_a_record_that_does_not_fit_is_named_after_those_before_it() -> None:
     parser = RecordParser(r"%k:%v\n")
     records = parser.feed(b"a:b\nno colon\n")
     assert next(records).key == b"a"
-    with pytest.raises(InvalidConfig, match=r"record 2 .*b':' is missing in 'no colon'"):
+    with pytest.raises(BadUsage, match=r"record 2 .*b':' is missing in 'no colon'"):
         next(records)
 
 
@@ -101,7 +102,7 @@ def test_jsonl_takes_objects_as_values_and_skips_empty_lines() -> None:
     "line", ["[]", "{}", "{", '{"value": "a", "key_b64": "*"}', '{"value": "", "timestamp": "x"}']
 )
 def test_what_is_no_record_in_json(line: str) -> None:
-    with pytest.raises(InvalidConfig, match="record 1 of the input"):
+    with pytest.raises(BadUsage, match="record 1 of the input"):
         parsed("jsonl", line.encode())
 
 

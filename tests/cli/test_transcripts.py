@@ -97,7 +97,7 @@ CHAPTERS: dict[str, list[str | Typed]] = {
         "logctl groups lag billing",
         "logctl consume jobs -g billing -p 0 -n 2",
         "logctl consume jobs -g billing -e --no-commit -p 0",
-        "logctl groups lag billing -o wide",
+        "logctl groups lag billing",
         "logctl consume jobs -g billing -e --format '%p %v\\n' -p 0",
         "logctl consume jobs -g billing -e --from latest -p 1",
         "logctl groups lag biling",

@@ -1,7 +1,7 @@
 """Runs logctl commands in this process and writes what a person would have seen.
 
-In pipe form stdout is a pipe; in terminal form stdout, stderr and stdin are a pseudo-terminal of 100
-columns. What differs between runs (times, ids, ports, pids) is replaced by a word for it.
+In pipe form stdout is a pipe; in terminal form stdin, stdout and stderr are a pseudo-terminal. What
+differs between runs (times, ids, ports, pids) is replaced by a word for it.
 """
 
 import io
@@ -25,7 +25,10 @@ _CHANGING = (
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<uuid>"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "<time>"),
     (r"\b127\.0\.0\.1:\d+", "<address>"),
-    (r"('?\"?pid'?\"?[:\t ]+)\d+", r"\1<pid>"),
+    (r"(\"?pid\"?[:\t ]+)\d+", r"\1<pid>"),
+    (r"(<address>\t[^\t]*\t)\d+", r"\1<pid>"),
+    (r"\b\d+\.\d{3}(?=\t)", "<seconds>"),
+    (r"(\[stderr\] )?warning: partitions_consumed_twice.*\n", ""),  # within 30 s of another run
     (r"(logctl:)[\w.-]+", r"\1<user>"),
     (r"(\"seconds\": )[0-9.]+", r"\1<seconds>"),
     (r"(to '[^']+' in )[0-9.]+s \([^)]*\)", r"\1<seconds>"),
