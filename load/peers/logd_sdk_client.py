@@ -1,0 +1,239 @@
+"""What a comparison harness measures of logd: the public SDK, in its fastest form.
+
+Functions, options and timers are the harness's own (`load/README.md`). Modes: `loop`, a call and an
+object a record; `batch`, send_many() and whole batches; `plain`, as `loop` with default settings.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from clients.base import age, schedule, stamp  # type: ignore[import-not-found]
+
+from logd import Admin, Consumer, Producer
+from logd.system.malloc_thresholds import raise_malloc_thresholds
+from logd_client import OffsetSpec
+from logd_client.sync.producer import Producer as SyncProducer
+
+Options = dict[str, Any]
+T = TypeVar("T")
+
+CHUNK_RECORDS = 1_000
+"""Values that one send_many() is given."""
+
+PRODUCER: Options = {"linger_ms": 20, "batch_size": 1 << 20}
+CONSUMER: Options = {"max_partition_fetch_bytes": 4 << 20, "fetch_max_bytes": 16 << 20}
+
+
+_runner = asyncio.Runner()
+"""One event loop for all: gRPC serves one at a time in a process."""
+
+
+def skip(cell: Options) -> bool:
+    """What cannot be measured yet: more than one broker."""
+    return bool(cell.get("copies", 1) > 1)
+
+
+def first(address: str, copies: int = 1) -> None:
+    """One record in a new topic: the broker is ready."""
+    topic = f"first-{time.time_ns()}"
+    create(address, topic)
+    latency(address, topic, [b"x"], {"acks": "all", "durability": "page_cache"})
+
+
+def create(address: str, topic: str, partitions: int = 1, copies: int = 1) -> None:
+    """A topic that `_make_durable` finds as it is in the harness's default, page_cache."""
+
+    async def run() -> None:
+        async with Admin(address) as admin:
+            await admin.create_topic(topic, partitions, config={"durability": "page_cache"})
+
+    _run(run())
+
+
+def delete(address: str, topic: str) -> None:
+    """Drop the topic."""
+
+    async def run() -> None:
+        async with Admin(address) as admin:
+            await admin.delete_topic(topic)
+
+    _run(run())
+
+
+def produce(
+    address: str,
+    topic: str,
+    values: Sequence[bytes],
+    opts: Options,
+    timer: AbstractContextManager[Any],
+) -> None:
+    """Every value is acknowledged when the timer ends; whether all are in the log is seen then."""
+    raise_malloc_thresholds()
+    _make_durable(address, topic, opts)
+    settings = _producer_settings(opts)
+    with SyncProducer(address, **settings) as producer:
+        for partition in range(opts["partitions"]):
+            producer.send(topic, values[0], partition=partition).result()
+        with timer:
+            if opts.get("mode") == "batch":
+                for at in range(0, len(values), CHUNK_RECORDS):
+                    producer.send_many(topic, values[at : at + CHUNK_RECORDS])
+            else:
+                send = producer.send
+                for value in values:
+                    send(topic, value)
+            producer.flush()
+    _check_written(address, topic, opts["partitions"], opts["partitions"] + len(values))
+
+
+def produce_async(
+    address: str,
+    topic: str,
+    values: Sequence[bytes],
+    opts: Options,
+    timer: AbstractContextManager[Any],
+) -> None:
+    """As `produce`, with the asynchronous producer: an await a record."""
+    raise_malloc_thresholds()
+    _make_durable(address, topic, opts)
+
+    async def run() -> None:
+        async with Producer(address, **_producer_settings(opts)) as producer:
+            for partition in range(opts["partitions"]):
+                await (await producer.send(topic, values[0], partition=partition))
+            with timer:
+                send = producer.send
+                for value in values:
+                    await send(topic, value)
+                await producer.flush()
+
+    _run(run())
+    _check_written(address, topic, opts["partitions"], opts["partitions"] + len(values))
+
+
+def consume(
+    address: str,
+    topic: str,
+    count: int,
+    opts: Options,
+    timer: AbstractContextManager[Any],
+) -> int:
+    """Bytes of the first `count` values, from the start of the topic."""
+    raise_malloc_thresholds()
+    mode = opts.get("mode")
+    settings = {} if mode == "plain" else CONSUMER
+
+    async def run() -> int:
+        async with Consumer(topic, bootstrap_servers=address, **settings) as consumer:
+            with timer:
+                if mode == "batch":
+                    return await _batch_bytes(consumer, count)
+                return await _record_bytes(consumer, count)
+
+    return _run(run())
+
+
+async def _record_bytes(consumer: Consumer, count: int) -> int:
+    size = seen = 0
+    async for record in consumer:
+        size += len(record.value or b"")
+        seen += 1
+        if seen == count:
+            break
+    return size
+
+
+async def _batch_bytes(consumer: Consumer, count: int) -> int:
+    size = seen = 0
+    async for batch in consumer.batches():
+        values = batch.values[: count - seen]
+        size += sum(map(len, values))
+        seen += len(values)
+        if seen == count:
+            break
+    return size
+
+
+def latency(address: str, topic: str, values: Sequence[bytes], opts: Options) -> list[float]:
+    """Seconds from send() to the acknowledgement, one record in flight."""
+    _make_durable(address, topic, opts)
+
+    async def run() -> list[float]:
+        took = []
+        async with Producer(address, acks=opts["acks"], linger_ms=0) as producer:
+            await (await producer.send(topic, values[0]))
+            for value in values:
+                begin = time.perf_counter()
+                await (await producer.send(topic, value))
+                took.append(time.perf_counter() - begin)
+        return took
+
+    return _run(run())
+
+
+def send_at(address: str, topic: str, rate: int, count: int, size: int, opts: Options) -> None:
+    """`count` records at a steady rate; each value begins with the time it was sent."""
+
+    async def run() -> None:
+        async with Producer(address, acks=opts["acks"], linger_ms=0) as producer:
+            for due in schedule(rate, count):
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await producer.send(topic, stamp(size))
+
+    _run(run())
+
+
+def receive(
+    address: str, topic: str, count: int, ready: Callable[[], None], opts: Options
+) -> list[float]:
+    """Seconds from send() to receipt, of `count` records that come after `ready()`."""
+
+    async def run() -> list[float]:
+        ages = []
+        async with Consumer(topic, bootstrap_servers=address) as consumer:
+            ready()
+            async for record in consumer:
+                ages.append(age(record.value))
+                if len(ages) == count:
+                    break
+        return ages
+
+    return _run(run())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return _runner.run(work)
+
+
+def _producer_settings(opts: Options) -> Options:
+    chosen = {"acks": opts["acks"], "compression_type": opts.get("codec", "none")}
+    return chosen if opts.get("mode") == "plain" else {**PRODUCER, **chosen}
+
+
+def _make_durable(address: str, topic: str, opts: Options) -> None:
+    """The harness tells how durable a topic shall be when it produces, not when it makes it."""
+    if opts.get("durability") != "fsync":
+        return
+
+    async def run() -> None:
+        async with Admin(address) as admin:
+            await admin.alter_topic(topic, {"durability": "fsync"})
+
+    _run(run())
+
+
+def _check_written(address: str, topic: str, partitions: int, records: int) -> None:
+    """Raises RuntimeError where the log does not hold exactly so many records."""
+
+    async def run() -> int:
+        latest = dict.fromkeys(range(partitions), OffsetSpec.latest())
+        async with Admin(address) as admin:
+            found = await admin.list_offsets(topic, latest)
+        return sum(each.offset for each in found)
+
+    written = _run(run())
+    if written != records:
+        raise RuntimeError(f"{records} records were sent, but {written} are in the log")
