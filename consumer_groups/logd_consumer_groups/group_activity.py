@@ -24,6 +24,8 @@ class GroupActivity:
         accepted = [c for c, e in zip(request.commits, results, strict=True) if e is None]
         for commit in accepted:
             self._rates.observe(request.group, commit.topic_partition, commit.offset, now_ms)
+        if request.leaving:
+            return ""
         return self._consumers.saw(
             request.group,
             request.consumer,
@@ -44,6 +46,10 @@ class GroupActivity:
             wall_ms=self._clock.wall_ms(),
             takes_only_these=True,
         )
+
+    def left(self, group: str, consumer: Consumer) -> None:
+        """The consumer has ended."""
+        self._consumers.left(group, consumer)
 
     def running(self, group: str) -> tuple[GroupConsumer, ...]:
         """Consumers seen in the last 30 s, sorted by id."""

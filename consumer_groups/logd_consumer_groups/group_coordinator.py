@@ -81,6 +81,8 @@ class GroupCoordinator:
 
     async def commit_offsets(self, request: CommitRequest) -> CommitOutcome:
         check_commit_request(request)
+        if request.leaving and not request.validate_only:
+            self._activity.left(request.group, request.consumer)
         shard, name = self._shard(request.group), request.group
         bounds = await self._survey.bounds([c.topic_partition for c in request.commits])
         async with shard.turn(name) as state:

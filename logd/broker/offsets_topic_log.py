@@ -7,7 +7,8 @@ from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import Receipt
 from logd.model.batch_decoder import decode_batch
 from logd.model.batch_encoder import encode_batch
-from logd.model.errors import LogdError
+from logd.model.errors import LogdError, StoredDataCorrupt
+from logd.model.group import OFFSETS_TOPIC
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.model.record_batch import split_batches
 from logd.model.seams import Clock
@@ -59,11 +60,14 @@ class OffsetsTopicLog:
         self, partition: PartitionId, offset: Offset
     ) -> AsyncIterator[tuple[Offset, bytes, bytes | None]]:
         hosted = await self._host.hosted(self._where(partition))
-        log, end = hosted.log, hosted.log.log_end_offset
+        await self._host.sync_all()  # what is answered from here on must not be lost any more
+        log, end = hosted.log, hosted.high_watermark
         at = max(offset, log.log_start_offset)
         while at < end:
             # Copied on the loop or read in the pool: a view would not outlive the caller's awaits.
             batches = await self._host.read_stored(hosted, at, READ_BYTES, end)
+            if not batches:
+                raise StoredDataCorrupt(f"{OFFSETS_TOPIC}:{partition} ends at {at}, not at {end}")
             for header, batch in split_batches(batches):
                 decoded = decode_batch(batch)
                 keys = decoded.keys

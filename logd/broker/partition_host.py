@@ -27,6 +27,7 @@ from logd.broker.ports import (
 )
 from logd.model.errors import (
     AckTimeout,
+    AclDenied,
     BrokerDraining,
     LogdError,
     StalePartitioning,
@@ -129,6 +130,10 @@ class PartitionHost:
                 self.purgatory.partition_gone(topic_partition)
         await self._pools.maintenance.run(lambda: self._directory.remove_topic(topic.topic_id))
 
+    async def sync_all(self) -> None:
+        """Return when all that was appended before is synced, or a sync has failed."""
+        await self._flusher.sync_all()
+
     async def drain(self) -> None:
         """Take no more appends, answer waiting fetches, sync, close the logs cleanly."""
         if self._draining:
@@ -177,6 +182,12 @@ class PartitionHost:
         """With one replica both kinds of acks wait for the same: the high watermark."""
         try:
             topic = self._topics.by_id(topic_partition.topic_id)
+            if topic.internal:
+                raise AclDenied(
+                    f"'{topic.name}' is written by logd alone",
+                    operation="write",
+                    resource=f"topic:{topic.name}",
+                )
             if partitioning_epoch is not None and partitioning_epoch != topic.partitioning_epoch:
                 raise StalePartitioning(
                     f"the partitions of '{topic.name}' have changed", epoch=topic.partitioning_epoch

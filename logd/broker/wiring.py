@@ -116,6 +116,7 @@ async def _build(
 
     for number in range(OFFSETS_PARTITIONS):
         groups.lead(PartitionId(number))
+    await groups.loaded()
 
     def storage_problems() -> list[HealthProblem]:
         return [

@@ -55,7 +55,8 @@ class OffsetCommit:
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
     """A commit. It is refused whole where `rewind_epoch` is not the group's (None: only where the
-    group was never rewound), else partition by partition."""
+    group was never rewound), else partition by partition. `leaving`: the consumer ends and takes no
+    partition any more, whatever becomes of the commit."""
 
     group: str
     commits: tuple[OffsetCommit, ...]
@@ -63,6 +64,7 @@ class CommitRequest:
     allow_rewind: bool = False
     consumer: Consumer = Consumer()
     validate_only: bool = False
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)

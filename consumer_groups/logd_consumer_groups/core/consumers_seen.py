@@ -59,6 +59,13 @@ class ConsumersSeen:
         )
         return min(others, default="")
 
+    def left(self, group: str, consumer: Consumer) -> None:
+        """Forget a consumer that said goodbye."""
+        seen = self._groups.get(group, {})
+        seen.pop(consumer.consumer_id, None)
+        if not seen:
+            self._groups.pop(group, None)
+
     def running(self, group: str, now_ms: int) -> list[GroupConsumer]:
         """Sorted by id."""
         return [

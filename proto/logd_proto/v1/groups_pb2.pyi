@@ -32,7 +32,7 @@ class OffsetCommit(_message.Message):
     def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ...) -> None: ...
 
 class CommitOffsetsRequest(_message.Message):
-    __slots__ = ("group", "offsets", "rewind_epoch", "allow_rewind", "consumer_id", "topic", "validate_only")
+    __slots__ = ("group", "offsets", "rewind_epoch", "allow_rewind", "consumer_id", "topic", "validate_only", "leaving")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class CommitOffsetsRequest(_message.Message):
     CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     group: str
     offsets: _containers.RepeatedCompositeFieldContainer[OffsetCommit]
     rewind_epoch: int
@@ -47,7 +48,8 @@ class CommitOffsetsRequest(_message.Message):
     consumer_id: str
     topic: _common_pb2.TopicRef
     validate_only: bool
-    def __init__(self, group: _Optional[str] = ..., offsets: _Optional[_Iterable[_Union[OffsetCommit, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., allow_rewind: bool = ..., consumer_id: _Optional[str] = ..., topic: _Optional[_Union[_common_pb2.TopicRef, _Mapping]] = ..., validate_only: bool = ...) -> None: ...
+    leaving: bool
+    def __init__(self, group: _Optional[str] = ..., offsets: _Optional[_Iterable[_Union[OffsetCommit, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., allow_rewind: bool = ..., consumer_id: _Optional[str] = ..., topic: _Optional[_Union[_common_pb2.TopicRef, _Mapping]] = ..., validate_only: bool = ..., leaving: bool = ...) -> None: ...
 
 class OffsetCommitResult(_message.Message):
     __slots__ = ("topic_id", "partition", "error")

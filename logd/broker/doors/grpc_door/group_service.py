@@ -92,6 +92,7 @@ class GroupService:
                 ),
                 allow_rewind=request.allow_rewind,
                 consumer=Consumer(request.consumer_id, context.peer),
+                leaving=request.leaving,
                 validate_only=request.validate_only,
             )
         )

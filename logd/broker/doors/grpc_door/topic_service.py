@@ -7,10 +7,10 @@ from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec, topic_resource
 from logd.broker.ports import Partitions, PartitionStatus, RequestContext, Topics
-from logd.model.errors import LogdError
+from logd.model.errors import AclDenied, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.topic import Topic
-from logd_proto.v1 import topics_pb2
+from logd_proto.v1 import common_pb2, topics_pb2
 
 _SERVICE = "/logd.v1.TopicService"
 STATUS_AT_ONCE_MAX = 64
@@ -113,7 +113,7 @@ class TopicService:
         self, context: RequestContext, request: topics_pb2.AlterTopicRequest
     ) -> topics_pb2.AlterTopicResponse:
         topic = await self._topics.alter(
-            resolve_topic(self._topics, request.topic).topic_id,
+            self._own_topic(request.topic, "alter").topic_id,
             dict(request.config),
             validate_only=request.validate_only,
         )
@@ -143,7 +143,7 @@ class TopicService:
     async def delete_records(
         self, context: RequestContext, request: topics_pb2.DeleteRecordsRequest
     ) -> topics_pb2.DeleteRecordsResponse:
-        topic = resolve_topic(self._topics, request.topic)
+        topic = self._own_topic(request.topic, "delete")
         results = []
         for asked in request.partitions:
             result = topics_pb2.DeleteRecordsResult(partition=asked.partition)
@@ -158,6 +158,17 @@ class TopicService:
                 result.error.CopyFrom(to_proto_error(error))
             results.append(result)
         return topics_pb2.DeleteRecordsResponse(results=results)
+
+    def _own_topic(self, ref: common_pb2.TopicRef, operation: str) -> Topic:
+        """A topic that users may change. Raises AclDenied for one that logd keeps itself."""
+        topic = resolve_topic(self._topics, ref)
+        if topic.internal:
+            raise AclDenied(
+                f"'{topic.name}' is kept by logd alone",
+                operation=operation,
+                resource=f"topic:{topic.name}",
+            )
+        return topic
 
     async def describe_partitions(
         self, context: RequestContext, request: topics_pb2.DescribePartitionsRequest
