@@ -31,6 +31,15 @@ CHANNEL_OPTIONS = [
 ]
 
 
+_CONNECTION_CODES = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
+"""What gRPC itself reports of a connection that broke; a fault of the broker has an ErrorInfo."""
+
+
 def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError:
     """The typed error of a failed call: its ErrorInfo where there is one, else by gRPC's code."""
     trailers: Any = error.trailing_metadata() or ()
@@ -45,7 +54,7 @@ def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError
     call = method.rpartition("/")[2]
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return RequestTimeout(f"{call} was not answered by {address} in time", address=address)
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+    if code in _CONNECTION_CODES:
         return BrokerUnreachable(f"no broker answers at {address}: {what}", address=address)
     return LogdError(f"{call} failed at {address}: {code.name}: {what}", address=address)
 
