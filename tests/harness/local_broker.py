@@ -1,0 +1,52 @@
+"""A broker in this process, by the production wiring, on real files; blocking work runs inline."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from harness.inline_offload import InlineOffload
+from harness.local_transport import LocalTransport
+from harness.manual_clock import ManualClock
+from harness.seeded_random import SeededRandom
+from logd.broker.broker import Broker
+from logd.broker.broker_pools import BrokerPools
+from logd.broker.config import BrokerConfig
+from logd.broker.wiring import Seams, open_broker
+from logd.model.seams import FileSystem, MetadataStore
+from logd.system.os_file_system import OsFileSystem
+from logd_replication.sqlite_metadata_store import SqliteMetadataStore
+
+
+class LocalBroker:
+    """`broker`, its `clock`, and a `transport` for clients."""
+
+    def __init__(self, broker: Broker, clock: ManualClock) -> None:
+        self.broker = broker
+        self.clock = clock
+        self.transport = LocalTransport(broker.rpcs)
+
+
+@asynccontextmanager
+async def local_broker(
+    directory: Path, file_system: FileSystem | None = None
+) -> AsyncIterator[LocalBroker]:
+    clock = ManualClock()
+    inline = InlineOffload()
+
+    def open_metadata(path: str) -> Awaitable[MetadataStore]:
+        return SqliteMetadataStore.open(path, clock, inline)
+
+    seams = Seams(
+        clock,
+        SeededRandom(1),
+        file_system or OsFileSystem(),
+        BrokerPools(inline, inline, inline, inline),
+        open_metadata,
+        1,
+    )
+    broker = await open_broker(BrokerConfig(data_dir=str(directory / "data")), seams)
+    broker.announce("local:1")
+    try:
+        yield LocalBroker(broker, clock)
+    finally:
+        await broker.close()
