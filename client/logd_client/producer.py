@@ -14,9 +14,9 @@ from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES
 from logd_client.core.producer_batch import ProducerBatch
-from logd_client.core.topic_lanes import Added, TopicLanes
+from logd_client.core.topic_lanes import TopicLanes
 from logd_client.producer_sender import ProducerSender
-from logd_client.record_handle import RecordHandle, RecordHandles, RecordSpans
+from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
 from logd_client.use_guard import UseGuard
 
 T = TypeVar("T")
@@ -125,17 +125,17 @@ class Producer:
         """
         check_columns(values, keys, timestamps_ms)
         await self._lanes(topic)
-        spans = RecordSpans()
+        places = RecordPlaces()
         plain = keys is None and partition is None and timestamps_ms is None
         try:
             if plain and None not in values:
-                await self._add_plain(topic, values, spans)  # type: ignore[arg-type]
+                await self._add_plain(topic, values, places)  # type: ignore[arg-type]
             else:
-                await self._add_each(topic, values, keys, partition, timestamps_ms, spans)
+                await self._add_each(topic, values, keys, partition, timestamps_ms, places)
         except BufferFull as error:
-            error.details["added"] = str(spans.count)
+            error.details["added"] = str(len(places))
             raise
-        return RecordHandles(spans)
+        return RecordHandles(places)
 
     async def flush(self) -> None:
         """Send everything now, and wait until the outcome of every record is known.
@@ -211,10 +211,10 @@ class Producer:
             if added is not None:
                 return added
 
-    async def _add_plain(self, topic: str, values: Sequence[bytes], spans: RecordSpans) -> None:
+    async def _add_plain(self, topic: str, values: Sequence[bytes], places: RecordPlaces) -> None:
         ends = list(accumulate(len(value) + RECORD_OVERHEAD_BYTES for value in values))
-        while (at := spans.count) < len(values):
-            spans.extend(await self._put(topic, TopicLanes.add_many, values, ends, at))
+        while (at := len(places)) < len(values):
+            places.extend(await self._put(topic, TopicLanes.add_many, values, ends, at))
             if self._full:
                 await asyncio.sleep(0)
 
@@ -225,14 +225,18 @@ class Producer:
         keys: Sequence[bytes | None] | None,
         partition: int | None,
         timestamps_ms: Sequence[int] | None,
-        spans: RecordSpans,
+        places: RecordPlaces,
     ) -> None:
         for at, value in enumerate(values):
             key = None if keys is None else keys[at]
             timestamp_ms = None if timestamps_ms is None else timestamps_ms[at]
             record = (value, key, partition, None, timestamp_ms)
-            batch = await self._put(topic, TopicLanes.add, *record)
-            spans.extend(Added(batch, len(batch.values) - 1, 1))
+            lanes = self._topics.get(topic) or await self._lanes(topic)
+            batch = lanes.add(*record)
+            if batch is None:
+                batch = await self._when_room(topic, TopicLanes.add, *record)
+            places.batches.append(batch)
+            places.indexes.append(len(batch.values) - 1)
             if self._full or at % MANY_STEP == MANY_STEP - 1:
                 await asyncio.sleep(0)
 

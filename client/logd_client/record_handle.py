@@ -1,7 +1,7 @@
 """What send() gives: a record on its way, and the receipt that it ends in."""
 
 import asyncio
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,39 +79,29 @@ class RecordHandle(PendingRecord):
         return self._receipt()
 
 
-class RecordSpans:
-    """Which batches a series of records went to."""
+class RecordPlaces:
+    """Where each of a series of records is: record i is record `indexes[i]` of `batches[i]`."""
 
-    __slots__ = ("_spans", "count")
+    __slots__ = ("batches", "indexes")
 
     def __init__(self) -> None:
-        self._spans: list[Added] = []
-        self.count = 0
+        self.batches: list[ProducerBatch] = []
+        self.indexes: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.batches)
 
     def extend(self, added: Added) -> None:
         """More records, the next of the series."""
-        self.count += added.records
-        if self._spans:
-            batch, first, records = self._spans[-1]
-            if batch is added.batch and first + records == added.first:
-                self._spans[-1] = Added(batch, first, records + added.records)
-                return
-        self._spans.append(added)
-
-    def batches(self) -> list[ProducerBatch]:
-        """Each batch once."""
-        return list(dict.fromkeys(span.batch for span in self._spans))
-
-    def __iter__(self) -> Iterator[tuple[ProducerBatch, int]]:
-        for batch, first, records in self._spans:
-            for index in range(first, first + records):
-                yield batch, index
+        batch, first, records = added
+        self.batches += [batch] * records
+        self.indexes += range(first, first + records)
 
     def receipts(self) -> list[RecordReceipt]:
         """All receipts, once every outcome is known; raises the first failure."""
         receipts = []
-        for batch, index in self:
-            batch, index, outcome = batch.outcome_of(index)
+        for added_to, at in zip(self.batches, self.indexes, strict=True):
+            batch, index, outcome = added_to.outcome_of(at)
             assert outcome is not None, "asked for before it was known"
             receipts.append(receipt_of(batch, index, outcome))
         return receipts
@@ -123,25 +113,26 @@ class RecordHandles(Sequence[RecordHandle]):
     `await handles` gives all receipts, or raises the first failure once all outcomes are known.
     """
 
-    __slots__ = ("_handles", "_spans")
+    __slots__ = ("_handles", "_places")
 
-    def __init__(self, spans: RecordSpans) -> None:
-        self._spans = spans
+    def __init__(self, places: RecordPlaces) -> None:
+        self._places = places
         self._handles: list[RecordHandle] | None = None
 
     def __len__(self) -> int:
-        return self._spans.count
+        return len(self._places)
 
     def __getitem__(self, at: Any) -> Any:
         if self._handles is None:
-            self._handles = [RecordHandle(batch, index) for batch, index in self._spans]
+            places = zip(self._places.batches, self._places.indexes, strict=True)
+            self._handles = [RecordHandle(batch, index) for batch, index in places]
         return self._handles[at]
 
     def __await__(self) -> Generator[Any, None, list[RecordReceipt]]:
-        for batch in self._spans.batches():
+        for batch in dict.fromkeys(self._places.batches):
             if not batch.future.done():
                 yield from asyncio.shield(batch.future).__await__()
-        return self._spans.receipts()
+        return self._places.receipts()
 
 
 def receipt_of(

@@ -12,7 +12,7 @@ from logd_client.producer import Producer
 from logd_client.sync.producer import Producer as SyncProducer
 from logd_proto.v1 import common_pb2, data_pb2
 
-RECORDS = 20_000
+RECORDS = 6_000
 KEYS = 50
 
 
@@ -62,7 +62,7 @@ async def test_it_goes_on_through_two_kills(tmp_path: Path, durability: str) -> 
     with BrokerProcess(tmp_path) as broker:
         await make_topic(broker.address, durability)
         killed_in_flight = []
-        async with Producer(broker.address, batch_size=4096, linger_ms=1) as producer:
+        async with Producer(broker.address, batch_size=2048, linger_ms=1) as producer:
             handles = []
             for i in range(RECORDS):
                 if i in (RECORDS // 3, RECORDS * 2 // 3):
@@ -86,7 +86,7 @@ async def test_it_goes_on_through_two_kills(tmp_path: Path, durability: str) -> 
 def test_the_synchronous_one_too(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker:
         asyncio.run(make_topic(broker.address, "page_cache"))
-        with SyncProducer(broker.address, batch_size=4096, linger_ms=1) as producer:
+        with SyncProducer(broker.address, batch_size=2048, linger_ms=1) as producer:
             handles = []
             for i in range(RECORDS):
                 if i == RECORDS // 2:

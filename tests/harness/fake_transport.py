@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from harness.fake_broker import FakeBroker, refusal
-from logd.model.errors import BrokerUnreachable, LogdError
+from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
 from logd_proto.v1 import cluster_pb2, data_pb2, topics_pb2
 
 Fault = Callable[[data_pb2.ProduceEntry], LogdError | None]
@@ -54,6 +54,7 @@ class FakeProduceStream:
 class FakeTransport:
     """Implements `Transport`.
 
+    Unary calls meet `refusals`, one each, and calls named in `lost_calls` are never answered.
     `fault` may refuse an entry before it reaches the broker. With `holds_acks` appended batches are
     not acknowledged before release_acks(). `break_streams` loses held acknowledgements.
     """
@@ -61,6 +62,9 @@ class FakeTransport:
     def __init__(self, broker: FakeBroker) -> None:
         self.broker = broker
         self.is_down = False
+        self.down_addresses: set[str] = set()
+        self.refusals: list[LogdError] = []
+        self.lost_calls: set[str] = set()
         self.holds_acks = False
         self.fault: Fault = lambda entry: None
         self.held: list[tuple[FakeProduceStream, list[data_pb2.ProduceAck]]] = []
@@ -75,6 +79,10 @@ class FakeTransport:
         self.calls.append((address, name))
         await asyncio.sleep(0)
         self._check_up(address)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        if name in self.lost_calls:
+            raise RequestTimeout(f"{name} was not answered by {address} in time")
         if name == "DescribeTopic":
             wanted = topics_pb2.DescribeTopicRequest.FromString(request).topic.name
             topic = self.broker.describe_topic(wanted)
@@ -112,5 +120,5 @@ class FakeTransport:
             stream.fail(BrokerUnreachable("the connection was cut"))
 
     def _check_up(self, address: str) -> None:
-        if self.is_down:
+        if self.is_down or address in self.down_addresses:
             raise BrokerUnreachable(f"no broker answers at {address}", address=address)

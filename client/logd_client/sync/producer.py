@@ -17,7 +17,7 @@ from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added, TopicLanes
 from logd_client.producer import buffer_full, check_columns
 from logd_client.producer_sender import ProducerSender
-from logd_client.record_handle import PendingRecord, RecordReceipt, RecordSpans
+from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
 from logd_client.sync.loop_thread import LoopThread
 from logd_client.use_guard import UseGuard
 
@@ -39,19 +39,19 @@ class RecordHandle(PendingRecord):
 class RecordHandles:
     """What send_many() gives: `result()` waits for all records, as RecordHandle's does for one."""
 
-    __slots__ = ("_spans",)
+    __slots__ = ("_places",)
 
-    def __init__(self, spans: RecordSpans) -> None:
-        self._spans = spans
+    def __init__(self, places: RecordPlaces) -> None:
+        self._places = places
 
     def __len__(self) -> int:
-        return self._spans.count
+        return len(self._places)
 
     def result(self, timeout: float | None = None) -> list[RecordReceipt]:
         """All receipts, or the first failure. `timeout` seconds bound each batch's wait."""
-        for batch in self._spans.batches():
+        for batch in dict.fromkeys(self._places.batches):
             wait_for(batch, timeout)
-        return self._spans.receipts()
+        return self._places.receipts()
 
 
 class Producer:
@@ -137,23 +137,23 @@ class Producer:
         """Add many records at once. As the async send_many()."""
         check_columns(values, keys, timestamps_ms)
         self._lanes(topic)
-        spans = RecordSpans()
+        places = RecordPlaces()
         plain = keys is None and partition is None and timestamps_ms is None
         try:
             if plain and None not in values:
                 ends = list(accumulate(len(v or b"") + RECORD_OVERHEAD_BYTES for v in values))
-                while (at := spans.count) < len(values):
-                    spans.extend(self._put(topic, TopicLanes.add_many, values, ends, at))
+                while (at := len(places)) < len(values):
+                    places.extend(self._put(topic, TopicLanes.add_many, values, ends, at))
             else:
                 for at, value in enumerate(values):
                     key = None if keys is None else keys[at]
                     timestamp_ms = None if timestamps_ms is None else timestamps_ms[at]
                     record = (value, key, partition, None, timestamp_ms)
-                    spans.extend(self._put(topic, _add_one, *record))
+                    places.extend(self._put(topic, _add_one, *record))
         except BufferFull as error:
-            error.details["added"] = str(spans.count)
+            error.details["added"] = str(len(places))
             raise
-        return RecordHandles(spans)
+        return RecordHandles(places)
 
     def flush(self, timeout: float | None = None) -> None:
         """Send everything now, and wait until the outcome of every record is known: `timeout`

@@ -1,0 +1,57 @@
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+import pytest
+
+from logd.model.errors import InvalidConfig
+from logd_client.client_config import (
+    ConsumerConfig,
+    ConsumerSettings,
+    ProducerConfig,
+    ProducerSettings,
+    parse_settings,
+)
+
+
+@pytest.mark.parametrize(
+    "config, settings", [(ProducerConfig, ProducerSettings), (ConsumerConfig, ConsumerSettings)]
+)
+def test_every_setting_is_documented_and_a_typed_keyword(config: Any, settings: Any) -> None:
+    names = {f.name for f in fields(config)}
+    assert names == set(get_type_hints(settings)) | {"bootstrap_servers"}
+    for f in fields(config):
+        assert len(f.metadata["setting"].meaning) > 20, f.name
+        parse_settings(config, {f.name: f.default})
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ({"linger": 3}, "did you mean 'linger_ms'"),
+        ({"batch.size": 1024}, "did you mean 'batch_size'"),
+        ({"zzz": 1}, "known are acks, "),
+        ({"acks": 0}, "'all' or 'leader'"),
+        ({"acks": True}, "'all' or 'leader'"),
+        ({"linger_ms": "5"}, "an int, 0 to 60000"),
+        ({"linger_ms": True}, "an int"),
+        ({"max_in_flight_requests_per_connection": 9}, "1 to 8"),
+        ({"enable_idempotence": 1}, "True or False"),
+        ({"client_id": ""}, "not empty"),
+        ({"compression_type": "gzip"}, "'none' or 'lz4' or 'zstd'"),
+        ({"batch_size": 1 << 20, "buffer_memory": 1 << 19}, "no batch would fit"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_to_write(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidConfig, match=says):
+        parse_settings(ProducerConfig, given)
+
+
+def test_kafkas_numbers_for_acks() -> None:
+    assert parse_settings(ProducerConfig, {"acks": -1}).acks == "all"
+    assert parse_settings(ProducerConfig, {"acks": 1}).acks == "leader"
+
+
+def test_a_consumers_partitions() -> None:
+    assert parse_settings(ConsumerConfig, {"partitions": [0, 2]}).partitions == [0, 2]
+    with pytest.raises(InvalidConfig, match="partition numbers"):
+        parse_settings(ConsumerConfig, {"partitions": [-1]})
