@@ -7,6 +7,7 @@ The exit status comes from the error table (docs/errors.md); 2 is a usage error,
 import difflib
 import functools
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,7 @@ USAGE = 2
 NOT_FOUND = 3
 INTERRUPTED = 130
 PARTIAL = 9
+_HINT = re.compile(r"; did you mean '[^']*'( or '[^']*')*\?")
 
 
 class BadUsage(click.UsageError):
@@ -153,14 +155,16 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
 
 
 def _of_logd_error(error: LogdError, place: str, instead: Sequence[str] = ()) -> ErrorReport:
+    message, mean = error.message, did_you_mean(instead)
+    if hint := _HINT.search(message):  # the broker knew better: its hint stands in the second line
+        message, mean = message.replace(hint[0], ""), hint[0]
     said = f"{place} {error.message}"
     details = ", ".join(
         f"{key} {value}" for key, value in sorted(error.details.items()) if value not in said
     )
     where = f"{place} [{details}]" if details else place
     known = type(error).reason != LogdError.reason
-    what = f"{error.message} ({error.reason})" if known else error.message
-    mean = "" if "did you mean" in error.message else did_you_mean(instead)
+    what = f"{message} ({error.reason})" if known else message
     return ErrorReport(what, where + mean, remedy(error.reason), error.exit_status)
 
 

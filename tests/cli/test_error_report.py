@@ -39,9 +39,11 @@ def test_a_name_that_is_not_there_comes_with_one_that_is() -> None:
     assert found.exit_status == 3
 
 
-def test_nothing_is_said_twice() -> None:
+def test_nothing_is_said_twice_and_the_hint_stands_in_the_second_line() -> None:
     told = UnknownTopic("no topic 'ordrs'; did you mean 'orders'?", topic="ordrs", epoch=7)
-    assert report(Misnamed(told, ["orders"])).where == f"{PLACE} [epoch 7]"
+    found = report(Misnamed(told, ["ordres"]))
+    assert found.what == "no topic 'ordrs' (UNKNOWN_TOPIC)"
+    assert found.where == f"{PLACE} [epoch 7]; did you mean 'orders'?"
 
 
 def test_partial_work_is_told_and_has_a_status_of_its_own() -> None:

@@ -1,0 +1,164 @@
+"""logctl as a process: pipes that close, signals, long input, benchmarks, a dead broker's files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.broker_process import BrokerProcess
+
+pytestmark = pytest.mark.slow
+
+RECORDS = 20_000
+RSS_BYTES_MAX = 300 << 20
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    with BrokerProcess(tmp_path_factory.mktemp("broker")) as process:
+        logctl(process, "topics", "create", "numbers", "-p", "3")
+        lines = b"".join(b"%d\n" % each for each in range(RECORDS))
+        logctl(process, "produce", "numbers", stdin=lines)
+        yield process
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "logd.cli.main", *words]
+
+
+def environment(broker: BrokerProcess) -> dict[str, str]:
+    return {**os.environ, "LOGD_BOOTSTRAP": broker.address}
+
+
+def logctl(broker: BrokerProcess, *words: str, stdin: bytes = b"", status: int = 0) -> bytes:
+    done = subprocess.run(
+        command(*words), input=stdin, capture_output=True, env=environment(broker), check=False
+    )
+    assert done.returncode == status, done.stderr.decode()
+    return done.stdout
+
+
+def started(broker: BrokerProcess, *words: str, **settings: Any) -> subprocess.Popen[bytes]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
+    return subprocess.Popen(command(*words), env=environment(broker), **pipes)
+
+
+def test_everything_that_was_produced_is_consumed(broker: BrokerProcess) -> None:
+    lines = logctl(broker, "consume", "numbers", "-e").split()
+    assert sorted(map(int, lines)) == list(range(RECORDS))
+
+
+def test_a_reader_that_has_enough_ends_logctl_quietly(broker: BrokerProcess) -> None:
+    with started(broker, "consume", "numbers") as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_consumer_commits_what_it_printed(
+    broker: BrokerProcess, number: signal.Signals, status: int
+) -> None:
+    group = f"interrupted-{number.name}"
+    with started(broker, "consume", "numbers", "-g", group) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for _ in range(RECORDS):
+            process.stdout.readline()
+        process.send_signal(number)
+        assert process.stdout.read() == b""
+        assert process.wait(20) == status
+        assert b"error" not in process.stderr.read()
+    lag = json.loads(logctl(broker, "groups", "lag", group, "-o", "json"))["items"]
+    assert sum(each["committed"] for each in lag) == RECORDS
+    assert sum(each["lag_records"] for each in lag) == 0
+
+
+def test_a_producer_with_a_silent_stdin_can_be_interrupted(broker: BrokerProcess) -> None:
+    with started(broker, "produce", "numbers", "-o", "jsonl", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"one more\n")
+        process.stdin.flush()
+        assert b'"offset"' in process.stdout.readline()  # echoed while stdin stays open
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+def test_input_passes_through_in_bounded_memory(broker: BrokerProcess, tmp_path: Path) -> None:
+    logctl(broker, "topics", "create", "long", "-p", "1", "--config", "durability=page_cache")
+    file = tmp_path / "long"
+    line = b"x" * 99 + b"\n"
+    with file.open("wb") as stream:
+        for _ in range(256):
+            stream.write(line * 2621)  # 64 MiB in all
+    with started(broker, "produce", "long", str(file), "-o", "json") as process:
+        peak = 0
+        while process.poll() is None:
+            try:
+                peak = max(peak, psutil.Process(process.pid).memory_info().rss)
+            except psutil.NoSuchProcess:
+                break
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read())["records"] == 256 * 2621
+    assert peak < RSS_BYTES_MAX
+
+
+def test_records_pass_from_topic_to_topic_as_json_lines(broker: BrokerProcess) -> None:
+    logctl(broker, "topics", "create", "copy")
+    rows = logctl(broker, "consume", "numbers", "-o", "jsonl", "-n", "500")
+    logctl(broker, "produce", "copy", "--format", "jsonl", stdin=rows)
+    copied = logctl(broker, "consume", "copy", "-e", "-o", "jsonl")
+    kept = ("timestamp", "key", "value", "headers")
+    first, second = (
+        [{name: json.loads(row)[name] for name in kept} for row in each.splitlines()]
+        for each in (rows, copied)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("kind", ["produce", "consume", "latency"])
+def test_a_benchmark_measures_and_leaves_nothing(broker: BrokerProcess, kind: str) -> None:
+    short = ["--duration", "200ms", "--warm-up", "50ms", "--value-bytes", "100", "-o", "json"]
+    filling = ["--records", "5000"] if kind == "consume" else []
+    row = json.loads(logctl(broker, "bench", kind, *short, *filling))
+    assert row["bench"] == kind and row["records"] > 0 and row["mb_per_second"] > 0
+    assert (row["latency_ms"] is None) == (kind == "consume")
+    names = logctl(broker, "topics", "ls", "-o", "name").decode()
+    assert "logctl-bench" not in names
+
+
+def test_the_files_of_a_dead_broker_can_be_looked_at(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path) as broker:
+        logctl(broker, "topics", "create", "kept")
+        logctl(broker, "produce", "kept", stdin=b"a\nb\n")
+        assert broker.stop() == 0
+        data = str(broker.data_dir)
+        (segment,) = [
+            each
+            for each in json.loads(logctl(broker, "segments", "ls", data, "-o", "json"))["items"]
+            if each["topic"] == "kept"
+        ]
+        assert (segment["base_offset"], segment["next_offset"], segment["records"]) == (0, 2, 2)
+        (batch,) = json.loads(logctl(broker, "segments", "dump", segment["path"], "-o", "json"))[
+            "items"
+        ]
+        assert (batch["records"], batch["state"]) == (2, "ok")
+        assert json.loads(logctl(broker, "segments", "verify", data, "-o", "json"))["state"] == "ok"
+        with open(segment["path"], "r+b") as file:
+            file.seek(batch["bytes"] - 1)
+            file.write(b"\x00\xff"[:1] if file.read(1) != b"\x00" else b"\xff")
+            file.seek(100)
+            file.write(b"\xee" * 8)
+        report = json.loads(logctl(broker, "segments", "verify", data, "-o", "json", status=8))
+        assert report["state"] == "damaged" and report["findings"]
+        shown = logctl(broker, "segments", "dump", segment["path"], "-o", "jsonl", status=8)
+        assert b'"damaged"' in shown
+        logctl(broker, "segments", "ls", str(tmp_path / "nowhere"), status=2)
