@@ -3,7 +3,15 @@
 Names resolve on first use (PEP 562), so that `import logd` costs nothing and pulls in no grpc.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logd import errors as errors
+    from logd import sync as sync
+    from logd_client import Admin as Admin
+    from logd_client import Consumer as Consumer
+    from logd_client import Producer as Producer
+    from logd_client import Record as Record
 
 __all__ = ["Admin", "Consumer", "Producer", "Record", "errors", "sync"]
 __version__ = "0.1.0"
@@ -15,7 +23,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name in ("errors", "sync"):
-        return importlib.import_module(f"logd_client.{name}")
+        return importlib.import_module(f"logd.{name}")
     return getattr(importlib.import_module("logd_client"), name)
 
 

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from logd_client import errors as errors
+    from logd import errors as errors
     from logd_client import sync as sync
     from logd_client.admin import Admin as Admin
     from logd_client.consumer import Consumer as Consumer
@@ -26,7 +26,7 @@ _HOMES = {
     "RecordBatch": "logd_client.record_batch",
     "ResetTarget": "logd_client.descriptions",
 }
-_MODULES = {"errors": "logd_client.errors", "sync": "logd_client.sync"}
+_MODULES = {"errors": "logd.errors", "sync": "logd_client.sync"}
 
 __all__ = [
     "Admin",

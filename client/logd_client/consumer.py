@@ -151,7 +151,7 @@ class Consumer:
     async def batches(self) -> AsyncIterator[RecordBatch]:
         """Whole batches as they are stored, the first trimmed to the position. Without end."""
         while True:
-            yield await self._next(self._positions.next_batch)
+            yield await self.next_batch()
 
     async def poll(self, timeout_ms: int = 1_000, max_records: int | None = None) -> list[Record]:
         """What is there, at least one record, at most `max_records` (max_poll_records).
@@ -173,8 +173,12 @@ class Consumer:
         self._request_if_due()
         return records
 
+    async def next_batch(self) -> RecordBatch:
+        """The next of `batches()`."""
+        return await self._next(self._positions.next_batch)
+
     async def next_cursor(self) -> RecordCursor:
-        """For the synchronous face: the next records, for a loop in the caller's thread."""
+        """The next records, for a loop: in this thread, or in the caller's of the sync face."""
         cursor = await self._next(self._positions.current_cursor)
         cursor.looping = True
         return cursor

@@ -191,6 +191,8 @@ class ConsumerMachine(RuleBasedStateMachine):
     def come_back(self) -> None:
         self.positions.acknowledge()
         self.done = list(self.expected)
+        for at, offset in self.positions.committable():
+            assert offset == self.positions.position(at), "all that was received is done"
 
     def received(self, record: Record) -> None:
         number = record.partition

@@ -1,0 +1,74 @@
+"""The synchronous consumer: the same names without await."""
+
+from collections.abc import Iterator, Sequence
+from typing import Self, Unpack
+
+from logd.model.seams import Transport
+from logd_client import consumer
+from logd_client.client_config import ConsumerConfig, ConsumerSettings
+from logd_client.record import Record
+from logd_client.record_batch import RecordBatch
+from logd_client.sync.blocking_client import BlockingClient, blocking, on_loop
+
+
+class Consumer(BlockingClient[consumer.Consumer]):
+    """Reads topics: `with Consumer("orders", group_id="billing") as consumer`, then one of
+
+        for record in consumer: ...
+        for batch in consumer.batches(): ...
+        records = consumer.poll(timeout_ms=1000)
+
+    As `logd_client.Consumer`. Fetches and interval commits go on in the loop thread meanwhile;
+    batches cross over whole, and records are made in the caller's thread. One thread reads.
+    """
+
+    def __init__(
+        self,
+        *topics: str,
+        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        transport: Transport | None = None,
+        **settings: Unpack[ConsumerSettings],
+    ) -> None:
+        client = consumer.Consumer(
+            *topics, bootstrap_servers=bootstrap_servers, transport=transport, **settings
+        )
+        super().__init__(client)
+
+    def __enter__(self) -> Self:
+        try:
+            self.run(self._client.start())
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __iter__(self) -> Iterator[Record]:
+        while True:
+            cursor = self.run(self._client.next_cursor())
+            while (chunk := cursor.next_chunk()) is not None:
+                yield from chunk
+
+    def batches(self) -> Iterator[RecordBatch]:
+        """Whole batches as they are stored, the first trimmed to the position. Without end."""
+        while True:
+            yield self.run(self._client.next_batch())
+
+    @property
+    def config(self) -> ConsumerConfig:
+        """The settings."""
+        return self._client.config
+
+    @property
+    def assignment(self) -> list[tuple[str, int]]:
+        """(topic, partition) that are read, once the consumer has started."""
+        return self._client.assignment
+
+    start = blocking(consumer.Consumer.start)
+    poll = blocking(consumer.Consumer.poll)
+    lag = blocking(consumer.Consumer.lag)
+    commit = blocking(consumer.Consumer.commit)
+    committed = blocking(consumer.Consumer.committed)
+    seek = on_loop(consumer.Consumer.seek)
+    position = on_loop(consumer.Consumer.position)
+    pause = on_loop(consumer.Consumer.pause)
+    resume = on_loop(consumer.Consumer.resume)
