@@ -140,7 +140,9 @@ class LogDirectory:
         if found is not None:
             return found
         path = self._directories.path_of(topic.name, partition)
-        self._topics[topic.topic_id] = topic, topic_members(topic)
+        known = self._topics.get(topic.topic_id)
+        if known is None or known[0] is not topic:
+            self._topics[topic.topic_id] = topic, topic_members(topic)
         self._check_directory(path, topic, topic_partition)
         storage = PartitionStorage(
             self._fs,

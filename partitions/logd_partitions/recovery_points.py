@@ -23,7 +23,7 @@ nothing is known: every partition then counts as open and is read from its start
 
 import struct
 import threading
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from crc32c import crc32c
 
@@ -103,7 +103,7 @@ class RecoveryPoints:
 
     def put(self, point: RecoveryPoint) -> None:
         """Note a partition's point in place of its last one."""
-        packed = _ENTRY.pack(*astuple(point))
+        packed = _pack(point)
         with self._changing:
             if self._packed.get(point.topic_partition) != packed:
                 self._packed[point.topic_partition] = packed
@@ -150,6 +150,18 @@ def decode_points(data: bytes, path: str) -> dict[TopicPartition, bytes]:
     starts = range(_HEAD.size, len(data) - _CRC.size, _ENTRY.size)
     entries = [data[at : at + _ENTRY.size] for at in starts]
     return {_unpack(entry).topic_partition: entry for entry in entries}
+
+
+def _pack(point: RecoveryPoint) -> bytes:
+    return _ENTRY.pack(
+        point.topic_id,
+        point.partition,
+        point.segment_base_offset,
+        point.position,
+        point.next_offset,
+        point.log_start_offset,
+        point.open,
+    )
 
 
 def _unpack(packed: bytes) -> RecoveryPoint:
