@@ -24,6 +24,7 @@ _CHANGING = (
     (r"\b[0-9a-f]{32}\b", "<id>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<uuid>"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "<time>"),
+    (r"(?m)^( *\w+: )\"<id>\"$", r"\1<id>"),  # YAML quotes an id that begins with a digit
     (r"\b127\.0\.0\.1:\d+", "<address>"),
     (r"(\"?pid\"?[:\t ]+)\d+", r"\1<pid>"),
     (r"(<address>\t[^\t]*\t)\d+", r"\1<pid>"),
@@ -40,6 +41,9 @@ class Terminal:
 
     def __init__(self) -> None:
         self.descriptor, self.inner = pty.openpty()
+        modes = termios.tcgetattr(self.inner)
+        modes[3] &= ~termios.ECHO  # the kernel echoes when it likes: before or after a prompt
+        termios.tcsetattr(self.inner, termios.TCSANOW, modes)
         ioctl(self.inner, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
         self._shown = b""
         self._reader = threading.Thread(target=self._read)
@@ -53,7 +57,7 @@ class Terminal:
                 return
 
     def type(self, text: str) -> None:
-        """What a person types; the terminal echoes it."""
+        """What a person types."""
         os.write(self.descriptor, text.encode())
 
     def end(self) -> str:
