@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
-import structlog
-
 from logd.model.errors import ClientClosed, InvalidConfig, LogdError, UsedAfterFork
 from logd.model.seams import Clock, Random, Transport
 from logd.system.system_random import SystemRandom
@@ -17,12 +15,12 @@ from logd_client.consumer_fetcher import ConsumerFetcher
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.descriptions import OffsetSpec
+from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch
 
-logger = structlog.get_logger()
 T = TypeVar("T")
 
 LOOP_TURN_MS = 2
@@ -317,8 +315,9 @@ class Consumer:
         try:
             if received_is_done:
                 self._positions.acknowledge()
-            if self._group and self._positions.started and self.config.enable_auto_commit:
-                await self._group.commit()
+            if self._group and self._positions.started:
+                with_offsets = self.config.enable_auto_commit
+                await self._group.commit(with_offsets=with_offsets, leaving=True)
         finally:
             await self._end()
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import structlog
-
 from logd.model.errors import InvalidConfig, UnknownPartition, UnknownTopic
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
+from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits
-
-logger = structlog.get_logger()
 
 Partitions = Sequence[int] | Mapping[str, Sequence[int]] | None
 

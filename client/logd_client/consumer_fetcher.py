@@ -2,19 +2,16 @@
 
 import asyncio
 
-import structlog
-
 from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
 from logd.model.seams import Clock, Random, TransportStream
 from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.core.backoff import Backoff
 from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.diagnostics import logger
 from logd_client.fetch_wire import FetchLimits, parse_answer, serialize_request
 from logd_client.offset_lookup import OffsetLookup
 from logd_proto.v1 import data_pb2
-
-logger = structlog.get_logger()
 
 _ISOLATION = {
     "read_committed": data_pb2.ISOLATION_READ_COMMITTED,

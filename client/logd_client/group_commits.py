@@ -3,16 +3,13 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-import structlog
-
 from logd.model.errors import GroupRewound, LogdError
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
+from logd_client.diagnostics import logger
 from logd_client.topic_admin import error_of
 from logd_proto.v1 import common_pb2, groups_pb2
-
-logger = structlog.get_logger()
 
 
 class GroupCommits:
@@ -52,22 +49,24 @@ class GroupCommits:
             else:
                 self._positions.place(at, at.committed)
 
-    async def commit(self, *, with_offsets: bool = True) -> bool:
+    async def commit(self, *, with_offsets: bool = True, leaving: bool = False) -> bool:
         """Commit what is done. Sent also where nothing is new, so that a rewind is learnt of.
 
-        Without offsets that is all it does. False: the group was rewound, nothing was committed,
-        and the consumer goes on from the group's new position. Raises the error of the first
-        partition that was refused.
+        Without offsets that is all it does; `leaving` says goodbye. False: the group was rewound,
+        nothing was committed, and the consumer goes on from the group's new position. Raises the
+        error of the first partition that was refused.
         """
         async with self._one_at_a_time:
             offsets = self._positions.committable() if with_offsets else []
             falling = [entry for entry in offsets if _falls(*entry)]
             rising = [entry for entry in offsets if not _falls(*entry)]
             try:
-                errors = await self._send(rising, allow_rewind=False)
+                errors = await self._send(rising, leaving=leaving)
                 if falling:
-                    errors += await self._send(falling, allow_rewind=True)
+                    errors += await self._send(falling, allow_rewind=True, leaving=leaving)
             except GroupRewound as rewound:
+                if leaving:
+                    return False
                 logger.info("group_rewound", group=self._group, message=rewound.message)
                 self._positions.forget_all()
                 await self.start(list(self._positions))
@@ -96,7 +95,11 @@ class GroupCommits:
         return _found(answer)
 
     async def _send(
-        self, offsets: list[tuple[PartitionPosition, int]], *, allow_rewind: bool
+        self,
+        offsets: list[tuple[PartitionPosition, int]],
+        *,
+        allow_rewind: bool = False,
+        leaving: bool = False,
     ) -> list[LogdError]:
         request = groups_pb2.CommitOffsetsRequest(
             group=self._group,
@@ -104,6 +107,7 @@ class GroupCommits:
             rewind_epoch=self._rewind_epoch,
             allow_rewind=allow_rewind,
             consumer_id=self._consumer_id,
+            leaving=leaving,
         )
         answer = await self._connection.call(
             "GroupService/CommitOffsets", request, groups_pb2.CommitOffsetsResponse

@@ -73,7 +73,9 @@ class FakeLog:
             result.next_offset = int(error.details.get("next_offset", offset))
             return result
         taken = b""
-        for _, next_offset, batch in self.batches:
+        for base_offset, next_offset, batch in self.batches:
+            if taken and base_offset in self.errors:
+                break
             if next_offset > offset and (not taken or len(taken) + len(batch) <= max_bytes):
                 taken += batch
                 result.next_offset = next_offset

@@ -2,15 +2,12 @@
 
 from bisect import bisect_left
 
-import structlog
-
 from logd.model.batch_decoder import decode_batch
 from logd.model.errors import CorruptBatch, LogdError, StoredDataCorrupt, UndecodableBatch
 from logd.model.record_batch import BatchHeader, stored_header
 from logd_client.core.partition_position import FetchedRegion, PartitionPosition
+from logd_client.diagnostics import logger
 from logd_client.record_batch import RecordBatch
-
-logger = structlog.get_logger()
 
 
 class BatchReader:

@@ -16,17 +16,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-import structlog
-
 from logd.model.errors import LogdError, OffsetOutOfRange, StoredDataCorrupt, UnknownPartition
 from logd_client.core.batch_reader import BatchReader, fail
 from logd_client.core.fetch_session import FetchPlan, FetchSession
 from logd_client.core.partition_position import FetchedRegion, PartitionPosition
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.descriptions import OffsetSpec
+from logd_client.diagnostics import logger
 from logd_client.record_batch import RecordBatch
-
-logger = structlog.get_logger()
 
 OffsetReset = Literal["earliest", "latest", "none"]
 
