@@ -1,7 +1,7 @@
 """Sends the records of an input, paced and bounded, and accounts for every acknowledgement."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from logd.model.errors import LogdError
 
 if TYPE_CHECKING:
     from logd_client import Producer
-    from logd_client.record_handle import RecordHandle
+    from logd_client.record_handle import RecordHandle, RecordHandles
 
 CHUNK_RECORDS = 4096
 """Records that are sent before others are looked at; one chunk's echo is flushed together."""
@@ -49,7 +49,8 @@ class RecordSender:
         self._constant = constant
         self._pace = Pace(rate) if rate else None
         self._echoes = invocation.output.chosen == "jsonl"
-        self._unacknowledged: asyncio.Queue[list[tuple[RecordHandle, int]] | None]
+        self._is_plain = not constant.headers
+        self._unacknowledged: asyncio.Queue[tuple[Sequence[RecordHandle], int] | None]
         self._unacknowledged = asyncio.Queue(CHUNKS_UNACKNOWLEDGED_MAX)
         self._started_s = asyncio.get_running_loop().time()
         self._seconds = 0.0
@@ -104,46 +105,62 @@ class RecordSender:
 
     async def _send_all(self, records: Iterator[NewRecord]) -> None:
         """Send in chunks; records before one that cannot be read are sent before its error."""
-        chunk_records = (
-            min(CHUNK_RECORDS, self._pace.chunk_records) if self._pace else CHUNK_RECORDS
-        )
+        most = min(CHUNK_RECORDS, self._pace.chunk_records) if self._pace else CHUNK_RECORDS
         while True:
-            chunk: list[tuple[RecordHandle, int]] = []
+            chunk: list[NewRecord] = []
             try:
-                for record in islice(records, chunk_records):
-                    chunk.append(await self._send_one(record))
+                for record in islice(records, most):
+                    chunk.append(record)
             finally:
                 if chunk:
-                    await self._unacknowledged.put(chunk)
+                    await self._send_chunk(chunk)
             if not chunk:
                 return
-            if self._pace:
-                await self._pace.wait(len(chunk), sum(size for _, size in chunk))
 
-    async def _send_one(self, record: NewRecord) -> "tuple[RecordHandle, int]":
+    async def _send_chunk(self, chunk: list[NewRecord]) -> None:
+        size_bytes = sum(len(each.value or b"") + len(each.key or b"") for each in chunk)
+        size_bytes += sum(each.key is None for each in chunk) * len(self._constant.key or b"")
+        handles: Sequence[RecordHandle] = []
+        if self._is_plain and not any(map(_has_own, chunk)):
+            handles = await self._send_values([each.value for each in chunk])
+        else:
+            handles = [await self._send_one(each) for each in chunk]
+        await self._unacknowledged.put((handles, size_bytes))
+        if self._pace:
+            await self._pace.wait(len(chunk), size_bytes)
+
+    async def _send_values(self, values: list[bytes | None]) -> "RecordHandles":
+        """Many at once: at a fraction of the cost of one by one."""
+        key, time_ms = self._constant.key, self._constant.timestamp_ms
+        return await self._producer.send_many(
+            self._topic,
+            values,
+            None if key is None else [key] * len(values),
+            partition=self._constant.partition,
+            timestamps_ms=None if time_ms is None else [time_ms] * len(values),
+        )
+
+    async def _send_one(self, record: NewRecord) -> "RecordHandle":
         constant = self._constant
-        key = record.key if record.key is not None else constant.key
-        partition = record.partition if record.partition is not None else constant.partition
         timestamp_ms = constant.timestamp_ms
-        handle = await self._producer.send(
+        return await self._producer.send(
             self._topic,
             record.value,
-            key,
-            partition=partition,
+            record.key if record.key is not None else constant.key,
+            partition=record.partition if record.partition is not None else constant.partition,
             headers=[*record.headers, *constant.headers] or None,
             timestamp_ms=record.timestamp_ms if timestamp_ms is None else timestamp_ms,
         )
-        return handle, len(record.value or b"") + len(key or b"")
 
     async def _acknowledge(self, progress: SendProgress) -> None:
         stream = self._invocation.output.stream
         while (chunk := await self._unacknowledged.get()) is not None:
-            for handle, size in chunk:
+            handles, size_bytes = chunk
+            for handle in handles:
                 if self._echoes and not handle.done():
                     stream.flush()  # what is acknowledged is shown before the next batch is
                 receipt = await handle
                 self.records += 1
-                self.bytes += size
                 if self._echoes:
                     row = {
                         "topic": receipt.topic,
@@ -151,8 +168,14 @@ class RecordSender:
                         "offset": receipt.offset,
                     }
                     stream.write(to_json(row) + "\n")
+            self.bytes += size_bytes
             stream.flush()
             progress.show()
+
+
+def _has_own(record: NewRecord) -> bool:
+    """Whether a record has more of its own than a value."""
+    return bool(record.headers) or record[1:2] + record[3:] != (None, None, None)
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:
