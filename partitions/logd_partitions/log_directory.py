@@ -172,9 +172,6 @@ class LogDirectory:
             if log is not None:
                 log.discard()
         paths = self._directories.find(topic_id, sorted(tp.partition for tp in partitions))
-        for path in paths:
-            for name in self._fs.list(path):
-                self._open_files.forget(f"{path}/{name}")
         self._directories.delete(paths)
         for topic_partition in partitions:
             self._logs.pop(topic_partition, None)
@@ -287,7 +284,7 @@ class LogDirectory:
             except (OSError, LogdError) as error:
                 logger.error("a log did not close", partition=str(topic_partition), error=error)
                 continue
-            if self._failed is None and self._points.get(topic_partition) is not None:
+            if self._points.get(topic_partition) is not None:
                 self._points.put(log.recovery_point(open=False))
         if self._failed is None:
             try:
