@@ -1,9 +1,11 @@
 """For all tests: soak tests run only when asked for, and each run ends with a table of times."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import pytest
+import structlog
 
 _seconds: Counter[str] = Counter()
 _tests: Counter[str] = Counter()
@@ -33,3 +35,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for folder, seconds in [*_seconds.most_common(), ("all", sum(_seconds.values()))]:
         tests = _tests[folder] if folder != "all" else sum(_tests.values())
         terminalreporter.write_line(f"{seconds:8.1f} s  {tests:6} tests  {folder}")
+
+
+@pytest.fixture(autouse=True)
+def default_diagnostics() -> Iterator[None]:
+    """A test that configures diagnostics leaves the next one a logger to its own stdout."""
+    yield
+    structlog.reset_defaults()
