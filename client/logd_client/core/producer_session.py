@@ -223,8 +223,8 @@ class ProducerSession:
 
     def _sequence_refused(self, batch: ProducerBatch, error: LogdError) -> None:
         lane = batch.lane
-        if lane.unresolved[0] is not batch:
-            lane.on(LaneEvent.RETRY)  # the one before it was refused; the two go in order again
+        if lane.unresolved[0] is not batch or lane.hole is not None:
+            lane.on(LaneEvent.RETRY)  # one before it was refused, so this one had to be
             return
         if isinstance(error, UnknownProducer) and batch.base_sequence == 0:
             self.identity = None  # even a first batch is refused: this id is too old to be known
