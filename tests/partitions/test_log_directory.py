@@ -1,16 +1,22 @@
 import asyncio
 import errno
 import json
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.manual_clock import ManualClock
+from harness.log_directory_bench import (
+    ORDERS,
+    P0,
+    P1,
+    LogDirectoryBench,
+    points,
+    reasons,
+    topic,
+    tp,
+)
 from harness.partition_files import write_partition
-from logd.model.batch_encoder import encode_batch
 from logd.model.errors import (
     DataDirectoryLocked,
     InvalidConfig,
@@ -20,147 +26,36 @@ from logd.model.errors import (
     SyncFailed,
     UnsupportedVersion,
 )
-from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
-from logd.model.key_ranges import even_ranges
-from logd.model.record_batch import check_produced
-from logd.model.seams import OpenMode
-from logd.model.topic import PartitionSpec, Topic
-from logd.model.topic_config import TopicConfig
-from logd.system.os_file_system import OsFile, OsFileSystem
+from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.system.thread_offload import ThreadOffload
 from logd_partitions.flusher import Flusher
-from logd_partitions.log_directory import LogDirectory
 from logd_partitions.partition_log import PartitionLog
 
 
-class CountingFileSystem(OsFileSystem):
-    """Counts opened files and rewrites; calls on paths that hold a word can be made to fail."""
-
-    def __init__(self) -> None:
-        self.opened: list[str] = []
-        self.renamed: list[str] = []
-        self.fail: tuple[str, OSError] | None = None
-
-    def open(self, path: str, mode: OpenMode) -> OsFile:
-        self._maybe_fail(path)
-        self.opened.append(path)
-        return super().open(path, mode)
-
-    def rename(self, source: str, target: str) -> None:
-        self._maybe_fail(source)
-        self.renamed.append(target.rpartition("/")[2])
-        super().rename(source, target)
-
-    def _maybe_fail(self, path: str) -> None:
-        if self.fail is not None and self.fail[0] in path:
-            raise self.fail[1]
-
-
-def topic(name: str = "orders", number: int = 1, partitions: int = 3) -> Topic:
-    ranges = tuple(PartitionSpec(key_range) for key_range in even_ranges(partitions))
-    return Topic(TopicId(number.to_bytes(16, "big")), name, ranges, TopicConfig(), revision=5)
-
-
-ORDERS = topic()
-P0, P1 = PartitionId(0), PartitionId(1)
-
-
-class Bench:
-    """Data directories under tmp_path, opened and crashed at will."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.root = tmp_path / "data"
-        self.clock = ManualClock()
-        self.fs = CountingFileSystem()
-        self.crashes = 0
-        self.opened: list[LogDirectory] = []
-
-    def open(self, broker_id: int = 0, cluster_id: str | None = None) -> LogDirectory:
-        directory = LogDirectory.open(
-            self.fs,
-            self.clock,
-            str(self.root),
-            broker_id=BrokerId(broker_id),
-            cluster_id=cluster_id,
-        )
-        self.opened.append(directory)
-        return directory
-
-    def crash(self) -> None:
-        """Go on with what a kill at this moment would leave."""
-        self.crashes += 1
-        copy = self.root.with_name(f"data-{self.crashes}")
-        shutil.copytree(self.root, copy)
-        self.root = copy
-
-    def append(self, log: PartitionLog, *values: bytes) -> None:
-        now_ms = self.clock.wall_ms()
-        batch = encode_batch(list(values), timestamps_ms=now_ms)
-        header = check_produced(batch, message_bytes_max=1 << 20, now_ms=now_ms)
-        log.append(batch, header, LeaderEpoch(1), now_ms)
-
-    def sync(self, directory: LogDirectory, *logs: PartitionLog) -> None:
-        """What a round of the flusher does."""
-        tickets = [(log, log.start_sync()) for log in logs]
-        if directory.needs_sync:
-            directory.sync()
-        for log, ticket in tickets:
-            ticket.run()
-            log.finish_sync(ticket)
-            directory.note_synced(log)
-
-    def stopped_with(self, *values: bytes, of: Topic = ORDERS) -> None:
-        """Leave a cleanly stopped directory with these records in partition 0."""
-        directory = self.open()
-        log = directory.open_log(of, P0)
-        self.append(log, *values)
-        self.sync(directory, log)
-        directory.close()
-
-    def names(self, *parts: str) -> list[str]:
-        return sorted(path.name for path in self.root.joinpath(*parts).iterdir())
-
-
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-def tp(partition: int, of: Topic = ORDERS) -> TopicPartition:
-    return TopicPartition(of.topic_id, PartitionId(partition))
-
-
-def points(directory: LogDirectory) -> dict[int, tuple[int, int, bool]]:
-    return {
-        p.partition: (p.next_offset, p.log_start_offset, p.open) for p in directory._points.all()
-    }
-
-
-def reasons(directory: LogDirectory) -> list[str]:
-    return [problem.reason for problem in directory.problems()]
+def bench(tmp_path: Path) -> LogDirectoryBench:
+    return LogDirectoryBench(tmp_path)
 
 
 # Whose directory it is
 
 
-def test_one_broker_at_a_time(bench: Bench) -> None:
+def test_the_lock_goes_with_close(bench: LogDirectoryBench) -> None:
     directory = bench.open()
-    with pytest.raises(DataDirectoryLocked) as caught:
+    with pytest.raises(DataDirectoryLocked):
         bench.open()
-    assert caught.value.details == {"pid": str(os.getpid()), "directory": str(bench.root)}
-    assert "stop that broker" in str(caught.value)
     directory.close()
     directory.close()
     bench.open().close()
 
 
-def test_the_format_stands_from_the_start(bench: Bench) -> None:
+def test_the_format_stands_from_the_start(bench: LogDirectoryBench) -> None:
     bench.open().close()
     assert bench.names() == ["format.json", "lock", "recovery-points"]
     assert json.loads((bench.root / "format.json").read_text())["layout_version"] == 1
 
 
-def test_it_belongs_to_one_broker_and_one_cluster(bench: Bench) -> None:
+def test_it_belongs_to_one_broker_and_one_cluster(bench: LogDirectoryBench) -> None:
     directory = bench.open(broker_id=3)
     assert directory.cluster_id == ""
     directory.bind_cluster("c-1")
@@ -177,7 +72,7 @@ def test_it_belongs_to_one_broker_and_one_cluster(bench: Bench) -> None:
     directory.close()
 
 
-def test_a_refused_directory_is_unlocked(bench: Bench) -> None:
+def test_a_refused_directory_is_unlocked(bench: LogDirectoryBench) -> None:
     bench.root.mkdir()
     (bench.root / "format.json").write_text('{"layout_version": 9, "needs": "logd 2 or newer"}')
     for _ in range(2):
@@ -185,7 +80,7 @@ def test_a_refused_directory_is_unlocked(bench: Bench) -> None:
             bench.open()
 
 
-def test_partitions_without_a_format_are_not_adopted(bench: Bench) -> None:
+def test_partitions_without_a_format_are_not_adopted(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"x")
     (bench.root / "format.json").unlink()
     with pytest.raises(StoredDataCorrupt, match=r"no format\.json"):
@@ -195,7 +90,7 @@ def test_partitions_without_a_format_are_not_adopted(bench: Bench) -> None:
 # First appends, clean stops, crashes
 
 
-def test_nothing_is_made_before_the_first_append(bench: Bench) -> None:
+def test_nothing_is_made_before_the_first_append(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     assert directory.open_log(ORDERS, P0) is log
@@ -213,7 +108,7 @@ def test_nothing_is_made_before_the_first_append(bench: Bench) -> None:
     assert points(bench.open())[0][2], "open is on disk"
 
 
-def test_a_clean_stop_needs_no_reading(bench: Bench) -> None:
+def test_a_clean_stop_needs_no_reading(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"a", b"b")
     directory = bench.open()
     assert directory.unclean() == []
@@ -227,7 +122,7 @@ def test_a_clean_stop_needs_no_reading(bench: Bench) -> None:
     assert points(bench.open()) == {0: (3, 0, False)}
 
 
-def test_a_start_reads_few_files_however_many_partitions(bench: Bench) -> None:
+def test_a_start_reads_few_files_however_many_partitions(bench: LogDirectoryBench) -> None:
     wide = topic(partitions=20)
     directory = bench.open()
     logs = [directory.open_log(wide, PartitionId(p)) for p in range(20)]
@@ -242,7 +137,7 @@ def test_a_start_reads_few_files_however_many_partitions(bench: Bench) -> None:
     directory.close()
 
 
-def test_a_crash_leaves_what_was_open_to_be_scanned(bench: Bench) -> None:
+def test_a_crash_leaves_what_was_open_to_be_scanned(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"a")
     directory = bench.open()
     log = directory.open_log(ORDERS, P1)
@@ -259,7 +154,7 @@ def test_a_crash_leaves_what_was_open_to_be_scanned(bench: Bench) -> None:
     assert bench.open().unclean() == [tp(1)], "a crash in recovery only means to do it again"
 
 
-def test_first_appends_share_rewrites(bench: Bench) -> None:
+def test_first_appends_share_rewrites(bench: LogDirectoryBench) -> None:
     wide = topic(partitions=20)
     directory = bench.open()
     logs = [directory.open_log(wide, PartitionId(p)) for p in range(20)]
@@ -271,7 +166,7 @@ def test_first_appends_share_rewrites(bench: Bench) -> None:
     assert len(bench.open().unclean()) == 20
 
 
-def test_recovery_points_follow_the_synced_ends(bench: Bench) -> None:
+def test_recovery_points_follow_the_synced_ends(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     bench.append(log, b"a", b"b")
@@ -283,7 +178,7 @@ def test_recovery_points_follow_the_synced_ends(bench: Bench) -> None:
     assert points(bench.open()) == {0: (2, 0, True)}
 
 
-def test_a_log_start_is_durable_when_it_moves(bench: Bench) -> None:
+def test_a_log_start_is_durable_when_it_moves(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     bench.append(log, b"a", b"b", b"c")
@@ -296,7 +191,7 @@ def test_a_log_start_is_durable_when_it_moves(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped", "empty"])
-def test_lost_recovery_points_mean_a_full_scan(bench: Bench, damage: str) -> None:
+def test_lost_recovery_points_mean_a_full_scan(bench: LogDirectoryBench, damage: str) -> None:
     bench.stopped_with(b"a", b"b")
     file = bench.root / "recovery-points"
     if damage == "missing":
@@ -319,7 +214,7 @@ def test_lost_recovery_points_mean_a_full_scan(bench: Bench, damage: str) -> Non
 # Directories that are not what they should be
 
 
-def test_a_directory_of_another_topic_is_set_aside(bench: Bench) -> None:
+def test_a_directory_of_another_topic_is_set_aside(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"old", of=topic(number=7))
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
@@ -331,7 +226,9 @@ def test_a_directory_of_another_topic_is_set_aside(bench: Bench) -> None:
     assert "partition.json" in bench.names("orders-0")
 
 
-def test_a_damaged_partition_file_is_written_anew_if_it_is_known_whose_it_is(bench: Bench) -> None:
+def test_a_damaged_partition_file_is_written_anew_if_it_is_known_whose_it_is(
+    bench: LogDirectoryBench,
+) -> None:
     bench.stopped_with(b"a")
     (bench.root / "orders-0" / "partition.json").write_bytes(b"")
     directory = bench.open()
@@ -343,7 +240,7 @@ def test_a_damaged_partition_file_is_written_anew_if_it_is_known_whose_it_is(ben
     assert reasons(directory) == []
 
 
-def test_a_damaged_partition_file_of_nobody_is_set_aside(bench: Bench) -> None:
+def test_a_damaged_partition_file_of_nobody_is_set_aside(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     (bench.root / "orders-0").mkdir()
     (bench.root / "orders-0" / "x.log").write_bytes(b"something")
@@ -352,7 +249,9 @@ def test_a_damaged_partition_file_of_nobody_is_set_aside(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_missing_directory_is_not_taken_for_an_empty_log(bench: Bench, replaced: bool) -> None:
+def test_a_missing_directory_is_not_taken_for_an_empty_log(
+    bench: LogDirectoryBench, replaced: bool
+) -> None:
     bench.stopped_with(b"a", b"b")
     (bench.root / "orders-0").rename(bench.root / "lost")
     directory = bench.open()
@@ -363,7 +262,7 @@ def test_a_missing_directory_is_not_taken_for_an_empty_log(bench: Bench, replace
     assert caught.value.details["next_offset"] == "2"
 
 
-def test_a_changed_topic_is_written_down(bench: Bench) -> None:
+def test_a_changed_topic_is_written_down(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"a")
     directory = bench.open()
     directory.open_log(replace(ORDERS, revision=6, partitioning_epoch=2), P0)
@@ -374,7 +273,7 @@ def test_a_changed_topic_is_written_down(bench: Bench) -> None:
 # Deletion
 
 
-def test_a_topic_is_removed_and_its_name_used_again(bench: Bench) -> None:
+def test_a_topic_is_removed_and_its_name_used_again(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"a", b"b")
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
@@ -392,14 +291,14 @@ def test_a_topic_is_removed_and_its_name_used_again(bench: Bench) -> None:
     assert (bench.root / "orders-0").is_dir()
 
 
-def test_removing_what_was_never_written(bench: Bench) -> None:
+def test_removing_what_was_never_written(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     directory.open_log(ORDERS, P0)
     directory.remove_topic(ORDERS.topic_id)
     directory.remove_topic(TopicId(b"?" * 16))
 
 
-def test_a_closed_topic_is_removed_and_others_stay(bench: Bench) -> None:
+def test_a_closed_topic_is_removed_and_others_stay(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"a")
     bench.stopped_with(b"b", of=topic("orders-0", 2))
     directory = bench.open()
@@ -409,7 +308,7 @@ def test_a_closed_topic_is_removed_and_others_stay(bench: Bench) -> None:
     directory.close()
 
 
-def test_an_interrupted_removal_is_finished_by_the_next_start(bench: Bench) -> None:
+def test_an_interrupted_removal_is_finished_by_the_next_start(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"a")
     (bench.root / ".deleted").mkdir()
     (bench.root / "orders-0").rename(bench.root / ".deleted" / "1-orders-0")
@@ -423,7 +322,9 @@ def test_an_interrupted_removal_is_finished_by_the_next_start(bench: Bench) -> N
 # A failing disk, a full disk
 
 
-def test_after_a_failed_sync_nothing_is_appended_until_a_new_start(bench: Bench) -> None:
+def test_after_a_failed_sync_nothing_is_appended_until_a_new_start(
+    bench: LogDirectoryBench,
+) -> None:
     bench.stopped_with(b"a")
     directory = bench.open()
     log, other = directory.open_log(ORDERS, P0), directory.open_log(ORDERS, P1)
@@ -447,7 +348,7 @@ def test_after_a_failed_sync_nothing_is_appended_until_a_new_start(bench: Bench)
     directory.close()
 
 
-def test_a_disk_that_takes_no_marker(bench: Bench) -> None:
+def test_a_disk_that_takes_no_marker(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     bench.fs.fail = ("failed", OSError(errno.EIO, "broken"))
     directory.mark_failed(OSError(errno.EIO, "broken"))
@@ -457,7 +358,7 @@ def test_a_disk_that_takes_no_marker(bench: Bench) -> None:
     bench.open().close()
 
 
-def test_a_full_disk_refuses_the_first_append_and_takes_it_later(bench: Bench) -> None:
+def test_a_full_disk_refuses_the_first_append_and_takes_it_later(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     bench.fs.fail = ("partition.json", OSError(errno.ENOSPC, "full"))
@@ -476,7 +377,7 @@ def test_a_full_disk_refuses_the_first_append_and_takes_it_later(bench: Bench) -
 
 
 def test_a_log_that_does_not_close_is_scanned(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: LogDirectoryBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
@@ -494,7 +395,7 @@ def test_a_log_that_does_not_close_is_scanned(
 # With the flusher
 
 
-async def test_group_commit_end_to_end(bench: Bench) -> None:
+async def test_group_commit_end_to_end(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     offload = ThreadOffload("flush", 4)
     synced: dict[TopicPartition, int] = {}
@@ -523,7 +424,7 @@ async def test_group_commit_end_to_end(bench: Bench) -> None:
         assert directory.open_log(ORDERS, PartitionId(partition)).log_end_offset == 20
 
 
-async def test_a_failed_sync_end_to_end(bench: Bench) -> None:
+async def test_a_failed_sync_end_to_end(bench: LogDirectoryBench) -> None:
     directory = bench.open()
     offload = ThreadOffload("flush", 2)
     failures: list[Exception] = []
