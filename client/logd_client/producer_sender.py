@@ -5,8 +5,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any
 
-import structlog
-
 from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError, UnknownTopic
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
@@ -23,6 +21,7 @@ from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.producer_session import ProducerSession, SessionLimits
 from logd_client.core.rerouting import reroute
 from logd_client.core.topic_lanes import Routing, TopicLanes
+from logd_client.diagnostics import logger
 from logd_client.produce_request import (
     ACKS,
     MESSAGE_BYTES,
@@ -31,8 +30,6 @@ from logd_client.produce_request import (
     unpack_produce_response,
 )
 from logd_proto.v1 import data_pb2
-
-logger = structlog.get_logger()
 
 TICK_MS_MAX = 500
 """How often batches are looked at for their delivery time-out, at least; it is kept to an eighth of
