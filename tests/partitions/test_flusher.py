@@ -3,16 +3,20 @@ import errno
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from harness.inline_offload import InlineOffload
-from logd.model.errors import LogdError, SyncFailed
+from harness.log_directory_bench import ORDERS, P0, LogDirectoryBench, tp
+from logd.model.errors import LogdError, LogReadOnly, SyncFailed
+from logd.model.ids import PartitionId, TopicPartition
 from logd.model.topic_config import Durability, TopicConfig
 from logd.system.thread_offload import ThreadOffload
 from logd_partitions import flusher as flusher_module
 from logd_partitions.flusher import PAGE_CACHE_UNSYNCED_BYTES_MAX, SYNCFS_FILES_MIN, Flusher
+from logd_partitions.partition_log import PartitionLog
 
 T = TypeVar("T")
 
@@ -338,3 +342,64 @@ async def test_files_are_synced_side_by_side() -> None:
     await flusher.close()
     offload.close()
     assert bench.trace == ["synced a 0", "synced b 0"]
+
+
+# On a real directory
+
+
+@pytest.fixture
+def directories(tmp_path: Path) -> LogDirectoryBench:
+    return LogDirectoryBench(tmp_path)
+
+
+async def test_group_commit_end_to_end(directories: LogDirectoryBench) -> None:
+    directory = directories.open()
+    offload = ThreadOffload("flush", 4)
+    synced: dict[TopicPartition, int] = {}
+    flusher: Flusher[PartitionLog] = Flusher(
+        offload,
+        directory,
+        on_synced=lambda log: synced.update({log.topic_partition: log.high_watermark}),
+        on_failed=lambda error: pytest.fail(str(error)),
+    )
+    logs = [directory.open_log(ORDERS, PartitionId(p)) for p in range(3)]
+    for number in range(20):
+        for log in logs:
+            directories.append(log, b"%d" % number)
+            flusher.mark_dirty(log)
+        await asyncio.sleep(0)
+    assert logs[0].high_watermark < 20
+    await flusher.sync_all()
+    assert synced == {tp(p): 20 for p in range(3)}
+    directories.crash()
+    await flusher.close()
+    offload.close()
+    directory.close()
+    directory = directories.open()
+    assert len(directory.unclean()) == 3
+    for partition in range(3):
+        assert directory.open_log(ORDERS, PartitionId(partition)).log_end_offset == 20
+
+
+async def test_a_failed_sync_end_to_end(directories: LogDirectoryBench) -> None:
+    directory = directories.open()
+    offload = ThreadOffload("flush", 2)
+    failures: list[Exception] = []
+    flusher: Flusher[PartitionLog] = Flusher(
+        offload,
+        directory,
+        on_synced=lambda log: pytest.fail("not synced"),
+        on_failed=failures.append,
+    )
+    log = directory.open_log(ORDERS, P0)
+    directories.append(log, b"x")
+    directories.fs.fail = ("recovery-points", OSError(errno.EIO, "broken"))
+    flusher.mark_dirty(log)
+    await flusher.sync_all()
+    assert [type(failure) for failure in failures] == [SyncFailed]
+    assert log.high_watermark == 0
+    with pytest.raises(LogReadOnly):
+        directories.append(log, b"y")
+    await flusher.close()
+    offload.close()
+    directory.close()

@@ -1,4 +1,3 @@
-import asyncio
 import errno
 import json
 from dataclasses import replace
@@ -10,12 +9,12 @@ from harness.log_directory_bench import (
     ORDERS,
     P0,
     P1,
-    LogDirectoryBench,
     points,
     reasons,
     topic,
     tp,
 )
+from harness.log_directory_bench import LogDirectoryBench as Bench
 from harness.partition_files import write_partition
 from logd.model.errors import (
     DataDirectoryLocked,
@@ -23,24 +22,20 @@ from logd.model.errors import (
     LogReadOnly,
     StorageFull,
     StoredDataCorrupt,
-    SyncFailed,
     UnsupportedVersion,
 )
-from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
-from logd.system.thread_offload import ThreadOffload
-from logd_partitions.flusher import Flusher
-from logd_partitions.partition_log import PartitionLog
+from logd.model.ids import Offset, PartitionId, TopicId
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> LogDirectoryBench:
-    return LogDirectoryBench(tmp_path)
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 # Whose directory it is
 
 
-def test_the_lock_goes_with_close(bench: LogDirectoryBench) -> None:
+def test_the_lock_goes_with_close(bench: Bench) -> None:
     directory = bench.open()
     with pytest.raises(DataDirectoryLocked):
         bench.open()
@@ -49,13 +44,13 @@ def test_the_lock_goes_with_close(bench: LogDirectoryBench) -> None:
     bench.open().close()
 
 
-def test_the_format_stands_from_the_start(bench: LogDirectoryBench) -> None:
+def test_the_format_stands_from_the_start(bench: Bench) -> None:
     bench.open().close()
     assert bench.names() == ["format.json", "lock", "recovery-points"]
     assert json.loads((bench.root / "format.json").read_text())["layout_version"] == 1
 
 
-def test_it_belongs_to_one_broker_and_one_cluster(bench: LogDirectoryBench) -> None:
+def test_it_belongs_to_one_broker_and_one_cluster(bench: Bench) -> None:
     directory = bench.open(broker_id=3)
     assert directory.cluster_id == ""
     directory.bind_cluster("c-1")
@@ -72,7 +67,7 @@ def test_it_belongs_to_one_broker_and_one_cluster(bench: LogDirectoryBench) -> N
     directory.close()
 
 
-def test_a_refused_directory_is_unlocked(bench: LogDirectoryBench) -> None:
+def test_a_refused_directory_is_unlocked(bench: Bench) -> None:
     bench.root.mkdir()
     (bench.root / "format.json").write_text('{"layout_version": 9, "needs": "logd 2 or newer"}')
     for _ in range(2):
@@ -80,7 +75,7 @@ def test_a_refused_directory_is_unlocked(bench: LogDirectoryBench) -> None:
             bench.open()
 
 
-def test_partitions_without_a_format_are_not_adopted(bench: LogDirectoryBench) -> None:
+def test_partitions_without_a_format_are_not_adopted(bench: Bench) -> None:
     bench.stopped_with(b"x")
     (bench.root / "format.json").unlink()
     with pytest.raises(StoredDataCorrupt, match=r"no format\.json"):
@@ -90,7 +85,7 @@ def test_partitions_without_a_format_are_not_adopted(bench: LogDirectoryBench) -
 # First appends, clean stops, crashes
 
 
-def test_nothing_is_made_before_the_first_append(bench: LogDirectoryBench) -> None:
+def test_nothing_is_made_before_the_first_append(bench: Bench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     assert directory.open_log(ORDERS, P0) is log
@@ -108,7 +103,7 @@ def test_nothing_is_made_before_the_first_append(bench: LogDirectoryBench) -> No
     assert points(bench.open())[0][2], "open is on disk"
 
 
-def test_a_clean_stop_needs_no_reading(bench: LogDirectoryBench) -> None:
+def test_a_clean_stop_needs_no_reading(bench: Bench) -> None:
     bench.stopped_with(b"a", b"b")
     directory = bench.open()
     assert directory.unclean() == []
@@ -122,7 +117,7 @@ def test_a_clean_stop_needs_no_reading(bench: LogDirectoryBench) -> None:
     assert points(bench.open()) == {0: (3, 0, False)}
 
 
-def test_a_start_reads_few_files_however_many_partitions(bench: LogDirectoryBench) -> None:
+def test_a_start_reads_few_files_however_many_partitions(bench: Bench) -> None:
     wide = topic(partitions=20)
     directory = bench.open()
     logs = [directory.open_log(wide, PartitionId(p)) for p in range(20)]
@@ -137,7 +132,7 @@ def test_a_start_reads_few_files_however_many_partitions(bench: LogDirectoryBenc
     directory.close()
 
 
-def test_a_crash_leaves_what_was_open_to_be_scanned(bench: LogDirectoryBench) -> None:
+def test_a_crash_leaves_what_was_open_to_be_scanned(bench: Bench) -> None:
     bench.stopped_with(b"a")
     directory = bench.open()
     log = directory.open_log(ORDERS, P1)
@@ -154,7 +149,7 @@ def test_a_crash_leaves_what_was_open_to_be_scanned(bench: LogDirectoryBench) ->
     assert bench.open().unclean() == [tp(1)], "a crash in recovery only means to do it again"
 
 
-def test_first_appends_share_rewrites(bench: LogDirectoryBench) -> None:
+def test_first_appends_share_rewrites(bench: Bench) -> None:
     wide = topic(partitions=20)
     directory = bench.open()
     logs = [directory.open_log(wide, PartitionId(p)) for p in range(20)]
@@ -166,7 +161,7 @@ def test_first_appends_share_rewrites(bench: LogDirectoryBench) -> None:
     assert len(bench.open().unclean()) == 20
 
 
-def test_recovery_points_follow_the_synced_ends(bench: LogDirectoryBench) -> None:
+def test_recovery_points_follow_the_synced_ends(bench: Bench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     bench.append(log, b"a", b"b")
@@ -178,7 +173,7 @@ def test_recovery_points_follow_the_synced_ends(bench: LogDirectoryBench) -> Non
     assert points(bench.open()) == {0: (2, 0, True)}
 
 
-def test_a_log_start_is_durable_when_it_moves(bench: LogDirectoryBench) -> None:
+def test_a_log_start_is_durable_when_it_moves(bench: Bench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     bench.append(log, b"a", b"b", b"c")
@@ -191,7 +186,7 @@ def test_a_log_start_is_durable_when_it_moves(bench: LogDirectoryBench) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "flipped", "empty"])
-def test_lost_recovery_points_mean_a_full_scan(bench: LogDirectoryBench, damage: str) -> None:
+def test_lost_recovery_points_mean_a_full_scan(bench: Bench, damage: str) -> None:
     bench.stopped_with(b"a", b"b")
     file = bench.root / "recovery-points"
     if damage == "missing":
@@ -214,7 +209,7 @@ def test_lost_recovery_points_mean_a_full_scan(bench: LogDirectoryBench, damage:
 # Directories that are not what they should be
 
 
-def test_a_directory_of_another_topic_is_set_aside(bench: LogDirectoryBench) -> None:
+def test_a_directory_of_another_topic_is_set_aside(bench: Bench) -> None:
     bench.stopped_with(b"old", of=topic(number=7))
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
@@ -227,7 +222,7 @@ def test_a_directory_of_another_topic_is_set_aside(bench: LogDirectoryBench) -> 
 
 
 def test_a_damaged_partition_file_is_written_anew_if_it_is_known_whose_it_is(
-    bench: LogDirectoryBench,
+    bench: Bench,
 ) -> None:
     bench.stopped_with(b"a")
     (bench.root / "orders-0" / "partition.json").write_bytes(b"")
@@ -240,7 +235,7 @@ def test_a_damaged_partition_file_is_written_anew_if_it_is_known_whose_it_is(
     assert reasons(directory) == []
 
 
-def test_a_damaged_partition_file_of_nobody_is_set_aside(bench: LogDirectoryBench) -> None:
+def test_a_damaged_partition_file_of_nobody_is_set_aside(bench: Bench) -> None:
     directory = bench.open()
     (bench.root / "orders-0").mkdir()
     (bench.root / "orders-0" / "x.log").write_bytes(b"something")
@@ -249,9 +244,7 @@ def test_a_damaged_partition_file_of_nobody_is_set_aside(bench: LogDirectoryBenc
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_missing_directory_is_not_taken_for_an_empty_log(
-    bench: LogDirectoryBench, replaced: bool
-) -> None:
+def test_a_missing_directory_is_not_taken_for_an_empty_log(bench: Bench, replaced: bool) -> None:
     bench.stopped_with(b"a", b"b")
     (bench.root / "orders-0").rename(bench.root / "lost")
     directory = bench.open()
@@ -262,7 +255,7 @@ def test_a_missing_directory_is_not_taken_for_an_empty_log(
     assert caught.value.details["next_offset"] == "2"
 
 
-def test_a_changed_topic_is_written_down(bench: LogDirectoryBench) -> None:
+def test_a_changed_topic_is_written_down(bench: Bench) -> None:
     bench.stopped_with(b"a")
     directory = bench.open()
     directory.open_log(replace(ORDERS, revision=6, partitioning_epoch=2), P0)
@@ -273,7 +266,7 @@ def test_a_changed_topic_is_written_down(bench: LogDirectoryBench) -> None:
 # Deletion
 
 
-def test_a_topic_is_removed_and_its_name_used_again(bench: LogDirectoryBench) -> None:
+def test_a_topic_is_removed_and_its_name_used_again(bench: Bench) -> None:
     bench.stopped_with(b"a", b"b")
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
@@ -291,14 +284,14 @@ def test_a_topic_is_removed_and_its_name_used_again(bench: LogDirectoryBench) ->
     assert (bench.root / "orders-0").is_dir()
 
 
-def test_removing_what_was_never_written(bench: LogDirectoryBench) -> None:
+def test_removing_what_was_never_written(bench: Bench) -> None:
     directory = bench.open()
     directory.open_log(ORDERS, P0)
     directory.remove_topic(ORDERS.topic_id)
     directory.remove_topic(TopicId(b"?" * 16))
 
 
-def test_a_closed_topic_is_removed_and_others_stay(bench: LogDirectoryBench) -> None:
+def test_a_closed_topic_is_removed_and_others_stay(bench: Bench) -> None:
     bench.stopped_with(b"a")
     bench.stopped_with(b"b", of=topic("orders-0", 2))
     directory = bench.open()
@@ -308,7 +301,7 @@ def test_a_closed_topic_is_removed_and_others_stay(bench: LogDirectoryBench) -> 
     directory.close()
 
 
-def test_an_interrupted_removal_is_finished_by_the_next_start(bench: LogDirectoryBench) -> None:
+def test_an_interrupted_removal_is_finished_by_the_next_start(bench: Bench) -> None:
     bench.stopped_with(b"a")
     (bench.root / ".deleted").mkdir()
     (bench.root / "orders-0").rename(bench.root / ".deleted" / "1-orders-0")
@@ -323,7 +316,7 @@ def test_an_interrupted_removal_is_finished_by_the_next_start(bench: LogDirector
 
 
 def test_after_a_failed_sync_nothing_is_appended_until_a_new_start(
-    bench: LogDirectoryBench,
+    bench: Bench,
 ) -> None:
     bench.stopped_with(b"a")
     directory = bench.open()
@@ -348,7 +341,7 @@ def test_after_a_failed_sync_nothing_is_appended_until_a_new_start(
     directory.close()
 
 
-def test_a_disk_that_takes_no_marker(bench: LogDirectoryBench) -> None:
+def test_a_disk_that_takes_no_marker(bench: Bench) -> None:
     directory = bench.open()
     bench.fs.fail = ("failed", OSError(errno.EIO, "broken"))
     directory.mark_failed(OSError(errno.EIO, "broken"))
@@ -358,7 +351,7 @@ def test_a_disk_that_takes_no_marker(bench: LogDirectoryBench) -> None:
     bench.open().close()
 
 
-def test_a_full_disk_refuses_the_first_append_and_takes_it_later(bench: LogDirectoryBench) -> None:
+def test_a_full_disk_refuses_the_first_append_and_takes_it_later(bench: Bench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     bench.fs.fail = ("partition.json", OSError(errno.ENOSPC, "full"))
@@ -377,7 +370,7 @@ def test_a_full_disk_refuses_the_first_append_and_takes_it_later(bench: LogDirec
 
 
 def test_a_log_that_does_not_close_is_scanned(
-    bench: LogDirectoryBench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
@@ -390,59 +383,3 @@ def test_a_log_that_does_not_close_is_scanned(
     monkeypatch.setattr(log, "close", fail)
     directory.close()
     assert bench.open().unclean() == [tp(0)]
-
-
-# With the flusher
-
-
-async def test_group_commit_end_to_end(bench: LogDirectoryBench) -> None:
-    directory = bench.open()
-    offload = ThreadOffload("flush", 4)
-    synced: dict[TopicPartition, int] = {}
-    flusher: Flusher[PartitionLog] = Flusher(
-        offload,
-        directory,
-        on_synced=lambda log: synced.update({log.topic_partition: log.high_watermark}),
-        on_failed=lambda error: pytest.fail(str(error)),
-    )
-    logs = [directory.open_log(ORDERS, PartitionId(p)) for p in range(3)]
-    for number in range(20):
-        for log in logs:
-            bench.append(log, b"%d" % number)
-            flusher.mark_dirty(log)
-        await asyncio.sleep(0)
-    assert logs[0].high_watermark < 20
-    await flusher.sync_all()
-    assert synced == {tp(p): 20 for p in range(3)}
-    bench.crash()
-    await flusher.close()
-    offload.close()
-    directory.close()
-    directory = bench.open()
-    assert len(directory.unclean()) == 3
-    for partition in range(3):
-        assert directory.open_log(ORDERS, PartitionId(partition)).log_end_offset == 20
-
-
-async def test_a_failed_sync_end_to_end(bench: LogDirectoryBench) -> None:
-    directory = bench.open()
-    offload = ThreadOffload("flush", 2)
-    failures: list[Exception] = []
-    flusher: Flusher[PartitionLog] = Flusher(
-        offload,
-        directory,
-        on_synced=lambda log: pytest.fail("not synced"),
-        on_failed=failures.append,
-    )
-    log = directory.open_log(ORDERS, P0)
-    bench.append(log, b"x")
-    bench.fs.fail = ("recovery-points", OSError(errno.EIO, "broken"))
-    flusher.mark_dirty(log)
-    await flusher.sync_all()
-    assert [type(failure) for failure in failures] == [SyncFailed]
-    assert log.high_watermark == 0
-    with pytest.raises(LogReadOnly):
-        bench.append(log, b"y")
-    await flusher.close()
-    offload.close()
-    directory.close()
