@@ -14,7 +14,7 @@ means that it is done again:
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Literal
 
@@ -50,6 +50,7 @@ class RecoveredLog:
     """What a PartitionLog starts with. Everything in it is synced.
 
     The last segment is active if `appendable`; otherwise the next append makes a new one.
+    `snapshot_offset`: up to where the snapshot on disk tells of producers.
     """
 
     segments: list[LogSegment]
@@ -58,8 +59,9 @@ class RecoveredLog:
     next_offset: Offset
     leader_epochs: LeaderEpochs
     producer_state: ProducerState
-    last_append_ms: int = NO_TIME
-    problems: list[StorageProblem] = field(default_factory=list)
+    snapshot_offset: Offset
+    last_append_ms: int
+    problems: list[StorageProblem]
 
 
 @dataclass(slots=True)
@@ -123,6 +125,7 @@ class LogRecovery:
             next_offset,
             self._epochs,
             self._producers,
+            self._snapshot_offset,
             last_append_ms,
             self._problems,
         )
@@ -164,6 +167,7 @@ class LogRecovery:
         try:
             data = read_file(self._storage.fs, path)
             self._producers, self._snapshot_offset = ProducerState.from_bytes(data)
+            self._producers_lost = self._snapshot_offset < first
         except (FileNotFoundError, StoredDataCorrupt) as error:
             self._snapshot_offset = first
             self._producers_lost = first > 0
@@ -186,7 +190,9 @@ class LogRecovery:
         index, time_index = last.index(), last.time_index()
         if last.find_end() != end:  # it keeps damage at its end, or only now shows some
             return end, False
-        last.open_for_append(index.up_to(end), time_index.growing(last.size), end)
+        last.open_for_append(
+            index.up_to(end), time_index.growing(last.size), end, on_disk=last.indexes_on_disk
+        )
         return end, True
 
     # After anything but a clean stop
@@ -301,7 +307,7 @@ class LogRecovery:
             segment.adopt_indexes(index, time_index, next_offset)
         last = self._segments[-1]
         if not verdict.new_segment or last.size == 0:
-            last.open_for_append(index, time_index, next_offset)
+            last.open_for_append(index, time_index, next_offset, on_disk=False)
 
     def _headers_from(self, offset: Offset) -> Iterator[BatchHeader]:
         for segment, following in zip(self._segments, [*self._segments[1:], None], strict=True):

@@ -77,10 +77,11 @@ class LogSegment:
         self.sealed = True
         self.saved = False
         self.removed = False
-        self.hot_from: int | None = None
+        self.hot_from: tuple[Offset, int] | None = None
         self._index: OffsetIndex | None = None
         self._time_index: TimeIndex | None = None
         self._written: tuple[int, int] = (0, 0)
+        self._indexed_bytes = -1
         self._writer = SegmentWriter(storage, self.path, size=size, allocated=size, limit=limit)
 
     @property
@@ -95,13 +96,23 @@ class LogSegment:
     # Appending; the log's lock is held.
 
     def open_for_append(
-        self, index: OffsetIndex, time_index: TimeIndex, next_offset: Offset
+        self, index: OffsetIndex, time_index: TimeIndex, next_offset: Offset, *, on_disk: bool
     ) -> None:
-        """Make it the active segment, with growing indexes; it ends at `size`."""
+        """Make it the active segment, with growing indexes; it ends at `size`.
+
+        `on_disk`: the index files hold just these entries.
+        """
         self._index, self._time_index = index, time_index
         self.next_offset = next_offset
         self.sealed = self.saved = False
-        self.hot_from = self.size
+        self.hot_from = next_offset, self.size
+        self._written = (len(index), len(time_index)) if on_disk else (0, 0)
+        self._indexed_bytes = self.size if on_disk else -1
+
+    @property
+    def indexes_on_disk(self) -> bool:
+        """Whether the index files have all batches, with their footers."""
+        return self._indexed_bytes == self.size
 
     def adopt_indexes(self, index: OffsetIndex, time_index: TimeIndex, next_offset: Offset) -> None:
         """Indexes that recovery made of a sealed segment; maintenance saves them."""
@@ -119,7 +130,8 @@ class LogSegment:
         except FileExistsError:
             with self._storage.open_files.open(self.path, "write") as file:
                 file.truncate(0)
-        self.open_for_append(OffsetIndex(self.base_offset), TimeIndex(), self.base_offset)
+        index = OffsetIndex(self.base_offset)
+        self.open_for_append(index, TimeIndex(), self.base_offset, on_disk=False)
 
     def is_full(self, length: int, now_ms: int, config: TopicConfig) -> bool:
         """Whether a batch of `length` bytes belongs into the next segment."""
@@ -207,39 +219,40 @@ class LogSegment:
         Whole batches from the one that holds `offset`, which is in this segment, below
         `end_offset`, at least one. The log's lock is held.
         """
-        index, size = self._index, self.size
-        if self.hot_from is None or index is None or self.next_offset is None:
+        index = self._index
+        if self.hot_from is None or index is None:
             return None
-        expected, position = index.floor(offset)
-        if position < max(self.hot_from, size - HOT_BYTES_MAX):
+        expected, position = max(index.floor(offset), self.hot_from)
+        if offset < expected or position < self.size - HOT_BYTES_MAX:
             return None
         view = self.map()
-        start, next_offset = -1, expected
-        limit = size
-        while position < limit:
-            length, base_offset, delta = _WALK.unpack_from(view, position)
-            if base_offset != expected or length < HEADER_BYTES:
-                self.hot_from = None  # not what was appended: let the cold path check it
+        while expected <= offset:
+            start = position
+            stepped = self._step(view, position, expected)
+            if stepped is None:
                 return None
-            next_offset = Offset(base_offset + delta + 1)
-            if next_offset > end_offset or (start >= 0 and position + length > start + max_bytes):
-                next_offset = expected
-                break
-            position += length
-            expected = next_offset
-            if start < 0 and offset < next_offset:
-                start = position - length
-                if size - start <= max_bytes and self.next_offset == end_offset:
-                    return Hot(self, start, size - start, end_offset)
-                jump_offset, jump = index.floor_position(start + max_bytes)
-                if jump_offset > end_offset:
-                    jump_offset, jump = index.floor(end_offset)
-                if jump > position:
-                    position, expected = jump, jump_offset
-                    next_offset = jump_offset
-        if start < 0 or position == start:
+            position, expected = stepped
+        if expected > end_offset:
             return None
-        return Hot(self, start, position - start, next_offset)
+        if self.next_offset == end_offset and self.size - start <= max_bytes:
+            return Hot(self, start, self.size - start, end_offset)
+        jump = min(index.floor_position(start + max_bytes), index.floor(end_offset))
+        expected, position = max((expected, position), jump)
+        while expected < end_offset:
+            stepped = self._step(view, position, expected)
+            if stepped is None or stepped[0] > start + max_bytes or stepped[1] > end_offset:
+                break
+            position, expected = stepped
+        return Hot(self, start, position - start, expected)
+
+    def _step(self, view: memoryview, position: int, expected: Offset) -> tuple[int, Offset] | None:
+        """Where the batch behind the one at `position` stands, and its offset."""
+        if position + HEADER_BYTES <= self.size:
+            length, base_offset, delta = _WALK.unpack_from(view, position)
+            if base_offset == expected and length >= HEADER_BYTES:
+                return position + length, Offset(base_offset + delta + 1)
+        self.hot_from = None  # not what was appended: the cold path checks it
+        return None
 
     def read_hot(self, plan: Hot) -> Buffer:
         """The planned bytes: a copy if active, a view if sealed. The log's lock is held."""
@@ -317,6 +330,7 @@ class LogSegment:
             self._storage.open_files.forget(path)
             write_atomically(fs, path, data)
             self._storage.open_files.forget(path)
+        self._indexed_bytes = size
 
     def mark_saved(self) -> None:
         """Indexes and manifest stand on disk: memory may forget what can be mapped."""
@@ -352,6 +366,7 @@ class LogSegment:
 
     def _sealed_index(self, data: memoryview) -> OffsetIndex:
         index, next_offset = OffsetIndex.from_sealed(data, self.base_offset, self.size)
+        self._indexed_bytes = self.size
         if self.next_offset is None:
             self.next_offset = next_offset
         return index

@@ -91,10 +91,13 @@ class PartitionLog:
         self._synced_end = self._watermark_floor = recovered.next_offset
         last = self._segments[-1] if self._segments else None
         self._point = last.base_offset if last else recovered.next_offset, last.size if last else 0
-        self._unsynced: list[LogSegment] = []
-        self._unsynced_bytes = self._unsaved_bytes = 0
-        self._new_files = False
+        self._unsynced: dict[LogSegment, None] = {}
+        self._appended_bytes = self._synced_bytes = self._snapshot_bytes = 0
+        self._created = self._created_synced = 0
         self._snapshot: bytes | None = None
+        self._snapshot_offset = recovered.snapshot_offset
+        self._saved_offset = recovered.snapshot_offset
+        self._hints_lock = threading.Lock()
         self._idle_since = Offset(-1)
 
     @classmethod
@@ -148,7 +151,8 @@ class PartitionLog:
 
     @property
     def unsynced_bytes(self) -> int:
-        return self._unsynced_bytes
+        """Appended, and not yet covered by a sync that has finished."""
+        return self._appended_bytes - self._synced_bytes
 
     @property
     def config(self) -> TopicConfig:
@@ -203,8 +207,7 @@ class PartitionLog:
                 raise
             self._next_offset = next_offset
             self._last_append_ms = append_ms
-            self._unsynced_bytes += header.batch_length
-            self._unsaved_bytes += header.batch_length
+            self._appended_bytes += header.batch_length
             if header.producer_id != NO_PRODUCER:
                 self.producer_state.record(header, base_offset, append_ms)
             return Appended(base_offset, next_offset, leader_epoch, append_ms)
@@ -226,8 +229,7 @@ class PartitionLog:
         active = self._active
         if active is None or active.is_full(length, now_ms, self._config):
             active = self._roll()
-        if not self._unsynced or self._unsynced[-1] is not active:
-            self._unsynced.append(active)
+        self._unsynced[active] = None
         return active
 
     def _assign_epoch(self, leader_epoch: LeaderEpoch) -> None:
@@ -266,14 +268,15 @@ class PartitionLog:
         self._segments = [*self._segments, fresh]
         self._bases = [*self._bases, fresh.base_offset]
         self._active = fresh
-        self._new_files = True
+        self._created += 1
         if old is not None:
             self._note_producers()
         return fresh
 
     def _note_producers(self) -> None:
         self._snapshot = self.producer_state.to_bytes(self._next_offset)
-        self._unsaved_bytes = 0
+        self._snapshot_offset = self._next_offset
+        self._snapshot_bytes = self._appended_bytes
 
     # Syncing
 
@@ -281,27 +284,38 @@ class PartitionLog:
         """What there is to sync: run it off the loop, then hand it to `finish_sync`."""
         with self._lock:
             interval_bytes = SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER * len(self.producer_state)
-            if self._unsaved_bytes >= max(SNAPSHOT_INTERVAL_BYTES, interval_bytes):
+            unsaved_bytes = self._appended_bytes - self._snapshot_bytes
+            if unsaved_bytes >= max(SNAPSHOT_INTERVAL_BYTES, interval_bytes):
                 self._note_producers()
             active = self._active
-            ticket = SyncTicket(
+            return SyncTicket(
                 self._storage,
-                self._unsynced,
+                [(segment, segment.size) for segment in self._unsynced],
                 active,
                 active.size if active is not None else 0,
                 self._next_offset,
-                self._new_files,
+                self._created,
+                self._appended_bytes,
+                self._created == self._created_synced,
                 self.leader_epochs,
+                self._hints_lock,
                 self._snapshot,
                 active.take_tail() if active is not None else None,
             )
-            self._unsynced, self._new_files, self._snapshot = [], False, None
-            self._unsynced_bytes = 0
-            return ticket
 
     def finish_sync(self, ticket: SyncTicket) -> None:
-        """The ticket's run has succeeded: the synced end moves to where it was taken."""
+        """The ticket's run has succeeded: the synced end moves to where it was taken.
+
+        Tickets may overlap: each covers all that none before it has finished.
+        """
         with self._lock:
+            for segment, size in ticket.segments:
+                if segment.size == size:
+                    self._unsynced.pop(segment, None)
+            self._created_synced = max(self._created_synced, ticket.created)
+            self._synced_bytes = max(self._synced_bytes, ticket.appended_bytes)
+            if ticket.snapshot_saved and self._snapshot is ticket.snapshot:
+                self._snapshot, self._saved_offset = None, self._snapshot_offset
             if not self._sync_failed and ticket.end_offset > self._synced_end:
                 assert ticket.active is not None, "what was appended stands in a segment"
                 self._synced_end = ticket.end_offset
@@ -524,8 +538,11 @@ class PartitionLog:
 
     def _start_at(self, offset: Offset) -> list[str]:
         """Make `offset` the log's start, durably; then remove the segments that end at or below."""
-        if self._new_files:  # the file that carries on the offsets must not be lost with the old
-            self._storage.fs.sync_directory(self._storage.path)
+        with self._lock:
+            first_kept = self._bases[max(0, bisect_right(self._bases, offset) - 1)]
+            if self._saved_offset < first_kept:
+                self._note_producers()
+        self._sync_here()  # what carries on the offsets and producers must not go with the old
         self._log_start_to_be = offset
         try:
             self._storage.port.log_start_changed(self)
@@ -542,6 +559,15 @@ class PartitionLog:
             segment.remove()
         return [segment.path for segment in gone]
 
+    def _sync_here(self) -> None:
+        ticket = self.start_sync()
+        try:
+            ticket.run()
+        except OSError as error:
+            self.sync_failed(error)
+            raise
+        self.finish_sync(ticket)
+
     def close(self) -> None:
         """A clean stop: sync, and save what the next open would else read. Blocking; once.
 
@@ -553,17 +579,16 @@ class PartitionLog:
             self.closed = True
             if self._failed is not None:
                 raise self._failed
-            ticket = self.start_sync()
-            ticket.run()
-            self.finish_sync(ticket)
-            if self._unsaved_bytes >= SAVED_AT_CLOSE_BYTES_MIN:
+            self._sync_here()
+            if self._appended_bytes - self._snapshot_bytes >= SAVED_AT_CLOSE_BYTES_MIN:
                 self.leader_epochs.flush()
                 path = self._storage.file_path(SNAPSHOT_FILE)
                 state = self.producer_state.to_bytes(self._next_offset)
                 write_atomically(self._storage.fs, path, state)
             if self._active is not None:
                 self._active.shrink()
-                if not self._before_first_append and self._active.size >= SAVED_AT_CLOSE_BYTES_MIN:
+                large = self._active.size >= SAVED_AT_CLOSE_BYTES_MIN
+                if large and not self._active.indexes_on_disk:
                     self._active.save_indexes()
                 self._point = self._active.base_offset, self._active.size
             self.discard()

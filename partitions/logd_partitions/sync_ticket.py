@@ -8,6 +8,7 @@ from where the snapshot ends, so the epochs before it must be on disk when it is
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 
 import structlog
 
@@ -23,34 +24,42 @@ logger = structlog.get_logger()
 
 @dataclass(slots=True)
 class SyncTicket:
-    """Covers the log up to `end_offset`, which stands at `position` of `active`."""
+    """Covers the log up to `end_offset`, which stands at `position` of `active`.
+
+    `segments`: what has to be synced, and each one's size. `created`, `appended_bytes`: how many
+    files had been made and bytes appended. `hints_lock`: one at a time writes the small files.
+    """
 
     storage: PartitionStorage
-    segments: list[LogSegment]
+    segments: list[tuple[LogSegment, int]]
     active: LogSegment | None
     position: int
     end_offset: Offset
-    new_files: bool
+    created: int
+    appended_bytes: int
+    directory_is_synced: bool
     leader_epochs: LeaderEpochs
+    hints_lock: Lock
     snapshot: bytes | None = None
     tail: IndexTail | None = None
+    snapshot_saved: bool = False
 
     def run(self) -> None:
         """Make it durable. Blocking, on any thread, once. Raises OSError: what is lost is unknown.
 
         A segment that retention removed meanwhile needs no sync.
         """
-        for segment in self.segments:
+        for segment, _ in self.segments:
             try:
                 with self.storage.open_files.open(segment.path, "write") as file:
                     file.datasync()
             except FileNotFoundError:
                 if not segment.removed:
                     raise
-        if self.new_files:
+        if not self.directory_is_synced:
             self.storage.fs.sync_directory(self.storage.path)
         if self.snapshot is not None:
-            self._try(partial(self._write_snapshot, self.snapshot))
+            self.snapshot_saved = self._try(partial(self._write_snapshot, self.snapshot))
         if self.tail is not None:
             self._try(partial(self.tail.segment.write_tail, self.tail))
 
@@ -58,8 +67,11 @@ class SyncTicket:
         self.leader_epochs.flush()
         write_atomically(self.storage.fs, self.storage.file_path(SNAPSHOT_FILE), snapshot)
 
-    def _try(self, write: Callable[[], None]) -> None:
+    def _try(self, write: Callable[[], None]) -> bool:
         try:
-            write()
+            with self.hints_lock:
+                write()
         except OSError as error:
             logger.warning("recovery_hints_not_written", path=self.storage.path, error=str(error))
+            return False
+        return True
