@@ -14,8 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from logd.model.errors import LogdError, SyncFailed
+from logd.model.ids import Offset
 from logd.model.seams import Offload
-from logd.model.topic_config import TopicConfig
 from logd_partitions.disk_errors import is_full
 
 logger = structlog.get_logger()
@@ -41,7 +41,12 @@ class SyncedLog(Protocol):
     """What the flusher needs of a PartitionLog. On the loop."""
 
     @property
-    def config(self) -> TopicConfig: ...
+    def log_end_offset(self) -> Offset: ...
+
+    @property
+    def high_watermark(self) -> Offset:
+        """Below the log's end if a sync would move it: then somebody may wait for that."""
+        ...
 
     @property
     def unsynced_bytes(self) -> int: ...
@@ -118,9 +123,9 @@ class Flusher(Generic[Log]):
         """The log has been appended to. Sync it at once, or in a while if nobody waits for it."""
         if self._failed:
             return
-        # With a first append in a partition comes its directory and mark: also page_cache waits
-        # no longer than it must until a crash could find the partition.
-        if log.config.durability == "page_cache" and not self._directory.needs_sync:
+        # A page_cache topic's end is its high watermark, but for the first append of a run, which
+        # waits until a start would find it.
+        if log.high_watermark >= log.log_end_offset:
             if log.unsynced_bytes < PAGE_CACHE_UNSYNCED_BYTES_MAX:
                 self._lazy[log] = None
                 self._arm_lazy_timer()
