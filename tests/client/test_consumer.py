@@ -320,18 +320,15 @@ async def test_partitions_that_are_added_are_read_from_their_beginning(
 
 
 async def test_a_second_consumer_of_the_same_partitions_is_warned_once(
-    broker: FakeFetchBroker, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    broker: FakeFetchBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warned: list[str] = []
-    monkeypatch.setattr(
-        "logd_client.group_commits.logger.warning",
-        lambda event, **details: warned.append(f"{event} {details['other']}"),
-        raising=False,
-    )
     broker.also_consumed_by = "logd-1234"
     async with make(broker, group_id="g") as consumer:
         await consumer.commit()
-    assert warned == ["partitions_consumed_twice logd-1234"]
+        await consumer.commit()
+    warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("partitions_consumed_twice group=g other=logd-1234")
 
 
 async def test_every_misuse_has_its_error(broker: FakeFetchBroker) -> None:
