@@ -141,11 +141,8 @@ class LogRecovery:
             return
         bases = [int(match[1]) for name in names if (match := _SEGMENT_NAME.fullmatch(name))]
         log_start = self._point.log_start_offset if self._point is not None else 0
-        kept = [
-            base
-            for base, end in zip(bases, [*bases[1:], None], strict=True)
-            if end is None or end > log_start
-        ]
+        ends = [*bases[1:], None] if bases else []
+        kept = [b for b, end in zip(bases, ends, strict=True) if end is None or end > log_start]
         for name in names:
             match = _SEGMENT_NAME.fullmatch(name) or _COMPANION_NAME.fullmatch(name)
             if name.endswith(TEMPORARY_SUFFIX) or (match and int(match[1]) not in kept):
@@ -277,7 +274,7 @@ class LogRecovery:
                         judge.batch(item.header)
                         epoch = item.header.leader_epoch
                         continue
-                    place = Place(number, item.position, item.expected_offset)
+                    place = Place(number, item.position, item.expected_offset, item.zeros)
                     if item.end_position < segment.size:
                         judge.damage(place)
                     else:

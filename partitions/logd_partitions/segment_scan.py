@@ -14,7 +14,7 @@ from logd.model.record_batch import HEADER_BYTES, MAGIC, BatchHeader, stored_hea
 from logd.model.seams import File
 
 WINDOW_BYTES = 1 << 20
-HEADER_WINDOW_BYTES = 64 << 10
+HEADER_WINDOW_BYTES = 16 << 10
 """What one read fetches when only headers are wanted: batches larger than it are stepped over."""
 _ALIGNMENT = 8
 _MAGIC_AT = 4
@@ -66,8 +66,8 @@ class SegmentScan:
                 position += header.batch_length
                 expected, epoch = header.next_offset, header.leader_epoch
                 continue
-            found = self._look_on(position, expected, epoch)
-            zeros = found == self._end and self._is_zero_from(position)
+            zeros = self._is_zero_from(position)
+            found = self._end if zeros else self._look_on(position, expected, epoch)
             yield Damage(position, found, expected, zeros)
             position = found
             if found < self._end:
@@ -109,8 +109,8 @@ class SegmentScan:
 
     def _is_zero_from(self, position: int) -> bool:
         while position < self._end:
-            window = self._bytes(position, 1)
-            if any(window):
+            window = bytes(self._bytes(position, 1))
+            if window.count(0) < len(window):
                 return False
             position += len(window)
         return True

@@ -31,7 +31,7 @@ def cut_tail(
     and they go all the same.
     """
     kept, later = segments[: place.segment + 1], segments[place.segment + 1 :]
-    saved = _save_cut(storage, kept[-1], place.position)
+    saved = [] if place.zeros else _save_cut(storage, kept[-1], place.position)
     for segment in reversed(later):
         used = _used_bytes(storage, segment, 0)
         storage.open_files.forget(segment.path)

@@ -15,11 +15,15 @@ from logd.model.record_batch import BatchHeader
 
 
 class Place(NamedTuple):
-    """A byte position in a segment (by its number in the listing), where `offset` should begin."""
+    """A byte position in a segment (by its number in the listing), where `offset` should begin.
+
+    `zeros`: nothing but zeros stands there, to the segment's end.
+    """
 
     segment: int
     position: int
     offset: Offset
+    zeros: bool = False
 
 
 class LostRange(NamedTuple):

@@ -52,7 +52,9 @@ class FaultyFile:
 
     def pread(self, size: int, at: int) -> bytes:
         self._owner.check("pread", self._path)
-        return self._file.pread(size, at)
+        data = self._file.pread(size, at)
+        self._owner.reads.append((self._path, at, len(data)))
+        return data
 
     def pread_cached(self, size: int, at: int) -> bytes | None:
         if self._owner.match("pread_cached", self._path) is not None:
@@ -102,6 +104,7 @@ class FaultyFileSystem(OsFileSystem):
         self.faults: list[Fault] = []
         self.calls: Counter[str] = Counter()
         self.open_files = 0
+        self.reads: list[tuple[str, int, int]] = []
 
     def open(self, path: str, mode: OpenMode) -> FaultyFile:  # type: ignore[override]
         self.check("open", path)

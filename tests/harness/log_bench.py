@@ -98,11 +98,16 @@ class LogBench:
         values: Sequence[bytes] = (b"a", b"b", b"c"),
         *,
         producer: tuple[int, int, int] | None = None,
-        epoch: int = 1,
+        epoch: int | None = None,
         timestamps_ms: int | Sequence[int] | None = None,
     ) -> Appended:
-        """Append one batch, at the bench's time. `producer`: id, epoch, first sequence."""
+        """Append one batch, at the bench's time. `producer`: id, epoch, first sequence.
+
+        `epoch`: the leader's; None: the last one.
+        """
         now_ms = self.clock.wall_ms()
+        if epoch is None:
+            epoch = max(1, self.log.leader_epochs.latest())
         producer_id, producer_epoch, sequence = producer or (-1, -1, -1)
         batch = encode_batch(
             values,
