@@ -1,0 +1,107 @@
+"""FetchSession: when a request is due, and what it carries."""
+
+from logd.model.errors import LeaderNotAvailable
+from logd_client.core.consumer_positions import ConsumerPositions, PartitionFetched
+from logd_client.core.fetch_session import EARLY_EMPTY_BACKOFF_MS, REQUESTS_OUTSTANDING_MAX, Upsert
+
+ID = b"i" * 16
+MAX_WAIT_MS, BACKOFF_MS = 500, 100
+
+
+def positions(count: int = 2) -> ConsumerPositions:
+    made = ConsumerPositions(
+        auto_offset_reset="earliest",
+        skip_undecodable=False,
+        buffer_bytes_max=1000,
+        max_wait_ms=MAX_WAIT_MS,
+        retry_backoff_ms=BACKOFF_MS,
+    )
+    for number in range(count):
+        made.place(made.assign("t", ID, number), 10 * number)
+    made.started = True
+    return made
+
+
+def nothing(partition: int, next_offset: int) -> PartitionFetched:
+    return PartitionFetched(ID, partition, 99, 0, next_offset, None, memoryview(b""))
+
+
+def refused(partition: int) -> PartitionFetched:
+    error = LeaderNotAvailable("an election is under way")
+    return PartitionFetched(ID, partition, 0, 0, 0, error, memoryview(b""))
+
+
+def test_the_first_request_tells_all_and_the_next_only_what_changed() -> None:
+    it = positions()
+    first = it.next_request(0)
+    assert first is not None and first.upserts == [Upsert(ID, 0, 0), Upsert(ID, 1, 10)]
+    assert it.next_request(0) is None, "one is outstanding"
+    it.accept(1, [nothing(1, 17)], throttle_ms=0, now_ms=600)
+    second = it.next_request(600)
+    assert second is not None and second.upserts == [Upsert(ID, 1, 17)] and not second.forgets
+    assert it.position(it.get("t", 1)) == 17, "offsets without a record are stepped over"
+
+
+def test_a_seek_interrupts_but_only_so_often() -> None:
+    it = positions()
+    assert it.next_request(0) is not None
+    for offset in range(1, REQUESTS_OUTSTANDING_MAX):
+        it.seek("t", 0, offset)
+        plan = it.next_request(0)
+        assert plan is not None and plan.upserts == [Upsert(ID, 0, offset)]
+    it.seek("t", 0, 50)
+    assert it.next_request(0) is None
+    it.accept(1, [], throttle_ms=0, now_ms=0)
+    plan = it.next_request(0)
+    assert plan is not None and plan.upserts == [Upsert(ID, 0, 50)]
+
+
+def test_a_paused_partition_is_forgotten_with_the_next_request() -> None:
+    it = positions()
+    assert it.next_request(0) is not None
+    it.pause("t", 0)
+    assert it.next_request(0) is None, "no reason to interrupt"
+    it.accept(1, [], throttle_ms=0, now_ms=600)
+    plan = it.next_request(600)
+    assert plan is not None and plan.forgets == [(ID, 0)] and not plan.upserts
+    it.pause("t", 1)
+    it.accept(2, [], throttle_ms=0, now_ms=1200)
+    last = it.next_request(1200)
+    assert last is not None and last.forgets == [(ID, 1)]
+    it.accept(3, [], throttle_ms=0, now_ms=1800)
+    assert it.next_request(1800) is None, "nothing to read"
+
+
+def test_an_error_that_may_pass_is_tried_again_after_a_pause() -> None:
+    it = positions()
+    assert it.next_request(0) is not None
+    it.accept(1, [refused(0)], throttle_ms=0, now_ms=10)
+    assert it.session.next_due_ms(10) == 10 + BACKOFF_MS
+    plan = it.next_request(10)
+    assert plan is not None and plan.forgets == [(ID, 0)]
+    it.accept(2, [nothing(1, 11)], throttle_ms=0, now_ms=10 + BACKOFF_MS)
+    plan = it.next_request(10 + BACKOFF_MS)
+    assert plan is not None and plan.upserts == [Upsert(ID, 1, 11), Upsert(ID, 0, 0)]
+
+
+def test_an_empty_answer_before_its_time_and_a_throttle_hold_the_next_request_back() -> None:
+    it = positions()
+    assert it.next_request(0) is not None
+    it.accept(1, [], throttle_ms=0, now_ms=1)
+    assert it.next_request(1) is None
+    due_ms = it.session.next_due_ms(1)
+    assert due_ms == 1 + EARLY_EMPTY_BACKOFF_MS
+    assert it.next_request(due_ms) is not None
+    it.accept(2, [nothing(0, 5)], throttle_ms=300, now_ms=due_ms)
+    assert it.next_request(due_ms + 299) is None
+    assert it.next_request(due_ms + 300) is not None
+
+
+def test_a_new_stream_is_told_everything_again() -> None:
+    it = positions()
+    assert it.next_request(0) is not None
+    it.accept(1, [nothing(0, 5)], throttle_ms=0, now_ms=600)
+    it.restart_session()
+    plan = it.next_request(600)
+    assert plan is not None and plan.correlation_id == 2
+    assert plan.upserts == [Upsert(ID, 0, 5), Upsert(ID, 1, 10)]
