@@ -168,7 +168,7 @@ class ConsumerConfig(ClientConfig):
 
 
 class ClientSettings(TypedDict, total=False):
-    """Keyword arguments of every client besides `bootstrap_servers`; ClientConfig documents them."""
+    """Keyword arguments of all clients besides `bootstrap_servers`; ClientConfig documents them."""
 
     client_id: str
     request_timeout_ms: int
