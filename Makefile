@@ -32,7 +32,13 @@ check: install
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/lint-imports
 
-test: check
+# What a user of bare stubs has: grpcio and its tools, and no logd.
+.venv-stubs/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m venv .venv-stubs
+	.venv-stubs/bin/python -m pip install -q grpcio grpcio-tools
+	@touch $@
+
+test: check .venv-stubs/installed
 	$(BIN)/python -m pytest
 
 demo: .venv/installed
@@ -48,5 +54,5 @@ proto:
 	proto/generate
 
 clean:
-	rm -rf .venv .venv-proto .demo build dist .mypy_cache .pytest_cache .ruff_cache \
+	rm -rf .venv .venv-proto .venv-stubs .demo build dist .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis

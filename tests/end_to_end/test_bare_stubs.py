@@ -18,7 +18,7 @@ VENV = ROOT / ".venv-stubs"
 @pytest.mark.slow
 def test_a_program_with_fresh_stubs_in_an_environment_without_logd(tmp_path: Path) -> None:
     python = VENV / "bin" / "python"
-    assert python.exists(), "`make test` makes .venv-stubs; run it, or `make .venv-stubs`"
+    assert python.exists(), "`make test` makes .venv-stubs: run it, or `make .venv-stubs/installed`"
     stubs = tmp_path / "stubs"
     stubs.mkdir()
     protos = sorted((ROOT / "proto/logd_proto/v1").glob("*.proto"))
