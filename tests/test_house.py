@@ -79,6 +79,7 @@ IMPORTS_ALLOWED = {
 """(file, banned import) -> why it is needed there."""
 
 TESTS_OF_MANY = {
+    "tests/cli/test_process.py": "logctl as a process: pipes, signals, long input",
     "tests/cli/test_transcripts.py": "what logctl prints, command by command",
     "tests/replication/test_metadata_store.py": "the contract of every MetadataStore",
 }

@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
+from logd.cli.error_report import first_of
 from logd.cli.invocation import CLIENT_ID, Invocation
 from logd.cli.output import Json
 from logd.cli.pace import Pace
 from logd.cli.position import offsets_of
 from logd.cli.times import Rate
+from logd.model.errors import LogdError
 from logd.system.system_random import SystemRandom
 from logd_client import Consumer, Producer
 from logd_client.descriptions import OffsetSpec
@@ -72,7 +75,7 @@ class BenchRun:
         random = SystemRandom()
         self._values = [random.bytes(options.value_bytes) for _ in range(DISTINCT_VALUES)]
         self._mark = random.bytes(MARK_BYTES)
-        self._now_s = asyncio.get_running_loop().time
+        self._now_s = perf_counter  # the loop's clock and the seam count whole ms
 
     async def produce(self) -> Json:
         """Write as fast as the buffer takes it; ends when all is acknowledged."""
@@ -148,19 +151,20 @@ class BenchRun:
         chunk = max(1, min(DISTINCT_VALUES, CHUNK_BYTES // self._options.value_bytes))
         values, last = self._values[: chunk - 1], self._values[chunk - 1]
         probes: asyncio.Queue[tuple[RecordHandle, float] | None] = asyncio.Queue(PROBES_MAX)
-        timing = asyncio.create_task(self._time(probes))
         until_s, records = self._now_s() + duration_ms / 1000, 0
         try:
-            while (now_s := self._now_s()) < until_s and not timing.done():
-                if values:
-                    await producer.send_many(self.topic, values)
-                await probes.put((await producer.send(self.topic, last), now_s))
-                records += chunk
-            await probes.put(None)
-            await producer.flush()
-            return records, await timing
-        finally:
-            timing.cancel()
+            async with asyncio.TaskGroup() as tasks:
+                timing = tasks.create_task(self._time(probes))
+                while (now_s := self._now_s()) < until_s:
+                    if values:
+                        await producer.send_many(self.topic, values)
+                    await probes.put((await producer.send(self.topic, last), now_s))
+                    records += chunk
+                await probes.put(None)
+                await producer.flush()
+        except* LogdError as failures:
+            raise first_of(failures) from None
+        return records, timing.result()
 
     async def _time(
         self, probes: "asyncio.Queue[tuple[RecordHandle, float] | None]"

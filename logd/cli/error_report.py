@@ -141,6 +141,14 @@ def report_errors(command: Callable[P, T]) -> Callable[P, T]:
     return reported
 
 
+def first_of(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first failure of tasks that ran together; groups within groups are opened."""
+    error: Exception | BaseExceptionGroup[Exception] = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def did_you_mean(candidates: Sequence[str]) -> str:
     """'; did you mean 'a' or 'b'?', or nothing."""
     return f"; did you mean {' or '.join(repr(each) for each in candidates)}?" if candidates else ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from logd.cli.error_report import BadUsage, PartialFailure
+from logd.cli.error_report import BadUsage, PartialFailure, first_of
 from logd.cli.input_blocks import input_blocks
 from logd.cli.invocation import Invocation
 from logd.cli.output import Json, counted, to_json
@@ -68,7 +68,7 @@ class RecordSender:
         except* BrokenPipeError:
             raise BrokenPipeError from None
         except* Exception as group:
-            error = _first(group)
+            error = first_of(group)
             if self.records == 0:
                 raise error from None
             done = f"{counted(self.records, 'record')} acknowledged"
@@ -176,11 +176,3 @@ class RecordSender:
 def _has_own(record: NewRecord) -> bool:
     """Whether a record has more of its own than a value."""
     return bool(record.headers) or record[1:2] + record[3:] != (None, None, None)
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first failure; groups within groups are opened."""
-    error: Exception | BaseExceptionGroup[Exception] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from logd.cli.invocation import Invocation, LogctlCommand, NounGroup
+from logd.cli.invocation import Invocation, NounGroup
 from logd.cli.output import Column, Json, Section
 from logd.cli.times import format_time
 
@@ -62,20 +62,7 @@ _FINDINGS = Section(
 )
 
 
-class OfflineCommand(LogctlCommand):
-    """A command that talks to no broker."""
-
-    def __init__(self, *args: object, **settings: object) -> None:
-        super().__init__(*args, broker=False, **settings)
-
-
-class OfflineGroup(NounGroup):
-    """Verbs that talk to no broker."""
-
-    command_class = OfflineCommand
-
-
-@click.group(cls=OfflineGroup)
+@click.group(cls=NounGroup)
 def segments() -> None:
     """The files of a stopped broker.
 
@@ -83,7 +70,7 @@ def segments() -> None:
     """
 
 
-@segments.command("ls")
+@segments.command("ls", broker=False)
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 @click.pass_obj
 def ls(invocation: Invocation, directory: str) -> None:
@@ -111,6 +98,7 @@ def ls(invocation: Invocation, directory: str) -> None:
 
 @segments.command(
     "dump",
+    broker=False,
     epilog="""\b
     Example:
       logctl segments dump logd-data/orders-0/00000000000000000000.log -o jsonl""",
@@ -131,7 +119,7 @@ def dump(invocation: Invocation, file: str, count: int | None) -> int:
     return CORRUPTION if any(row["state"] == "damaged" for row in rows) else 0
 
 
-@segments.command("verify")
+@segments.command("verify", broker=False)
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 @click.pass_obj
 def verify(invocation: Invocation, directory: str) -> int:

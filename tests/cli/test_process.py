@@ -53,7 +53,7 @@ def logctl(broker: BrokerProcess, *words: str, stdin: bytes = b"", status: int =
 
 
 def started(broker: BrokerProcess, *words: str, **settings: Any) -> subprocess.Popen[bytes]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
     return subprocess.Popen(command(*words), env=environment(broker), **pipes)
 
 

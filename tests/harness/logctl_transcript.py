@@ -29,6 +29,7 @@ _CHANGING = (
     (r"(\"?pid\"?[:\t ]+)\d+", r"\1<pid>"),
     (r"(<address>\t[^\t]*\t)\d+", r"\1<pid>"),
     (r"\b\d+\.\d{3}(?=\t)", "<seconds>"),
+    (r"\t(reading|no member)\n", "\t<reason>\n"),  # by when a consumer was last seen
     (r"(\[stderr\] )?warning: partitions_consumed_twice.*\n", ""),  # within 30 s of another run
     (r"(logctl:)[\w.-]+", r"\1<user>"),
     (r"(\"seconds\": )[0-9.]+", r"\1<seconds>"),
@@ -77,7 +78,7 @@ def in_pipe(command: str, typed: bytes = b"") -> str:
     with os.fdopen(reading) as stdin, _standard_streams(stdin, out, err):
         status = run(shlex.split(command)[1:])
     out.flush()
-    printed = out.buffer.getvalue().decode("utf-8", "backslashreplace")  # type: ignore[attr-defined]
+    printed = out.buffer.getvalue().decode("utf-8", "backslashreplace")
     noted = "".join(f"[stderr] {line}\n" for line in err.getvalue().splitlines())
     return steady(f"{printed}{noted}{_status(status)}")
 
@@ -112,7 +113,7 @@ def _status(status: int) -> str:
 @contextmanager
 def _standard_streams(stdin: object, out: object, err: object) -> Iterator[None]:
     before = sys.stdin, sys.stdout, sys.stderr
-    sys.stdin, sys.stdout, sys.stderr = stdin, out, err  # type: ignore[assignment]
+    sys.stdin, sys.stdout, sys.stderr = stdin, out, err
     try:
         yield
     finally:
