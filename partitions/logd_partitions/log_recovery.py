@@ -116,6 +116,8 @@ class LogRecovery:
     def _recovered(self, next_offset: Offset, appendable: bool) -> RecoveredLog:
         first = self._segments[0].base_offset if self._segments else next_offset
         log_start = self._point.log_start_offset if self._point is not None else first
+        if next_offset < log_start:  # only if what was synced is gone
+            next_offset, appendable = log_start, False
         times = (s.time_index().last_append_ms for s in reversed(self._segments))
         last_append_ms = next((ms for ms in times if ms != NO_TIME), NO_TIME)
         return RecoveredLog(

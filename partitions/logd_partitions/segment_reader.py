@@ -104,34 +104,46 @@ class SegmentReader:
 
         An int: that many bytes from `position` on are needed. None: something is wrong.
         """
-        view, covers, header = memoryview(data), self._segment.verified.covers, None
-        at, start, stop, next_offset, good = 0, -1, 0, expected, True
+        view, verified_until = memoryview(data), self._segment.verified.end_at
+        at, start, next_offset, good = 0, -1, expected, True
         while at + HEADER_BYTES <= len(data):
             header = stored_header(data, at)
             good = header is not None and header.base_offset == next_offset
-            if header is None or not good:
+            if header is None or not good or header.next_offset > wanted.end_offset:
                 break
             end = at + header.batch_length
-            if header.next_offset > wanted.end_offset:
-                break
             if header.next_offset > wanted.offset:
+                if end > len(data) and start < 0:
+                    return end
                 if end > len(data) or (start >= 0 and end - start > wanted.max_bytes):
                     break
-                good = covers(position + at, position + end)
-                good = good or body_crc(view[at:end]) == header.body_crc
+                verified = verified_until(position + at) - position
+                good = end <= verified or body_crc(view[at:end]) == header.body_crc
                 if not good:
                     break
-                start, stop = (at if start < 0 else start), end
+                if start < 0:
+                    start = at
+                    jump = self._jump(data, position, min(start + wanted.max_bytes, verified))
+                    if jump is not None and end < jump[0] and jump[1] <= wanted.end_offset:
+                        at, next_offset = jump
+                        continue
             at, next_offset = end, header.next_offset
+        else:
+            if start < 0:
+                return at + READ_BYTES_MIN
         if start >= 0:
-            self._segment.verified.add(position + start, position + stop)
-            return ColdRead(view[start:stop], next_offset)
-        if not good:
+            self._segment.verified.add(position + start, position + at)
+            return ColdRead(view[start:at], next_offset)
+        return ColdRead(b"", wanted.offset) if good else None
+
+    def _jump(self, data: bytes, position: int, limit: int) -> tuple[int, Offset] | None:
+        """A batch that the index notes before `limit`, in `data`, which stands at `position`."""
+        index = self._segment.cached_index()
+        if index is None:
             return None
-        if header is not None and header.next_offset > wanted.end_offset:
-            return ColdRead(b"", wanted.offset)
-        first_bytes = header.batch_length if header is not None else 0
-        return at + max(first_bytes, READ_BYTES_MIN)
+        offset, at = index.floor_position(position + limit)
+        header = stored_header(data, at - position) if at >= position else None
+        return (at - position, offset) if header and header.base_offset == offset else None
 
     def _read_beyond_damage(self, wanted: _Wanted) -> ColdRead:
         """Scan for the batch that holds the offset; raises if damage does."""

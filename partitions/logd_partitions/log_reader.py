@@ -1,0 +1,138 @@
+"""The reading side of a PartitionLog: plans, reads, look-ups."""
+
+import threading
+from functools import partial
+from typing import Protocol
+
+from logd.model.errors import LogdError, OffsetOutOfRange, StoredDataCorrupt
+from logd.model.ids import Offset
+from logd.model.seams import Buffer
+from logd_partitions.log_segment import LogSegment
+from logd_partitions.read_plan import Cold, Hot, ReadPlan
+from logd_partitions.segment_list import SegmentList
+from logd_partitions.segment_reader import ColdRead, SegmentReader, stored_data_corrupt
+from logd_partitions.time_lookup import Found, find_in_segments
+
+
+class LogBounds(Protocol):
+    """The ends of a log."""
+
+    @property
+    def log_start_offset(self) -> Offset: ...
+
+    @property
+    def log_end_offset(self) -> Offset: ...
+
+    @property
+    def high_watermark(self) -> Offset: ...
+
+
+class LogReader:
+    """`lock` is the log's: held while a map is in use, never over a read from the disk."""
+
+    def __init__(
+        self, path: str, segments: SegmentList, lock: threading.RLock, bounds: LogBounds
+    ) -> None:
+        self._path = path
+        self._segments = segments
+        self._lock = lock
+        self._bounds = bounds
+
+    def plan(self, offset: Offset, max_bytes: int, end_offset: Offset) -> ReadPlan | None:
+        """As `PartitionLog.plan_read`."""
+        with self._lock:
+            log_end = self._bounds.log_end_offset
+            if not self._bounds.log_start_offset <= offset <= log_end:
+                raise self.out_of_range(offset)
+            if offset >= end_offset or offset == log_end:
+                return None
+            segment = self._segments.holding(offset)
+            if segment is None:
+                raise stored_data_corrupt(self._path, offset, self._following(offset))
+            for start, next_offset in segment.damaged:
+                if start <= offset < next_offset:
+                    raise stored_data_corrupt(segment.path, start, next_offset)
+            end = min(end_offset, log_end)
+            try:
+                hot = segment.plan_hot(offset, max_bytes, end)
+            except OSError:
+                hot = None  # no map to be had
+            return hot or Cold(segment, offset, max_bytes, end)
+
+    def read(self, plan: ReadPlan) -> Buffer:
+        """As `PartitionLog.read`."""
+        if isinstance(plan, Hot):
+            with self._lock:
+                if not plan.segment.removed:
+                    return plan.segment.read_hot(plan)
+            raise self.out_of_range(plan.segment.base_offset)
+        try:
+            found = self._reader(plan.segment).read(plan.offset, plan.max_bytes, plan.end_offset)
+        except FileNotFoundError:
+            raise self._gone(plan) from None
+        return _carried_out(plan, found)
+
+    def try_read_cached(self, plan: Cold) -> Buffer | None:
+        """As `PartitionLog.try_read_cached`."""
+        reader = self._reader(plan.segment)
+        found = reader.read_cached(plan.offset, plan.max_bytes, plan.end_offset)
+        return None if found is None else _carried_out(plan, found)
+
+    def find_offset_by_time(
+        self, time_ms: int, by_record_time: bool, end_offset: Offset
+    ) -> Found | None:
+        """As `PartitionLog.find_offset_by_time`."""
+        start = self._bounds.log_start_offset
+        try:
+            return find_in_segments(
+                self._segments.from_offset(start),
+                time_ms,
+                by_record_time=by_record_time,
+                start_offset=start,
+                end_offset=end_offset,
+            )
+        except OSError as error:
+            raise StoredDataCorrupt(
+                f"{self._path} can't be searched by time ({error})", offset=start
+            ) from error
+
+    def bytes_between(self, start: Offset, end: Offset) -> int:
+        """As `PartitionLog.bytes_between`."""
+        total = 0
+        start = max(start, self._bounds.log_start_offset)
+        for segment in self._segments.from_offset(start):
+            if segment.base_offset >= end:
+                break
+            inside = segment.base_offset < start
+            first = segment.index().floor(start)[1] if inside else 0
+            ends_inside = end < self._following(segment.base_offset)
+            last = segment.index().floor(end)[1] if ends_inside else segment.size
+            total += max(0, last - first)
+        return total
+
+    def out_of_range(self, offset: Offset) -> OffsetOutOfRange:
+        start, end = self._bounds.log_start_offset, self._bounds.high_watermark
+        return OffsetOutOfRange(
+            f"offset {offset} is not in the log, which holds {start} to {end} (exclusive)",
+            log_start_offset=start,
+            high_watermark=end,
+        )
+
+    def _reader(self, segment: LogSegment) -> SegmentReader:
+        return SegmentReader(segment, partial(self._following, segment.base_offset))
+
+    def _following(self, offset: Offset) -> Offset:
+        """Where the log goes on behind the segment that begins at `offset`."""
+        following = self._segments.following(offset)
+        return self._bounds.log_end_offset if following is None else following
+
+    def _gone(self, plan: Cold) -> LogdError:
+        if plan.segment.removed:
+            return self.out_of_range(plan.offset)
+        following = self._following(plan.segment.base_offset)
+        return stored_data_corrupt(plan.segment.path, plan.offset, following)
+
+
+def _carried_out(plan: Cold, found: ColdRead) -> Buffer:
+    plan.next_offset, plan.size_bytes = found.next_offset, len(found.batches)
+    return found.batches

@@ -1,0 +1,110 @@
+"""How far a log is synced, and what its next sync has to cover."""
+
+import threading
+
+from logd.model.ids import Offset
+from logd_partitions.leader_epochs import LeaderEpochs
+from logd_partitions.log_segment import LogSegment
+from logd_partitions.partition_storage import PartitionStorage
+from logd_partitions.producer_state import ProducerState
+from logd_partitions.sync_ticket import SyncTicket
+
+SNAPSHOT_INTERVAL_BYTES = 16 << 20
+"""Producers are saved at each roll and after so many bytes: what a recovery reads again."""
+SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER = 16 << 10
+"""With many producers less often, as a snapshot is made on the loop (5 us a producer)."""
+
+
+class SyncProgress:
+    """Kept under the log's lock. Tickets may overlap: each covers all that none before it has
+    finished.
+
+    `end`: the log is synced up to this offset (exclusive), which stands at `point`, a segment's
+    base offset and a position in it. `saved_offset`: the snapshot on disk tells of the producers of
+    all batches below it. `broken`: a sync failed, so that `end` stays for good.
+    """
+
+    def __init__(
+        self,
+        storage: PartitionStorage,
+        epochs: LeaderEpochs,
+        end: Offset,
+        point: tuple[Offset, int],
+        saved_offset: Offset,
+    ) -> None:
+        self.end = end
+        self.point = point
+        self.saved_offset = saved_offset
+        self.broken = False
+        self.findable = False
+        """Whether a start would find what this run has appended: once a sync has moved the end."""
+        self._storage = storage
+        self._epochs = epochs
+        self._hints_lock = threading.Lock()
+        self._unsynced: dict[LogSegment, None] = {}
+        self._appended_bytes = self._synced_bytes = self._snapshot_bytes = 0
+        self._created = self._created_synced = 0
+        self._snapshot: bytes | None = None
+        self._snapshot_offset = saved_offset
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Appended, and not yet covered by a sync that has finished."""
+        return self._appended_bytes - self._synced_bytes
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """Appended since a snapshot was made."""
+        return self._appended_bytes - self._snapshot_bytes
+
+    def created(self) -> None:
+        """A segment's file was made."""
+        self._created += 1
+
+    def appended(self, segment: LogSegment, length: int) -> None:
+        self._unsynced[segment] = None
+        self._appended_bytes += length
+
+    def save_producers(self, producers: ProducerState, next_offset: Offset) -> None:
+        """The next ticket saves them, as they are at `next_offset`."""
+        self._snapshot, self._snapshot_offset = producers.to_bytes(next_offset), next_offset
+        self._snapshot_bytes = self._appended_bytes
+
+    def start(
+        self, active: LogSegment | None, next_offset: Offset, producers: ProducerState
+    ) -> SyncTicket:
+        """A ticket up to `next_offset`, where `active` ends."""
+        interval_bytes = SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER * len(producers)
+        if self.unsaved_bytes >= max(SNAPSHOT_INTERVAL_BYTES, interval_bytes):
+            self.save_producers(producers, next_offset)
+        return SyncTicket(
+            self._storage,
+            [(segment, segment.size) for segment in self._unsynced],
+            active,
+            active.size if active is not None else 0,
+            next_offset,
+            self._created,
+            self._appended_bytes,
+            self._created == self._created_synced,
+            self._epochs,
+            self._hints_lock,
+            self._snapshot,
+            active.take_tail() if active is not None else None,
+        )
+
+    def finish(self, ticket: SyncTicket, *, publish: bool) -> None:
+        """The ticket's run has succeeded. `publish`: and so the synced end moves."""
+        for segment, size in ticket.segments:
+            if segment.size == size:
+                self._unsynced.pop(segment, None)
+        self._created_synced = max(self._created_synced, ticket.created)
+        if ticket.snapshot_saved and self._snapshot is ticket.snapshot:
+            self._snapshot, self.saved_offset = None, self._snapshot_offset
+        if not publish:
+            return
+        self._synced_bytes = max(self._synced_bytes, ticket.appended_bytes)
+        if not self.broken and ticket.end_offset > self.end:
+            assert ticket.active is not None, "what was appended stands in a segment"
+            self.end = ticket.end_offset
+            self.point = ticket.active.base_offset, ticket.position
+            self.findable = True
