@@ -45,10 +45,9 @@ class HostLogView:
 
     async def append_time_ms(self, topic_partition: TopicPartition, offset: Offset) -> int | None:
         hosted = await self._host.hosted(topic_partition)
-        end = hosted.high_watermark
+        offset, end = max(offset, hosted.log.log_start_offset), hosted.high_watermark
         if offset >= end:
             return None
-        offset = max(offset, hosted.log.log_start_offset)
         batches = await self._host.read_stored(hosted, offset, 1, end)
         header, _ = split_batches(batches)[0]
         return header.append_timestamp_ms

@@ -1,7 +1,8 @@
 """What must be done now and then: retention, rolling old segments, forgetting idle producers.
 
-A wall clock that leaps ahead of the monotonic one by over an hour would make everything look old:
-time retention pauses then, and cluster health says so until the clock is back or a restart.
+A wall clock that leaps ahead of the time since boot by over an hour would make everything look old:
+time retention pauses then, and cluster health says so until the clock is back or a restart. Time
+spent in suspend is no leap: boottime counts it.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ logger = structlog.get_logger()
 
 PASS_INTERVAL_S = 30.0
 CLOCK_LEAP_MS_MAX = 3_600_000
-"""How far the wall clock may run ahead of the monotonic one between start and now."""
+"""How far the wall clock may run ahead of the time since boot between start and now."""
 OPENED_A_PASS_MAX = 100
 """Closed partitions looked at in one pass: retention reaches them too, without a burst of I/O."""
 
@@ -29,7 +30,7 @@ class Maintenance:
     def __init__(self, host: PartitionHost, clock: Clock) -> None:
         self._host = host
         self._clock = clock
-        self._started = (clock.wall_ms(), clock.monotonic_ms())
+        self._started = (clock.wall_ms(), clock.boottime_ms())
         self._leapt_since_ms: int | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -60,8 +61,8 @@ class Maintenance:
             await asyncio.sleep(PASS_INTERVAL_S)
             try:
                 await self.run_pass()
-            except LogdError as error:
-                logger.error("maintenance failed", reason=error.reason, error=error.message)
+            except Exception:  # a fault of ours in one pass must not end all later ones
+                logger.exception("maintenance failed")
 
     async def run_pass(self) -> None:
         """One pass over all partitions that hold data."""
@@ -81,8 +82,8 @@ class Maintenance:
 
     def _check_clock(self) -> int | None:
         """The time for retention, or None while the clock is not to be trusted."""
-        wall_ms, monotonic_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
-        ahead_ms = (wall_ms - self._started[0]) - (monotonic_ms - self._started[1])
+        wall_ms, boottime_ms = self._clock.wall_ms(), self._clock.boottime_ms()
+        ahead_ms = (wall_ms - self._started[0]) - (boottime_ms - self._started[1])
         if ahead_ms <= CLOCK_LEAP_MS_MAX:
             self._leapt_since_ms = None
             return wall_ms

@@ -5,6 +5,7 @@ pools. A log is opened at its first use, so that a start with many idle partitio
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from itertools import islice
 
@@ -21,6 +22,7 @@ from logd.broker.ports import (
     FetchPosition,
     FetchWait,
     FoundOffset,
+    HealthProblem,
     OffsetSpec,
     PartitionStatus,
     Topics,
@@ -37,6 +39,7 @@ from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPart
 from logd.model.record_batch import check_produced
 from logd.model.seams import Buffer, Clock
 from logd.model.topic import Topic
+from logd_partitions.disk_errors import write_error
 from logd_partitions.flusher import Flusher
 from logd_partitions.log_directory import LogDirectory
 from logd_partitions.partition_log import Appended, PartitionLog
@@ -68,6 +71,7 @@ class PartitionHost:
         self._leader_epoch = leader_epoch
         self._hosted: dict[TopicPartition, HostedPartition] = {}
         self._opening: dict[TopicPartition, asyncio.Task[HostedPartition]] = {}
+        self._unopened: dict[TopicPartition, HealthProblem] = {}
         self._draining = False
         self.purgatory = Purgatory()
         self._reader = FetchReader(self.hosted, self.purgatory, pools.cold_read)
@@ -82,7 +86,25 @@ class PartitionHost:
             logger.info("recovering after an unclean stop", partitions=len(unclean))
         for start in range(0, len(unclean), OPENED_AT_ONCE_MAX):
             some = unclean[start : start + OPENED_AT_ONCE_MAX]
-            await asyncio.gather(*(self.hosted(topic_partition) for topic_partition in some))
+            await asyncio.gather(*(self._try_open(topic_partition) for topic_partition in some))
+
+    async def _try_open(self, topic_partition: TopicPartition) -> None:
+        """One partition that cannot be opened is a problem of its own, not of the others."""
+        try:
+            await self.hosted(topic_partition)
+        except LogdError as error:
+            resource = f"{topic_partition}"
+            with contextlib.suppress(UnknownTopic):
+                topic = self._topics.by_id(topic_partition.topic_id)
+                resource = f"{topic.name}:{topic_partition.partition}"
+            logger.error("a partition does not open", partition=resource, error=error.message)
+            self._unopened[topic_partition] = HealthProblem(
+                "error", error.reason, resource, error.message, self._clock.wall_ms()
+            )
+
+    def problems(self) -> list[HealthProblem]:
+        """Partitions that did not open at the start or in maintenance, until they do."""
+        return list(self._unopened.values())
 
     def _is_known(self, topic_partition: TopicPartition) -> bool:
         try:
@@ -96,9 +118,13 @@ class PartitionHost:
 
     async def open_some(self, count: int) -> None:
         """Open up to `count` partitions that hold data and are not open yet."""
-        closed = (tp for tp in self._directory.with_data() if tp not in self._hosted)
-        for topic_partition in list(islice(filter(self._is_known, closed), count)):
-            await self.hosted(topic_partition)
+        closed = (
+            tp
+            for tp in self._directory.with_data()
+            if tp not in self._hosted and tp not in self._unopened and self._is_known(tp)
+        )
+        for topic_partition in list(islice(closed, count)):
+            await self._try_open(topic_partition)
 
     async def maintain(self, hosted: HostedPartition, now_ms: int | None) -> None:
         """Retention, and what else time brings; `now_ms` None: the clock is not to be trusted."""
@@ -114,11 +140,14 @@ class PartitionHost:
             if hosted is not None:
                 hosted.log.set_config(topic.config)
                 self._advance(hosted)
+                if hosted.pending:  # what waits now may have been appended as page_cache
+                    self._flusher.mark_dirty(hosted.log)
 
     async def remove(self, topic: Topic) -> None:
         """Implements `TopicFiles`: nothing of the topic is served any more, then its files go."""
         for number in range(len(topic.partitions)):
             topic_partition = TopicPartition(topic.topic_id, PartitionId(number))
+            self._unopened.pop(topic_partition, None)
             opening = self._opening.get(topic_partition)
             if opening is not None:
                 await asyncio.wait([opening])
@@ -128,7 +157,10 @@ class PartitionHost:
                 hosted.fail_pending(gone)
                 hosted.log.discard()
                 self.purgatory.partition_gone(topic_partition)
-        await self._pools.maintenance.run(lambda: self._directory.remove_topic(topic.topic_id))
+        try:
+            await self._pools.maintenance.run(lambda: self._directory.remove_topic(topic.topic_id))
+        except OSError as error:
+            raise write_error(error, f"the files of topic '{topic.name}'") from error
 
     async def sync_all(self) -> None:
         """Return when all that was appended before is synced, or a sync has failed."""
@@ -140,6 +172,8 @@ class PartitionHost:
             return
         self._draining = True
         self.purgatory.drain()
+        if self._opening:
+            await asyncio.wait(self._opening.values())
         await self._flusher.close()
 
     def is_open(self, topic_partition: TopicPartition) -> bool:
@@ -155,6 +189,8 @@ class PartitionHost:
             return found
         opening = self._opening.get(topic_partition)
         if opening is None:
+            if self._draining:
+                raise BrokerDraining("the broker is shutting down")
             topic = self._topics.by_id(topic_partition.topic_id)
             topic.partition(topic_partition.partition)
             opening = asyncio.ensure_future(self._open(topic, topic_partition.partition))
@@ -163,10 +199,18 @@ class PartitionHost:
         return await asyncio.shield(opening)
 
     async def _open(self, topic: Topic, partition: PartitionId) -> HostedPartition:
-        log = await self._pools.maintenance.run(lambda: self._directory.open_log(topic, partition))
+        try:
+            log = await self._pools.maintenance.run(
+                lambda: self._directory.open_log(topic, partition)
+            )
+        except OSError as error:
+            raise write_error(error, f"'{topic.name}' partition {partition}") from error
         topic_partition = TopicPartition(topic.topic_id, partition)
+        with contextlib.suppress(UnknownTopic):  # it may have been altered meanwhile
+            log.set_config(self._topics.by_id(topic.topic_id).config)
         hosted = HostedPartition(topic_partition, log, self._leader_epoch)
         self._hosted[topic_partition] = hosted
+        self._unopened.pop(topic_partition, None)
         return hosted
 
     def append(
@@ -287,6 +331,8 @@ class PartitionHost:
         self, topic_partition: TopicPartition, start: Offset, end: Offset
     ) -> int:
         log = (await self.hosted(topic_partition)).log
+        if start >= end:
+            return 0
         return await self._pools.cold_read.run(lambda: log.bytes_between(start, end))
 
     async def delete_records(
@@ -321,6 +367,7 @@ class PartitionHost:
         hosted = await self.hosted(topic_partition)
         hosted.log.roll()
         await self._pools.maintenance.run(lambda: hosted.log.truncate_before(before_offset))
+        self.purgatory.start_moved(topic_partition)
 
     async def status(self, topic_partition: TopicPartition) -> PartitionStatus:
         hosted = await self.hosted(topic_partition)

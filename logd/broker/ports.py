@@ -23,6 +23,7 @@ from logd.model.group import (
     TopicSelection,
 )
 from logd.model.ids import (
+    NO_LEADER_EPOCH,
     LeaderEpoch,
     Offset,
     ProducerEpoch,
@@ -90,6 +91,14 @@ class Fetched:
     leader_epoch: LeaderEpoch
     batches: Buffer = b""
     error: LogdError | None = None
+
+    @classmethod
+    def refused(
+        cls, topic_partition: TopicPartition, offset: Offset, error: LogdError
+    ) -> "Fetched":
+        """Where nothing is known of the partition but why."""
+        none = Offset(-1)
+        return cls(topic_partition, none, none, offset, NO_LEADER_EPOCH, error=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,9 @@ async def _build(
             for f in directory.problems()
         ]
 
-    single = SingleBroker(cluster.cluster_id, [storage_problems, maintenance.problems])
+    single = SingleBroker(
+        cluster.cluster_id, [storage_problems, host.problems, maintenance.problems]
+    )
     authorizer = AllowAll()
     services = (
         DataService(catalog, host, ProducerIdBlocks(store), authorizer, seams.clock),
