@@ -18,7 +18,7 @@ install: .venv/installed-dev
 
 # What runs logd, and no more.
 .venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q --no-cache-dir -e .
 	@touch $@
 
 # What works on logd. Installs the above with it.
@@ -41,6 +41,8 @@ check: install
 test: check .venv-stubs/installed
 	$(BIN)/python -m pytest
 
+# Leaves nothing outside of .venv and .demo: no compiled modules beside the sources either.
+demo: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 demo: .venv/installed
 	$(BIN)/python -m logd.dev.demo $(FILES)
 
