@@ -238,7 +238,7 @@ class LogSegment:
             return Hot(self, start, self.size - start, end_offset)
         jump = min(index.floor_position(start + max_bytes), index.floor(end_offset))
         expected, position = max((expected, position), jump)
-        while expected < end_offset:
+        while expected < end_offset and position < self.size:
             stepped = self._step(view, position, expected)
             if stepped is None or stepped[0] > start + max_bytes or stepped[1] > end_offset:
                 break

@@ -213,6 +213,15 @@ def test_views_of_a_sealed_segment_outlive_it(tmp_path: Path) -> None:
     assert bytes(view) == before
 
 
+def test_a_read_to_the_end_of_a_sealed_segment_leaves_it_hot(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append([bytes(3000)])
+    bench.append([bytes(3000)])
+    for _ in range(2):
+        plan = bench.log.plan_read(Offset(0), 1 << 20, Offset(2))
+        assert isinstance(plan, Hot) and plan.segment.sealed and plan.next_offset == 1
+
+
 def test_a_full_disk_refuses_appends_until_there_is_space(tmp_path: Path) -> None:
     fs = FaultyFileSystem(free=200_000)
     bench = LogBench(tmp_path, LARGE_SEGMENTS, fs)
