@@ -140,8 +140,9 @@ async def _memory_rows(broker: DemoBroker, gib: int) -> list[str]:
     async with Consumer(topic, bootstrap_servers=address) as consumer:
         for number in range(1, gib + 1):
             async with Producer(address) as producer:
-                for _ in range(chunks):
-                    await producer.send_many(topic, values)
+                sent = [await producer.send_many(topic, values) for _ in range(chunks)]
+                for handles in sent:
+                    await handles
             await asyncio.sleep(SETTLE_S)
             rows.append(f"{number} GiB in | {memory_of(broker.pid)}")
             left = chunks * CHUNK_RECORDS
