@@ -11,6 +11,9 @@ from harness.log_bench import SMALL_SEGMENTS, LogBench
 from logd.model.errors import LogReadOnly, StoredDataCorrupt, UnknownProducer
 from logd.model.ids import Offset
 from logd.model.topic_config import TopicConfig
+from logd_partitions import sync_progress
+from logd_partitions.offset_index import OffsetIndex
+from logd_partitions.producer_state import BATCHES_REMEMBERED
 
 LARGE_SEGMENTS = TopicConfig(segment_bytes=64 << 20)
 
@@ -91,6 +94,8 @@ def test_a_tail_that_was_written_whole_is_kept(tmp_path: Path, reserved: int) ->
 def test_the_tail_is_synced_before_it_counts(tmp_path: Path) -> None:
     bench = written(tmp_path)
     bench.append([b"kept"])
+    path = last_segment(bench)
+    path.write_bytes(path.read_bytes()[: bench.log.size_bytes])
     bench.fs.faults.append(Fault("datasync", ".log"))
     with pytest.raises(LogReadOnly):
         bench.crash()
@@ -297,6 +302,82 @@ def test_damaged_indexes_never_lead_astray(tmp_path: Path, kind: str, clean: boo
         path.write_bytes(data)
     bench.log.apply_retention(None)
     assert bench.read_all() == whole
+
+
+def wrong_index(path: Path, segment_bytes: int) -> None:
+    """An index that is whole in itself, but points to where no batch begins."""
+    index = OffsetIndex(Offset(int(path.stem)))
+    for number in range(1, segment_bytes // 5000):
+        index.add(Offset(int(path.stem) + number), 5000 * number)
+    path.write_bytes(index.to_bytes(segment_bytes, Offset(1 << 40)))
+
+
+def test_indexes_are_only_hints(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    for number in range(300):
+        bench.append([bytes(1000), b"%d" % number])
+        bench.clock.advance(1)
+    bench.log.roll()
+    bench.append()
+    bench.sync()
+    bench.log.apply_retention(None)
+    whole = bench.read_all()[:-1]
+    [index_path] = bench.path.glob("*.index")
+    for header, batch in whole[::37]:
+        bench.log.close()
+        wrong_index(index_path, bench.segment_paths()[0].stat().st_size)
+        bench.open()
+        assert bench.read_at(header.base_offset, 1)[0] == (header, batch)
+        bench.open()
+        wrong_index(index_path, bench.segment_paths()[0].stat().st_size)
+        found = bench.log.find_offset_by_time(header.append_timestamp_ms, False, Offset(600))
+        assert found == (header.base_offset, header.append_timestamp_ms)
+    assert bench.log.problems() == []
+
+
+def test_entries_written_behind_are_only_hints(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    for number in range(300):
+        bench.append([bytes(8000), b"%d" % number], producer=(1, 0, 2 * number))
+        if number % 70 == 0:
+            bench.sync()
+    bench.sync()
+    before = bench.read_all()
+    [index_path] = bench.path.glob("*.index")
+    data = bytearray(index_path.read_bytes())
+    assert len(data) > 200 * 8, "entries were written behind"
+    for at in range(4, len(data), 8):  # each position 8 bytes too high, so still rising
+        data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") + 8).to_bytes(4, "little")
+    index_path.write_bytes(data)
+    bench.crash()
+    assert reasons(bench) == []
+    assert bench.read_all() == before
+
+
+def test_the_producers_window_is_the_same_after_a_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES", 0)
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER", 0)
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    for number in range(BATCHES_REMEMBERED):
+        bench.append(producer=(7, 0, 3 * number))
+    bench.sync()
+    bench.crash()
+    again = bench.append(producer=(7, 0, 0))
+    assert (again.base_offset, again.duplicate) == (0, True)
+
+
+def test_producers_outlive_the_segments_that_told_of_them(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append(producer=(7, 0, 0))
+    bench.log.roll()
+    bench.crash()
+    assert bench.log.truncate_before(Offset(3)) == 3
+    assert len(bench.segment_paths()) == 1
+    bench.crash()
+    assert bench.append(producer=(7, 0, 0)).duplicate
+    assert bench.append(producer=(7, 0, 3)).base_offset == 3
 
 
 def missing_middle(bench: LogBench) -> None:

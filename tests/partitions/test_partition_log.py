@@ -166,9 +166,12 @@ def test_reads_are_hot_where_this_process_wrote_and_cold_elsewhere(tmp_path: Pat
     assert isinstance(bench.log.plan_read(Offset(50), 100, Offset(51)), Hot)
 
 
-@pytest.mark.parametrize("max_bytes", [1, 150, 1000, 5000, 1 << 20])
-def test_reads_stop_at_the_end_that_was_asked_for(tmp_path: Path, max_bytes: int) -> None:
-    bench = LogBench(tmp_path)
+@pytest.mark.parametrize("config", [SMALL_SEGMENTS, LARGE_SEGMENTS])
+@pytest.mark.parametrize("max_bytes", [1, 150, 1000, 9000, 1 << 20])
+def test_reads_stop_at_the_end_that_was_asked_for(
+    tmp_path: Path, max_bytes: int, config: TopicConfig
+) -> None:
+    bench = LogBench(tmp_path, config)
     for count in range(1, 60):
         bench.append([b"v"] * count)
     for reopen in (bench.same, bench.crash, bench.stop):
@@ -220,6 +223,20 @@ def test_a_read_to_the_end_of_a_sealed_segment_leaves_it_hot(tmp_path: Path) -> 
     for _ in range(2):
         plan = bench.log.plan_read(Offset(0), 1 << 20, Offset(2))
         assert isinstance(plan, Hot) and plan.segment.sealed and plan.next_offset == 1
+
+
+def test_a_hot_plan_of_a_removed_segment_is_refused(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append([bytes(3000)])
+    bench.append([bytes(3000)])
+    bench.sync()
+    hot = bench.log.plan_read(Offset(0), 100, Offset(1))
+    assert isinstance(hot, Hot)
+    cold = Cold(hot.segment, Offset(0), 100, Offset(1))
+    bench.log.truncate_before(Offset(1))
+    for plan in (hot, cold):
+        with pytest.raises(OffsetOutOfRange):
+            bench.log.read(plan)
 
 
 def test_a_full_disk_refuses_appends_until_there_is_space(tmp_path: Path) -> None:
@@ -315,6 +332,10 @@ def test_after_a_failed_sync_readers_stay_at_the_synced_end(tmp_path: Path) -> N
         bench.log.roll()
     with pytest.raises(LogReadOnly):
         bench.log.close()
+    ticket = bench.log.start_sync()
+    ticket.run()
+    bench.log.finish_sync(ticket)
+    assert bench.log.high_watermark == 3, "a second sync that succeeds proves nothing"
     bench.open(distrust_cache=True)
     assert bench.fs.calls["drop_cache"] == 1
     assert base_offsets(bench) == [0, 3]
@@ -329,6 +350,32 @@ def test_one_sync_a_file_and_one_a_new_directory_entry(tmp_path: Path) -> None:
     bench.append()
     bench.sync()
     assert (bench.fs.calls["datasync"], bench.fs.calls["sync_directory"]) == (2, 1)
+
+
+def test_what_is_appended_during_a_sync_is_left_to_the_next(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append()
+    first = bench.log.start_sync()
+    bench.append()
+    second = bench.log.start_sync()
+    first.run()
+    bench.log.finish_sync(first)
+    assert [segment.size == size for segment, size in second.segments] == [True]
+    second.run()
+    assert bench.fs.calls["datasync"] == 2
+    bench.log.finish_sync(second)
+    assert bench.log.synced_end_offset == 6
+    assert bench.log.start_sync().segments == []
+
+
+def test_a_late_append_keeps_its_segment_dirty(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append()
+    ticket = bench.log.start_sync()
+    bench.append()
+    ticket.run()
+    bench.log.finish_sync(ticket)
+    assert len(bench.log.start_sync().segments) == 1
 
 
 def test_a_roll_between_syncs_syncs_both_segments(tmp_path: Path) -> None:
