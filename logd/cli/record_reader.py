@@ -61,7 +61,7 @@ class RecordReader:
         self._writer.flush()
         written = True
         try:
-            while self._left != 0 and not (self._bounded and not self._open):
+            while not self._is_done():
                 records = await consumer.poll(timeout_ms=POLL_MS, max_records=self._poll_records())
                 written = False
                 self._print(records)
@@ -71,6 +71,10 @@ class RecordReader:
         finally:
             if self._commits and written:
                 await consumer.commit()
+
+    def _is_done(self) -> bool:
+        enough = self._left is not None and self._left <= 0
+        return enough or (self._bounded and not self._open)
 
     def _poll_records(self) -> int:
         """Never more than may be printed: the position must not pass what was."""

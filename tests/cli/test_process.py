@@ -19,6 +19,7 @@ from harness.broker_process import BrokerProcess
 pytestmark = pytest.mark.slow
 
 RECORDS = 20_000
+TIMEOUT_S = 60
 LONG_LINES = 65_536
 """256 MiB of lines of 4 KiB."""
 
@@ -46,7 +47,12 @@ def environment(broker: BrokerProcess) -> dict[str, str]:
 
 def logctl(broker: BrokerProcess, *words: str, stdin: bytes = b"", status: int = 0) -> bytes:
     done = subprocess.run(
-        command(*words), input=stdin, capture_output=True, env=environment(broker), check=False
+        command(*words),
+        input=stdin,
+        capture_output=True,
+        env=environment(broker),
+        timeout=TIMEOUT_S,
+        check=False,
     )
     assert done.returncode == status, done.stderr.decode()
     return done.stdout

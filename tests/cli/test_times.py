@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,8 +36,17 @@ def test_a_moment_in_all_its_spellings(text: str) -> None:
     assert parse_time(text, NOW_MS) == NOW_MS
 
 
-def test_a_time_without_zone_is_utc_and_a_day_is_its_first_moment() -> None:
-    assert format_time(parse_time("2025-03-01", 0)) == "2025-03-01T00:00:00.000Z"
+def test_a_time_without_zone_is_utc_and_a_day_is_its_first_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "XXX-05:30")
+    time.tzset()
+    try:
+        assert parse_time("2025-03-01T12:00:00", 0) == NOW_MS
+        assert format_time(parse_time("2025-03-01", 0)) == "2025-03-01T00:00:00.000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("text", ["@-15m", "-15m"])
