@@ -1,4 +1,11 @@
-"""LogdErrors on the wire: per entry as `logd.v1.Error`, per call as rich status with ErrorInfo."""
+"""LogdErrors on the wire: per entry as `logd.v1.Error`, per call as rich status with ErrorInfo.
+
+Messages and details quote what clients sent, so they are cut here: whatever stands in an error, its
+status fits into gRPC's 8 KiB of metadata. The message travels twice, once as a header where every
+byte that is not printable ASCII takes three, and once in the status, which is sent as base64.
+"""
+
+from collections.abc import Mapping
 
 import grpc
 from google.protobuf import any_pb2
@@ -8,34 +15,46 @@ from grpc_status import rpc_status
 from logd.model.errors import LogdError
 from logd_proto.v1 import common_pb2
 
-STATUS_BYTES_MAX = 4096
-"""Rich status above 8 KiB fails now and then in grpc: stay well below (docs/errors.md)."""
-_DETAIL_LENGTH_MAX = 300
-_MESSAGE_LENGTH_MAX = 1500
+STATUS_BYTES_MAX = 3072
+"""Base64 makes 4 KiB of it; above 8 KiB of metadata gRPC fails now and then."""
+MESSAGE_BYTES_MAX = 1000
+DETAIL_BYTES_MAX = 200
+DETAILS_MAX = 7
+DETAIL_NAME_BYTES_MAX = 60
+assert (
+    MESSAGE_BYTES_MAX + DETAILS_MAX * (DETAIL_BYTES_MAX + DETAIL_NAME_BYTES_MAX) < STATUS_BYTES_MAX
+)
 
 
 def to_proto_error(error: LogdError) -> common_pb2.Error:
     return common_pb2.Error(
         reason=error.reason,
-        message=error.message[:_MESSAGE_LENGTH_MAX],
-        details={k: v[:_DETAIL_LENGTH_MAX] for k, v in error.details.items()},
+        message=_cut(error.message, MESSAGE_BYTES_MAX),
+        details=_cut_details(error.details),
     )
 
 
 def to_grpc_status(error: LogdError) -> grpc.Status:
-    """The status to abort a unary call with."""
+    """The status to abort a call with."""
     info = any_pb2.Any()
     info.Pack(
         error_details_pb2.ErrorInfo(
-            reason=error.reason,
-            domain="logd",
-            metadata={k: v[:_DETAIL_LENGTH_MAX] for k, v in error.details.items()},
+            reason=error.reason, domain="logd", metadata=_cut_details(error.details)
         )
     )
     status = status_pb2.Status(
         code=code_pb2.Code.Value(error.code or "UNKNOWN"),
-        message=error.message[:_MESSAGE_LENGTH_MAX],
+        message=_cut(error.message, MESSAGE_BYTES_MAX),
         details=[info],
     )
-    assert status.ByteSize() <= STATUS_BYTES_MAX, "an error carries too many details"
     return rpc_status.to_status(status)
+
+
+def _cut_details(details: Mapping[str, str]) -> dict[str, str]:
+    """The first details, each cut: names are logd's own and short, values may be anything."""
+    return {name: _cut(details[name], DETAIL_BYTES_MAX) for name in list(details)[:DETAILS_MAX]}
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    """At most so many bytes of UTF-8. Lone surrogates (of file names) become question marks."""
+    return text[:bytes_max].encode("utf-8", "replace")[:bytes_max].decode("utf-8", "ignore")
