@@ -313,7 +313,7 @@ async def test_a_full_disk_refuses_appends_and_takes_them_again_with_space(
         (where,) = await bench.topic("orders")
         assert isinstance(await bench.produce(where, b"a"), Receipt)
         fs.free = 0
-        answers = []
+        answers: list[Receipt | LogdError] = []
         while not answers or isinstance(answers[-1], Receipt):
             answers.append(await bench.produce(where, bytes(1 << 20)))
         assert isinstance(answers[-1], StorageFull)

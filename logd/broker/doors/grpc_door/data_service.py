@@ -9,12 +9,14 @@ from logd.broker.doors.grpc_door.fetch_stream import (
     FetchStream,
 )
 from logd.broker.doors.grpc_door.fetch_wire import fetch_result_head
-from logd.broker.doors.grpc_door.plain_records import decode_plain_records, encode_plain_records
+from logd.broker.doors.grpc_door.plain_appends import PlainAppends
+from logd.broker.doors.grpc_door.plain_records import decode_plain_records
 from logd.broker.doors.grpc_door.produce_stream import (
-    ACK_TIMEOUT_MS_DEFAULT,
     ProduceStream,
+    to_ack_timeout_ms,
     to_acks,
 )
+from logd.broker.doors.grpc_door.produce_wire import check_field_count
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import (
@@ -23,6 +25,7 @@ from logd.broker.doors.grpc_door.topic_refs import (
     topic_resource,
 )
 from logd.broker.ports import (
+    Acks,
     Authorizer,
     Fetched,
     FetchInterrupt,
@@ -38,7 +41,7 @@ from logd.model.errors import InvalidConfig, LogdError
 from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition
 from logd.model.key_ranges import KeyRouter
 from logd.model.seams import Buffer, Clock
-from logd.model.topic import Topic
+from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, Topic
 from logd_proto.v1 import data_pb2
 
 PLAIN_RECORDS_MAX = 10_000
@@ -64,6 +67,7 @@ class DataService:
         self._producer_ids = producer_ids
         self._authorizer = authorizer
         self._clock = clock
+        self._plain_appends = PlainAppends(partitions, clock)
         self._rotation = 0
 
     def rpcs(self) -> list[Rpc]:
@@ -75,21 +79,22 @@ class DataService:
                 data_pb2.ProduceRequest,
                 self.produce,
                 "write",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
+                check_size=check_field_count,
             ),
             UnaryRpc(
                 f"{_SERVICE}/Fetch",
                 data_pb2.FetchRequest,
                 self.fetch,
                 "read",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
             ),
             UnaryRpc(
                 f"{_SERVICE}/ListOffsets",
                 data_pb2.ListOffsetsRequest,
                 self.list_offsets,
                 "describe",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
             ),
             UnaryRpc(
                 f"{_SERVICE}/InitProducer",
@@ -101,10 +106,10 @@ class DataService:
         ]
 
     async def produce_stream(self, context: RequestContext, stream: ServerStream) -> None:
-        await ProduceStream(self._partitions, self._authorizer, context, stream).run()
+        await ProduceStream(self._partitions, self._topics, self._authorizer, context, stream).run()
 
     async def fetch_stream(self, context: RequestContext, stream: ServerStream) -> None:
-        await FetchStream(self._partitions, self._authorizer, context, stream).run()
+        await FetchStream(self._partitions, self._topics, self._authorizer, context, stream).run()
 
     async def produce(
         self, context: RequestContext, request: data_pb2.ProduceRequest
@@ -118,20 +123,33 @@ class DataService:
                 f"{PLAIN_RECORDS_MAX} a call",
                 field="records",
             )
+        acks, timeout_ms = to_acks(request.acks), to_ack_timeout_ms(request.timeout_ms)
         if request.batch:
             if not request.HasField("partition"):
                 raise InvalidConfig("an encoded batch needs its partition", field="partition")
-            receipt = await self._append(topic, request.partition, request.batch, request)
+            where = TopicPartition(topic.topic_id, PartitionId(request.partition))
+            receipt = await self._append(where, request.batch, acks, timeout_ms)
             return data_pb2.ProduceResponse(receipts=[_to_receipt(request.partition, 0, receipt)])
         by_partition: dict[int, list[int]] = {}
         for index, partition in enumerate(self._route(topic, request)):
             by_partition.setdefault(partition, []).append(index)
+        appended = await asyncio.gather(
+            *(
+                self._plain_appends.append(
+                    TopicPartition(topic.topic_id, PartitionId(partition)),
+                    [request.records[index] for index in indexes],
+                    acks=acks,
+                    timeout_ms=timeout_ms,
+                )
+                for partition, indexes in by_partition.items()
+            )
+        )
         receipts: dict[int, data_pb2.ProduceReceipt] = {}
-        appends = [
-            self._append_plain(topic, partition, indexes, request, receipts)
-            for partition, indexes in by_partition.items()
-        ]
-        await asyncio.gather(*appends)
+        for (partition, indexes), (result, first) in zip(
+            by_partition.items(), appended, strict=True
+        ):
+            for delta, index in enumerate(indexes, first):
+                receipts[index] = _to_receipt(partition, delta, result)
         return data_pb2.ProduceResponse(
             receipts=[receipts[index] for index in range(len(request.records))]
         )
@@ -153,24 +171,9 @@ class DataService:
             for record in request.records
         ]
 
-    async def _append_plain(
-        self,
-        topic: Topic,
-        partition: int,
-        indexes: list[int],
-        request: data_pb2.ProduceRequest,
-        receipts: dict[int, data_pb2.ProduceReceipt],
-    ) -> None:
-        records = [request.records[index] for index in indexes]
-        batch = encode_plain_records(records, self._clock.wall_ms())
-        result = await self._append(topic, partition, batch, request)
-        for delta, index in enumerate(indexes):
-            receipts[index] = _to_receipt(partition, delta, result)
-
     async def _append(
-        self, topic: Topic, partition: int, batch: Buffer, request: data_pb2.ProduceRequest
+        self, where: TopicPartition, batch: Buffer, acks: Acks, timeout_ms: int
     ) -> Receipt | LogdError:
-        topic_partition = TopicPartition(topic.topic_id, PartitionId(partition))
         answer: asyncio.Future[Receipt | LogdError]
         answer = asyncio.get_running_loop().create_future()
 
@@ -179,43 +182,32 @@ class DataService:
                 answer.set_result(result)
 
         try:
-            await self._partitions.open(topic_partition)
-            self._partitions.append(
-                topic_partition,
-                batch,
-                done,
-                acks=to_acks(request.acks),
-                timeout_ms=request.timeout_ms or ACK_TIMEOUT_MS_DEFAULT,
-            )
+            await self._partitions.open(where)
         except LogdError as error:
             return error
+        self._partitions.append(where, batch, done, acks=acks, timeout_ms=timeout_ms)
         return await answer
 
     async def fetch(
         self, context: RequestContext, request: data_pb2.FetchRequest
     ) -> data_pb2.FetchResponse:
         topic = resolve_topic(self._topics, request.topic)
-        positions = [
-            FetchPosition(
-                TopicPartition(topic.topic_id, PartitionId(p.partition)),
-                Offset(p.offset),
-                max_bytes=min(request.max_bytes or FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX),
-            )
-            for p in request.positions
-        ]
-        results = await self._partitions.fetch(
-            positions, self._wait_of(context, request), FetchInterrupt()
+        positions = _positions(topic, request)
+        wait = self._wait_of(context, request)
+        fetched = await self._partitions.fetch(list(positions.values()), wait, FetchInterrupt())
+        room_bytes = wait.max_bytes
+        answers: dict[TopicPartition, data_pb2.FetchResult] = {}
+        for each in fetched:  # no await in here: the views would not outlive it
+            position = positions[each.topic_partition]
+            answer, size_bytes = _to_result(each, position, request.encoded, room_bytes)
+            answers[each.topic_partition] = answer
+            room_bytes -= size_bytes
+        return data_pb2.FetchResponse(
+            results=[
+                answers.get(topic_partition) or await self._nothing_new(position)
+                for topic_partition, position in positions.items()
+            ]
         )
-        by_partition = {fetched.topic_partition: fetched for fetched in results}
-        append_time = topic.config.timestamp_type == "append_time"
-        answers: list[data_pb2.FetchResult] = []
-        for position in positions:
-            fetched = by_partition.get(position.topic_partition)
-            if fetched is None:
-                answers.append(await self._nothing_new(position))
-            else:
-                answers.append(_to_result(fetched, position, request.encoded, append_time))
-        return data_pb2.FetchResponse(results=answers)
 
     def _wait_of(self, context: RequestContext, request: data_pb2.FetchRequest) -> FetchWait:
         max_wait_ms = min(request.max_wait_ms, MAX_WAIT_MS_MAX)
@@ -229,7 +221,11 @@ class DataService:
         )
 
     async def _nothing_new(self, position: FetchPosition) -> data_pb2.FetchResult:
-        status = await self._partitions.status(position.topic_partition)
+        try:
+            status = await self._partitions.status(position.topic_partition)
+        except LogdError as error:
+            refused = Fetched.refused(position.topic_partition, position.offset, error)
+            return fetch_result_head(refused)
         return data_pb2.FetchResult(
             topic_id=position.topic_partition.topic_id,
             partition=position.topic_partition.partition,
@@ -288,17 +284,40 @@ def _to_receipt(partition: int, delta: int, result: Receipt | LogdError) -> data
     )
 
 
+def _positions(topic: Topic, request: data_pb2.FetchRequest) -> dict[TopicPartition, FetchPosition]:
+    """The positions in the request's order. Raises InvalidConfig."""
+    if len(request.positions) > PARTITIONS_PER_TOPIC_MAX:
+        raise InvalidConfig(
+            f"{len(request.positions)} positions, but a topic has at most "
+            f"{PARTITIONS_PER_TOPIC_MAX} partitions",
+            field="positions",
+        )
+    positions: dict[TopicPartition, FetchPosition] = {}
+    for asked in request.positions:
+        topic_partition = TopicPartition(topic.topic_id, PartitionId(asked.partition))
+        if topic_partition in positions:
+            raise InvalidConfig(
+                f"partition {asked.partition} stands twice in the request", field="positions"
+            )
+        max_bytes = min(request.max_bytes or FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX)
+        positions[topic_partition] = FetchPosition(
+            topic_partition, Offset(asked.offset), max_bytes=max_bytes
+        )
+    return positions
+
+
 def _to_result(
-    fetched: Fetched, position: FetchPosition, encoded: bool, append_time: bool
-) -> data_pb2.FetchResult:
+    fetched: Fetched, position: FetchPosition, encoded: bool, room_bytes: int
+) -> tuple[data_pb2.FetchResult, int]:
+    """The result, and how much of `room_bytes` it takes."""
     result = fetch_result_head(fetched)
     if encoded or fetched.error is not None:
         result.batches = bytes(fetched.batches)
-        return result
-    records, next_offset, error = decode_plain_records(fetched, position.offset, append_time)
-    result.records.extend(records)
-    result.next_offset = next_offset
-    if error is not None and not records:
-        result.error.CopyFrom(to_proto_error(error))
-        result.next_offset = int(error.details["next_offset"])
-    return result
+        return result, len(fetched.batches)
+    read = decode_plain_records(fetched, position.offset, room_bytes)
+    result.records.extend(read.records)
+    result.next_offset = read.next_offset
+    if read.error is not None and not read.records:
+        result.error.CopyFrom(to_proto_error(read.error))
+        result.next_offset = int(read.error.details["next_offset"])
+    return result, read.size_bytes

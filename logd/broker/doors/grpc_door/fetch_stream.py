@@ -11,17 +11,19 @@ from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.fetch_wire import serialize_fetch_response
 from logd.broker.doors.grpc_door.rpc import ServerStream
-from logd.broker.doors.grpc_door.topic_refs import to_topic_id
+from logd.broker.doors.grpc_door.topic_refs import id_resource, to_topic_id
 from logd.broker.ports import (
     Authorizer,
+    Fetched,
     FetchInterrupt,
     FetchPosition,
     FetchWait,
     Partitions,
     RequestContext,
+    Topics,
 )
-from logd.model.errors import InvalidConfig, Overloaded
-from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicPartition
+from logd.model.errors import InvalidConfig, LogdError, Overloaded
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd_proto.v1 import data_pb2
 
 FETCH_BYTES_DEFAULT = 1 << 20
@@ -38,11 +40,13 @@ class FetchStream:
     def __init__(
         self,
         partitions: Partitions,
+        topics: Topics,
         authorizer: Authorizer,
         context: RequestContext,
         stream: ServerStream,
     ) -> None:
         self._partitions = partitions
+        self._topics = topics
         self._authorizer = authorizer
         self._context = context
         self._stream = stream
@@ -56,6 +60,7 @@ class FetchStream:
     async def run(self) -> None:
         """Until the client ends the stream."""
         reader = asyncio.ensure_future(self._read_requests())
+        reader.add_done_callback(_retrieve)
         try:
             while True:
                 while self._requests:
@@ -88,9 +93,9 @@ class FetchStream:
             self._interrupt.fire()
 
     async def _answer(self, request: data_pb2.FetchStreamRequest) -> None:
-        self._remember(request)
+        refused = self._remember(request)
         self._interrupt = FetchInterrupt()
-        if self._requests or self._ended:
+        if refused or self._requests or self._ended:
             self._interrupt.fired = True
         wait = FetchWait(
             min_bytes=request.min_bytes,
@@ -100,21 +105,22 @@ class FetchStream:
         results = await self._partitions.fetch(
             list(self._positions.values()), wait, self._interrupt
         )
+        results = [*refused, *results]
         await self._stream.send(serialize_fetch_response(request.correlation_id, results))
 
-    def _remember(self, request: data_pb2.FetchStreamRequest) -> None:
+    def _remember(self, request: data_pb2.FetchStreamRequest) -> list[Fetched]:
+        """Take over the request's changes; what was refused, which is not remembered."""
+        refused: list[Fetched] = []
         for gone in request.forget:
-            topic_partition = TopicPartition(
-                to_topic_id(gone.topic_id), PartitionId(gone.partition)
-            )
+            topic_partition = TopicPartition(TopicId(gone.topic_id), PartitionId(gone.partition))
             self._positions.pop(topic_partition, None)
         for asked in request.partitions:
-            topic_id = to_topic_id(asked.topic_id)
-            if topic_id not in self._authorized:
-                resource = f"topic:{topic_id.hex()}"
-                self._authorizer.authorize(self._context, "read", resource)
-                self._authorized.add(topic_id)
-            topic_partition = TopicPartition(topic_id, PartitionId(asked.partition))
+            topic_partition = TopicPartition(TopicId(asked.topic_id), PartitionId(asked.partition))
+            try:
+                self._authorize(asked.topic_id)
+            except LogdError as error:
+                refused.append(Fetched.refused(topic_partition, Offset(asked.offset), error))
+                continue
             # What just gave data goes to the end: the others come first next time.
             self._positions.pop(topic_partition, None)
             self._positions[topic_partition] = FetchPosition(
@@ -128,3 +134,17 @@ class FetchStream:
                 f"one stream reads at most {POSITIONS_PER_STREAM_MAX} partitions",
                 limit="positions_per_stream_max",
             )
+        return refused
+
+    def _authorize(self, raw: bytes) -> None:
+        """Raises InconsistentTopicId, AclDenied."""
+        if raw not in self._authorized:
+            resource = id_resource(self._topics, to_topic_id(raw))
+            self._authorizer.authorize(self._context, "read", resource)
+            self._authorized.add(raw)
+
+
+def _retrieve(reader: "asyncio.Task[None]") -> None:
+    """What ended the reader is raised by `run`, unless the client went away first."""
+    if not reader.cancelled():
+        reader.exception()

@@ -108,6 +108,7 @@ class GrpcServer:
         async def handle(message: bytes, grpc_context: Any) -> bytes:
             try:
                 context = self._context_of(grpc_context)
+                rpc.check_size(message)
                 try:
                     request = rpc.request_type.FromString(message)
                 except DecodeError as error:

@@ -8,16 +8,17 @@ from google.protobuf.message import DecodeError
 from logd.broker.doors.grpc_door.produce_wire import Entry, parse_produce_request, serialize_acks
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import ServerStream
-from logd.broker.doors.grpc_door.topic_refs import to_topic_id
-from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext
-from logd.model.errors import CorruptBatch, LogdError
+from logd.broker.doors.grpc_door.topic_refs import id_resource, to_topic_id
+from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext, Topics
+from logd.model.errors import CorruptBatch, InvalidConfig, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd_proto.v1 import data_pb2
 
 PENDING_ENTRIES_MAX = 1024
-"""Entries of one stream that may wait for their receipt; past it the stream is not read on, and
-gRPC's flow control holds the client."""
+"""Entries of one stream whose receipt is not on its way yet; past it the stream is not read on, and
+gRPC's flow control holds the client. So also a client that reads no receipts is held."""
 ACK_TIMEOUT_MS_DEFAULT = 30_000
+ACK_TIMEOUT_MS_MAX = 600_000
 _ACKS: dict[int, Acks] = {
     data_pb2.ACKS_UNSPECIFIED: "all",
     data_pb2.ACKS_LEADER: "leader",
@@ -26,10 +27,15 @@ _ACKS: dict[int, Acks] = {
 
 
 def to_acks(value: int) -> Acks:
-    """Raises CorruptBatch for a number that is none."""
+    """Raises InvalidConfig for a number that is none."""
     if value not in _ACKS:
-        raise CorruptBatch(f"acks is {value}, but takes 1 (leader) or 2 (all)", field="acks")
+        raise InvalidConfig(f"acks is {value}, but takes 1 (leader) or 2 (all)", field="acks")
     return _ACKS[value]
+
+
+def to_ack_timeout_ms(value: int) -> int:
+    """How long an append may wait for its acknowledgement; 0: the default."""
+    return min(value or ACK_TIMEOUT_MS_DEFAULT, ACK_TIMEOUT_MS_MAX)
 
 
 class ProduceStream:
@@ -38,11 +44,13 @@ class ProduceStream:
     def __init__(
         self,
         partitions: Partitions,
+        topics: Topics,
         authorizer: Authorizer,
         context: RequestContext,
         stream: ServerStream,
     ) -> None:
         self._partitions = partitions
+        self._topics = topics
         self._authorizer = authorizer
         self._context = context
         self._stream = stream
@@ -56,18 +64,24 @@ class ProduceStream:
     async def run(self) -> None:
         """Until the client ends the stream and all its entries are answered."""
         sender = asyncio.ensure_future(self._send_acks())
+        sender.add_done_callback(self._sender_ended)
         try:
-            while (message := await self._stream.receive()) is not None:
+            while not sender.done() and (message := await self._stream.receive()) is not None:
                 for entry in _parse(message):
+                    while self._pending >= PENDING_ENTRIES_MAX and not sender.done():
+                        self._room.clear()
+                        await self._room.wait()
                     await self._append(entry)
-                while self._pending >= PENDING_ENTRIES_MAX:
-                    self._room.clear()
-                    await self._room.wait()
             self._ended = True
             self._answered.set()
             await sender
         finally:
             sender.cancel()
+
+    def _sender_ended(self, sender: "asyncio.Task[None]") -> None:
+        if not sender.cancelled():
+            sender.exception()  # `run` raises it, unless the client went away first
+        self._room.set()
 
     async def _append(self, entry: Entry) -> None:
         self._pending += 1
@@ -75,7 +89,7 @@ class ProduceStream:
         try:
             topic_id = to_topic_id(entry.topic_id)
             if topic_id not in self._authorized:
-                resource = f"topic:{topic_id.hex()}"
+                resource = id_resource(self._topics, topic_id)
                 self._authorizer.authorize(self._context, "write", resource)
                 self._authorized.add(topic_id)
             topic_partition = TopicPartition(topic_id, PartitionId(entry.partition))
@@ -86,26 +100,26 @@ class ProduceStream:
                 entry.batch,
                 done,
                 acks=to_acks(entry.acks),
-                timeout_ms=entry.timeout_ms or ACK_TIMEOUT_MS_DEFAULT,
+                timeout_ms=to_ack_timeout_ms(entry.timeout_ms),
                 partitioning_epoch=entry.partitioning_epoch,
             )
         except LogdError as error:
             done(error)
 
     def _answer(self, correlation_id: int, result: Receipt | LogdError) -> None:
-        self._pending -= 1
         self._acks.append(to_ack(correlation_id, result))
         self._answered.set()
-        self._room.set()
 
     async def _send_acks(self) -> None:
         """The event set in one turn wakes this in the next: what a turn answers goes together."""
-        while not self._ended or self._pending or self._acks:
+        while not self._ended or self._pending:
             await self._answered.wait()
             self._answered.clear()
             acks, self._acks = self._acks, []
             if acks:
                 await self._stream.send(serialize_acks(acks))
+                self._pending -= len(acks)
+                self._room.set()
 
 
 def _parse(message: bytes) -> list[Entry]:

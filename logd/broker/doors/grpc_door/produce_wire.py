@@ -8,9 +8,13 @@ or not, falls to the generated parser. Source: protobuf encoding guide.
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from logd.model.errors import InvalidConfig
 from logd.model.seams import Buffer
 from logd_proto.v1 import data_pb2
 
+FIELDS_PER_MESSAGE_MAX = 16_384
+"""Entries or records of one message: 1 MiB of the smallest batches has half of them. An empty one
+takes two bytes of a message and fifty times that of memory, so they are counted before parsing."""
 _ENTRIES = 0x0A  # field 1, length-delimited
 _BATCH = 0x7A  # field 15, length-delimited
 _TOPIC_ID = 0x12
@@ -30,9 +34,11 @@ class Entry(NamedTuple):
 
 
 def parse_produce_request(message: bytes) -> list[Entry]:
-    """Raises google.protobuf.message.DecodeError where the message is none."""
+    """Raises google.protobuf.message.DecodeError where the message is none, InvalidConfig where it
+    has too many entries."""
     entries = _walk(message)
     if entries is None:
+        check_field_count(message)
         parsed = data_pb2.ProduceStreamRequest.FromString(message)
         entries = [
             Entry(
@@ -49,13 +55,40 @@ def parse_produce_request(message: bytes) -> list[Entry]:
     return entries
 
 
+def check_field_count(message: bytes) -> None:
+    """Raises InvalidConfig past FIELDS_PER_MESSAGE_MAX; what is no message passes."""
+    at, end, fields = 0, len(message), 0
+    try:
+        while at < end:
+            fields += 1
+            if fields > FIELDS_PER_MESSAGE_MAX:
+                raise InvalidConfig(
+                    f"a message has at most {FIELDS_PER_MESSAGE_MAX} entries or records: send "
+                    "several",
+                    limit=FIELDS_PER_MESSAGE_MAX,
+                )
+            tag, at = _varint(message, at)
+            wire_type = tag & 7
+            if wire_type == 0:
+                _, at = _varint(message, at)
+            elif wire_type == 1:
+                at += 8
+            elif wire_type == 2:
+                length, at = _varint(message, at)
+                at += length
+            elif wire_type == 5:
+                at += 4
+    except IndexError:
+        return
+
+
 def _walk(message: bytes) -> list[Entry] | None:
     """None where the canonical order does not hold."""
     view, at, end = memoryview(message), 0, len(message)
-    entries = []
+    entries: list[Entry] = []
     try:
         while at < end:
-            if message[at] != _ENTRIES:
+            if message[at] != _ENTRIES or len(entries) == FIELDS_PER_MESSAGE_MAX:
                 return None
             length, at = _varint(message, at + 1)
             entry = _walk_entry(message, view, at, at + length)

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from logd.broker.ports import RequestContext
+from logd.model.errors import InvalidConfig
 
 Request = TypeVar("Request", bound=Message)
 
@@ -22,6 +23,20 @@ class ServerStream(Protocol):
         ...
 
     async def send(self, message: bytes) -> None: ...
+
+
+REQUEST_BYTES_MAX = 4 << 20
+"""Of calls that carry no batches. Parsed, a hostile request takes fifty times its bytes."""
+
+
+def check_request_bytes(message: bytes) -> None:
+    """Raises InvalidConfig past REQUEST_BYTES_MAX."""
+    if len(message) > REQUEST_BYTES_MAX:
+        raise InvalidConfig(
+            f"the request has {len(message)} bytes, but at most {REQUEST_BYTES_MAX} are allowed",
+            size=len(message),
+            limit=REQUEST_BYTES_MAX,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,8 @@ class UnaryRpc(Generic[Request]):
     handler: Callable[[RequestContext, Request], Awaitable[Message]]
     operation: str
     resource: Callable[[Request], str]
+    check_size: Callable[[bytes], None] = check_request_bytes
+    """Called before parsing: raises InvalidConfig."""
 
 
 @dataclass(frozen=True, slots=True)

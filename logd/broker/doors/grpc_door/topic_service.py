@@ -46,42 +46,44 @@ class TopicService:
                 pb.DescribeTopicRequest,
                 self.describe_topic,
                 "describe",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
             ),
             UnaryRpc(
                 f"{_SERVICE}/AlterTopic",
                 pb.AlterTopicRequest,
                 self.alter_topic,
                 "alter",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
             ),
             UnaryRpc(
                 f"{_SERVICE}/AddPartitions",
                 pb.AddPartitionsRequest,
                 self.add_partitions,
                 "alter",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
             ),
             UnaryRpc(
                 f"{_SERVICE}/DeleteTopic",
                 pb.DeleteTopicRequest,
                 self.delete_topic,
                 "delete",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
             ),
             UnaryRpc(
                 f"{_SERVICE}/DeleteRecords",
                 pb.DeleteRecordsRequest,
                 self.delete_records,
                 "delete",
-                lambda r: topic_resource(r.topic),
+                lambda r: topic_resource(self._topics, r.topic),
             ),
             UnaryRpc(
                 f"{_SERVICE}/DescribePartitions",
                 pb.DescribePartitionsRequest,
                 self.describe_partitions,
                 "describe",
-                lambda r: topic_resource(r.topic) if r.HasField("topic") else "cluster",
+                lambda r: (
+                    topic_resource(self._topics, r.topic) if r.HasField("topic") else "cluster"
+                ),
             ),
         ]
 
