@@ -304,15 +304,18 @@ def test_damaged_indexes_never_lead_astray(tmp_path: Path, kind: str, clean: boo
     assert bench.read_all() == whole
 
 
-def wrong_index(path: Path, segment_bytes: int) -> None:
-    """An index that is whole in itself, but points to where no batch begins."""
-    index = OffsetIndex(Offset(int(path.stem)))
-    for number in range(1, segment_bytes // 5000):
-        index.add(Offset(int(path.stem) + number), 5000 * number)
-    path.write_bytes(index.to_bytes(segment_bytes, Offset(1 << 40)))
+def wrong_index(bench: LogBench, shift: int) -> bytes:
+    """An index that is whole in itself, but points to other batches, or to where none begins."""
+    index, position = OffsetIndex(Offset(0)), 0
+    for header, batch in bench.read_all()[:-1]:
+        if position > 0:
+            index.add(Offset(header.base_offset - shift % 8), position + shift // 8)
+        position += len(batch)
+    return index.to_bytes(position, bench.log.log_end_offset)
 
 
-def test_indexes_are_only_hints(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shift", [2, 6, 80], ids=["a batch", "three batches", "bytes"])
+def test_indexes_are_only_hints(tmp_path: Path, shift: int) -> None:
     bench = LogBench(tmp_path, LARGE_SEGMENTS)
     for number in range(300):
         bench.append([bytes(1000), b"%d" % number])
@@ -323,19 +326,24 @@ def test_indexes_are_only_hints(tmp_path: Path) -> None:
     bench.log.apply_retention(None)
     whole = bench.read_all()[:-1]
     [index_path] = bench.path.glob("*.index")
-    for header, batch in whole[::37]:
-        bench.log.close()
-        wrong_index(index_path, bench.segment_paths()[0].stat().st_size)
+    index_path.write_bytes(wrong_index(bench, shift))
+    for header, batch in [*whole[::37], *whole[45:75]]:
         bench.open()
         assert bench.read_at(header.base_offset, 1)[0] == (header, batch)
+        reads = len(bench.fs.reads)
+        assert bench.read_at(header.base_offset, 1)[0] == (header, batch)
+        assert len(bench.fs.reads) <= reads + 1, "the index was made again, once"
         bench.open()
-        wrong_index(index_path, bench.segment_paths()[0].stat().st_size)
         found = bench.log.find_offset_by_time(header.append_timestamp_ms, False, Offset(600))
         assert found == (header.base_offset, header.append_timestamp_ms)
     assert bench.log.problems() == []
 
 
-def test_entries_written_behind_are_only_hints(tmp_path: Path) -> None:
+def test_entries_written_behind_are_only_hints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES", 0)
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER", 0)
     bench = LogBench(tmp_path, LARGE_SEGMENTS)
     for number in range(300):
         bench.append([bytes(8000), b"%d" % number], producer=(1, 0, 2 * number))
