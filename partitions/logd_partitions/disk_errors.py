@@ -2,8 +2,9 @@
 
 import errno
 
-from logd.model.errors import LogdError, LogReadOnly, StorageFull
+from logd.model.errors import LogdError, LogReadOnly, Overloaded, StorageFull
 
+_NO_FILES_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -13,9 +14,13 @@ def is_full(error: OSError) -> bool:
 
 
 def write_error(error: OSError, path: str) -> LogdError:
-    """StorageFull, or LogReadOnly for what no free space mends."""
+    """StorageFull; Overloaded for lack of descriptors; LogReadOnly for what time does not mend."""
     if is_full(error):
         return storage_full(path)
+    if error.errno in _NO_FILES_LEFT:
+        return Overloaded(
+            f"too many open files to open {path}: raise the limit (ulimit -n)", limit="open files"
+        )
     return LogReadOnly(
         f"the disk failed to write {path} ({error}): this data directory takes no more writes; "
         "replace the disk, or restart the broker to scan it",

@@ -251,7 +251,7 @@ class LogSegment:
             length, base_offset, delta = _WALK.unpack_from(view, position)
             if base_offset == expected and length >= HEADER_BYTES:
                 return position + length, Offset(base_offset + delta + 1)
-        self.hot_from = None  # not what was appended: the cold path checks it
+        self.cool()  # not what was appended: the cold path checks it
         return None
 
     def read_hot(self, plan: Hot) -> Buffer:

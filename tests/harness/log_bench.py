@@ -84,6 +84,10 @@ class LogBench:
             self.point = self.log.recovery_point(open=False)
         return self.open()
 
+    def close_files(self) -> None:
+        """As if other partitions had needed the descriptors."""
+        self._open_files.close()
+
     def before_first_append(self, log: Recoverable) -> None:
         self.path.mkdir(exist_ok=True)
         self.point = log.recovery_point(open=True)

@@ -11,7 +11,9 @@ from logd.model.errors import (
     LogReadOnly,
     OffsetOutOfRange,
     OutOfOrderSequence,
+    Overloaded,
     StorageFull,
+    StoredDataCorrupt,
 )
 from logd.model.ids import Offset
 from logd.model.record_batch import LeaderFlag
@@ -313,6 +315,43 @@ def test_a_failing_disk_makes_the_log_read_only(tmp_path: Path) -> None:
     bench.crash()
     bench.append()
     assert base_offsets(bench) == [0, 3]
+
+
+def test_a_lack_of_descriptors_passes(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append()
+    bench.close_files()
+    bench.fs.faults.append(Fault("open", ".log", errno.EMFILE))
+    with pytest.raises(Overloaded):
+        bench.append()
+    assert bench.append().base_offset == 3
+
+
+def test_unreadable_bytes_are_said_to_be_damaged(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    for _ in range(10):
+        bench.append([bytes(5000)])
+    bench.sync()
+    bench.crash()
+    bench.fs.faults += [Fault("pread_cached"), Fault("pread", ".log")]
+    with pytest.raises(StoredDataCorrupt) as caught:
+        bench.read_at(2)
+    assert caught.value.details["next_offset"] == "3"
+    assert [header.base_offset for header, _ in bench.read_at(2)] == list(range(2, 10))
+
+
+def test_bytes_that_changed_in_memory_are_not_served(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    for _ in range(3):
+        bench.append()
+    [path] = bench.segment_paths()
+    with path.open("r+b") as file:
+        file.seek(bench.log.size_bytes // 3 + 16)
+        file.write(b"\xff" * 8)
+    with pytest.raises(StoredDataCorrupt):
+        bench.read_at(3)
+    assert bench.read_at(0, 1)[0][0].base_offset == 0
+    assert bench.read_at(6)[0][0].base_offset == 6
 
 
 def test_after_a_failed_sync_readers_stay_at_the_synced_end(tmp_path: Path) -> None:
