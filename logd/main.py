@@ -38,6 +38,8 @@ def start(file: Path | None, **flags: Any) -> None:
     if file is None and "LOGD_CONFIG" in os.environ:
         file = Path(os.environ["LOGD_CONFIG"])
     config = load_config(file, os.environ, given)
+    # gRPC's C++ reads it when it loads. Its lines have a form of their own; what matters is raised.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from logd.broker.broker_process import run_broker
     from logd.broker.wiring import real_seams
 

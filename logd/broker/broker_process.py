@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import signal
+import sys
 from collections.abc import Callable
 
 import structlog
@@ -19,6 +21,8 @@ logger = structlog.get_logger()
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """A full collection walks everything: rarer than Python's default, since little here has cycles."""
+DRAIN_TIMED_OUT = 1
+"""Exit status."""
 
 
 def run_broker(config: BrokerConfig, seams: Seams, announce: Callable[[str], None]) -> int:
@@ -28,12 +32,22 @@ def run_broker(config: BrokerConfig, seams: Seams, announce: Callable[[str], Non
     """
     raise_malloc_thresholds()
     configure_diagnostics(config.log_level, config.log_format)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        status = runner.run(_serve(config, seams, announce))
+    if status == DRAIN_TIMED_OUT:  # an orderly exit would wait for the pools: the bound holds
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_serve(config, seams, announce))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(config, seams, announce))
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], None]) -> int:
@@ -74,6 +88,6 @@ async def _drain(config: BrokerConfig, broker: Broker, server: GrpcServer, watch
             await broker.close()
     except TimeoutError:
         logger.error("the drain took too long; what is acknowledged is safe, a start will recover")
-        return 1
+        return DRAIN_TIMED_OUT
     logger.info("stopped")
     return 0

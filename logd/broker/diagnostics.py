@@ -1,10 +1,25 @@
-"""Structured diagnostics: JSON lines off a terminal, coloured lines on one, always on stderr."""
+"""Structured diagnostics: JSON lines off a terminal, coloured lines on one, always on stderr.
+
+What libraries log comes in the same form. Tracebacks go without the values of variables: records
+are among them.
+"""
 
 import logging
 import sys
 from typing import Any, Literal
 
 import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
+
+
+class _ToStructlog(logging.Handler):
+    """Gives on what asyncio and grpc log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(
+            record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info
+        )
 
 
 def configure_diagnostics(
@@ -19,11 +34,12 @@ def configure_diagnostics(
     ]
     if as_json:
         processors += [
-            structlog.processors.dict_tracebacks,
+            ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
-        processors.append(structlog.dev.ConsoleRenderer())
+        plain = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -31,3 +47,4 @@ def configure_diagnostics(
         ),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+    logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
