@@ -35,6 +35,9 @@ from logd_partitions.sync_ticket import SyncTicket
 from logd_partitions.time_index import NO_TIME
 from logd_partitions.time_lookup import Found
 
+UNSYNCED_BYTES_MAX = 256 << 20
+"""What a partition of a page_cache topic may have acknowledged and not synced: more waits for the
+disk, so that a power failure costs a bounded amount."""
 SAVED_AT_CLOSE_BYTES_MIN = 1 << 20
 """Less is read again at the next open, which costs less than the syncs of saving it: so that a stop
 with 10,000 small partitions takes seconds."""
@@ -118,11 +121,17 @@ class PartitionLog:
     def high_watermark(self) -> Offset:
         """With one replica: the end of what the topic's durability counts as safely held.
 
-        A page_cache log counts what is synced too until a start could find what was appended: until
-        the round that notes it as open.
+        A page_cache log counts what is synced too until a start could find what was appended (until
+        the round that notes it as open), and while too much of it is unsynced: then the disk is
+        slower than its producers, who must wait for it.
         """
         progress = self._progress
-        if self._config.durability == "fsync" or progress.broken or not progress.findable:
+        if (
+            self._config.durability == "fsync"
+            or progress.broken
+            or not progress.findable
+            or progress.unsynced_bytes > UNSYNCED_BYTES_MAX
+        ):
             return max(progress.end, self._watermark_floor)
         return self._next_offset
 
@@ -189,6 +198,8 @@ class PartitionLog:
             except LogReadOnly as error:
                 self._failed = error
                 raise
+            if self._progress.unsynced_bytes + header.batch_length > UNSYNCED_BYTES_MAX:
+                self._watermark_floor = self.high_watermark  # readers have seen up to here
             self._next_offset = next_offset
             self._last_append_ms = append_ms
             self._progress.appended(active, header.batch_length)
