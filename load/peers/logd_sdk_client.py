@@ -1,7 +1,8 @@
 """What a comparison harness measures of logd: the public SDK, in its fastest form.
 
 Functions, options and timers are the harness's own (`load/README.md`). Modes: `loop`, a call and an
-object a record; `batch`, send_many() and whole batches; `plain`, as `loop` with default settings.
+object a record; `sync`, as `loop` with the synchronous producer; `batch`, send_many() and whole
+batches; `plain`, as `loop` without raised malloc thresholds. Settings are the defaults.
 """
 
 import asyncio
@@ -12,19 +13,15 @@ from typing import Any, TypeVar
 
 from clients.base import age, schedule, stamp  # type: ignore[import-not-found]
 
-from logd import Admin, Consumer, Producer
+from logd import Admin, Consumer, Producer, sync
 from logd.system.malloc_thresholds import raise_malloc_thresholds
 from logd_client import OffsetSpec
-from logd_client.sync.producer import Producer as SyncProducer
 
 Options = dict[str, Any]
 T = TypeVar("T")
 
 CHUNK_RECORDS = 1_000
 """Values that one send_many() is given."""
-
-PRODUCER: Options = {"linger_ms": 20, "batch_size": 1 << 20}
-CONSUMER: Options = {"max_partition_fetch_bytes": 4 << 20, "fetch_max_bytes": 16 << 20}
 
 
 _runner = asyncio.Runner()
@@ -71,47 +68,51 @@ def produce(
     timer: AbstractContextManager[Any],
 ) -> None:
     """Every value is acknowledged when the timer ends; whether all are in the log is seen then."""
-    raise_malloc_thresholds()
+    _tune(opts)
     _make_durable(address, topic, opts)
-    settings = _producer_settings(opts)
-    with SyncProducer(address, **settings) as producer:
-        for partition in range(opts["partitions"]):
-            producer.send(topic, values[0], partition=partition).result()
-        with timer:
-            if opts.get("mode") == "batch":
-                for at in range(0, len(values), CHUNK_RECORDS):
-                    producer.send_many(topic, values[at : at + CHUNK_RECORDS])
-            else:
-                send = producer.send
-                for value in values:
-                    send(topic, value)
-            producer.flush()
+    if opts.get("mode") == "sync":
+        _produce_sync(address, topic, values, opts, timer)
+    else:
+        _run(_produce(address, topic, values, opts, timer))
     _check_written(address, topic, opts["partitions"], opts["partitions"] + len(values))
 
 
-def produce_async(
+async def _produce(
     address: str,
     topic: str,
     values: Sequence[bytes],
     opts: Options,
     timer: AbstractContextManager[Any],
 ) -> None:
-    """As `produce`, with the asynchronous producer: an await a record."""
-    raise_malloc_thresholds()
-    _make_durable(address, topic, opts)
-
-    async def run() -> None:
-        async with Producer(address, **_producer_settings(opts)) as producer:
-            for partition in range(opts["partitions"]):
-                await (await producer.send(topic, values[0], partition=partition))
-            with timer:
+    async with Producer(address, **_producer_settings(opts)) as producer:
+        for partition in range(opts["partitions"]):
+            await (await producer.send(topic, values[0], partition=partition))
+        with timer:
+            if opts.get("mode") == "batch":
+                for at in range(0, len(values), CHUNK_RECORDS):
+                    await producer.send_many(topic, values[at : at + CHUNK_RECORDS])
+            else:
                 send = producer.send
                 for value in values:
                     await send(topic, value)
-                await producer.flush()
+            await producer.flush()
 
-    _run(run())
-    _check_written(address, topic, opts["partitions"], opts["partitions"] + len(values))
+
+def _produce_sync(
+    address: str,
+    topic: str,
+    values: Sequence[bytes],
+    opts: Options,
+    timer: AbstractContextManager[Any],
+) -> None:
+    with sync.Producer(address, **_producer_settings(opts)) as producer:
+        for partition in range(opts["partitions"]):
+            producer.send(topic, values[0], partition=partition).result()
+        with timer:
+            send = producer.send
+            for value in values:
+                send(topic, value)
+            producer.flush()
 
 
 def consume(
@@ -122,14 +123,13 @@ def consume(
     timer: AbstractContextManager[Any],
 ) -> int:
     """Bytes of the first `count` values, from the start of the topic."""
-    raise_malloc_thresholds()
-    mode = opts.get("mode")
-    settings = {} if mode == "plain" else CONSUMER
+    _tune(opts)
 
     async def run() -> int:
+        settings = opts.get("consumer", {})
         async with Consumer(topic, bootstrap_servers=address, **settings) as consumer:
             with timer:
-                if mode == "batch":
+                if opts.get("mode") == "batch":
                     return await _batch_bytes(consumer, count)
                 return await _record_bytes(consumer, count)
 
@@ -150,7 +150,7 @@ async def _batch_bytes(consumer: Consumer, count: int) -> int:
     size = seen = 0
     async for batch in consumer.batches():
         values = batch.values[: count - seen]
-        size += sum(map(len, values))
+        size += sum(map(len, filter(None, values)))
         seen += len(values)
         if seen == count:
             break
@@ -204,13 +204,19 @@ def receive(
     return _run(run())
 
 
+def _tune(opts: Options) -> None:
+    """Client settings are best as they are; a library does not touch the process's malloc."""
+    if opts.get("mode") != "plain":
+        raise_malloc_thresholds()
+
+
 def _run(work: Coroutine[Any, Any, T]) -> T:
     return _runner.run(work)
 
 
 def _producer_settings(opts: Options) -> Options:
     chosen = {"acks": opts["acks"], "compression_type": opts.get("codec", "none")}
-    return chosen if opts.get("mode") == "plain" else {**PRODUCER, **chosen}
+    return {**chosen, **opts.get("producer", {})}
 
 
 def _make_durable(address: str, topic: str, opts: Options) -> None:
