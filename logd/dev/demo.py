@@ -34,6 +34,7 @@ LIST_KEY = b"\0list of files"
 LOOK_INTERVAL_S = 0.005
 READ_TIMEOUT_S = 60
 LOGCTL_TIMEOUT_S = 30
+COLUMN_WIDTH = 12
 
 
 class Difference(Exception):
@@ -93,7 +94,7 @@ class Demo:
         return all(equal for *_, equal in self._rows)
 
     def _start_broker(self) -> None:
-        self._screen.command([*self._broker.command, "&"])
+        self._screen.command(self._broker.command, background=True)
         self._broker.start()
 
     def _logctl(self, *words: str) -> None:
@@ -105,7 +106,7 @@ class Demo:
             timeout=LOGCTL_TIMEOUT_S,
         )
         for line in (done.stdout + done.stderr).splitlines():
-            self._screen.say(line.replace("\t", "  "))
+            self._screen.say(line.expandtabs(COLUMN_WIDTH))
         if done.returncode:
             raise Difference(f"logctl ended with {done.returncode}")
 
@@ -158,7 +159,7 @@ class Demo:
         self._screen.say(
             f"killed with {progress.done:,} records acknowledged and {in_flight} batches in flight"
         )
-        self._screen.command([*self._broker.command, "&"])
+        self._screen.command(self._broker.command, background=True)
         await asyncio.to_thread(self._broker.start)
         self._screen.say("serving again; the producer goes on by itself")
 
@@ -205,7 +206,8 @@ class Demo:
         read = await self._consume("replayed", sum(records for _, _, records, _ in due))
         equal = sorted(read.batches) == due
         size = sum(map(len, read.data.values()))
-        self._rows.append((f"since {moment:%H:%M:%S.%f}"[:-3], 0, read.records, size, equal))
+        since = f"since {moment:%H:%M:%S.%f}"[:-3]
+        self._rows.append((since, len(read.data), read.records, size, equal))
         self._screen.say(
             f"exactly the {read.records:,} records appended since then"
             if equal

@@ -65,8 +65,9 @@ class DemoScreen:
         self._steps += 1
         self._console.print(f"\n[bold]{self._steps}. {title}[/bold]")
 
-    def command(self, words: Sequence[str]) -> None:
-        self._console.print(f"  [cyan]$ {shlex.join(words)}[/cyan]")
+    def command(self, words: Sequence[str], *, background: bool = False) -> None:
+        end = " &" if background else ""
+        self._console.print(f"  [cyan]$ {shlex.join(words)}{end}[/cyan]")
 
     def say(self, text: str) -> None:
         self._console.print(f"  {text}", markup=False)
