@@ -12,6 +12,11 @@ class Recoverable(Protocol):
     @property
     def topic_partition(self) -> TopicPartition: ...
 
+    @property
+    def closed(self) -> bool:
+        """It was closed, or let go of because its files are being removed."""
+        ...
+
     def recovery_point(self, *, open: bool) -> RecoveryPoint:
         """The synced end: its segment, position and offset, and the log start offset.
 

@@ -74,7 +74,7 @@ class LogDirectory:
         self._open_marks: set[TopicPartition] = set()
         self._synced_logs: dict[TopicPartition, PartitionLog] = {}
         self._noting = threading.Lock()  # guards the next two; never held over I/O
-        self._unsynced_paths: list[str] = []
+        self._unsynced_logs: list[tuple[str, Recoverable]] = []
         self._unsynced_marks = False
 
     @staticmethod
@@ -128,7 +128,7 @@ class LogDirectory:
 
     def problems(self) -> list[StorageProblem]:
         """What operators should know of, until the next start."""
-        return [*self._problems, *(p for log in self._logs.values() for p in log.problems())]
+        return [*self._problems, *(p for log in list(self._logs.values()) for p in log.problems())]
 
     def open_log(self, topic: Topic, partition: PartitionId) -> PartitionLog:
         """The partition's log; scans what a crash left. Makes nothing on disk where nothing is.
@@ -201,7 +201,7 @@ class LogDirectory:
         with self._noting:
             self._unsynced_marks = True
             if is_new:
-                self._unsynced_paths.append(path)
+                self._unsynced_logs.append((path, log))
 
     def log_start_changed(self, log: Recoverable) -> None:
         """Implements DirectoryPort."""
@@ -217,16 +217,27 @@ class LogDirectory:
     def sync(self) -> None:
         """Make what `before_first_append` noted durable. Raises OSError: then it is still noted."""
         with self._noting:
-            paths, self._unsynced_paths = self._unsynced_paths, []
+            noted, self._unsynced_logs = self._unsynced_logs, []
             self._unsynced_marks = False
         try:
-            self._directories.sync_created(paths)
+            self._sync_created(noted)
             self._points.write()
         except OSError:
             with self._noting:
-                self._unsynced_paths = paths + self._unsynced_paths
+                self._unsynced_logs = noted + self._unsynced_logs
                 self._unsynced_marks = True
             raise
+
+    def _sync_created(self, noted: list[tuple[str, Recoverable]]) -> None:
+        """A log that was closed meanwhile, since its topic is deleted, has nothing to sync."""
+        while True:
+            live = [(path, log) for path, log in noted if not log.closed]
+            try:
+                self._directories.sync_created([path for path, _ in live])
+                return
+            except OSError:
+                if not any(log.closed for _, log in live):
+                    raise
 
     def sync_file_system(self) -> None:
         """Sync all that is dirty on the directory's file system. Raises OSError."""

@@ -400,3 +400,21 @@ async def test_leader_and_replica_as_operators_see_them(bench: HostBench) -> Non
     assert (status.leader, status.isr, status.segments) == (0, (0,), 1)
     assert status.size_bytes == await bench.host.bytes_between(where, Offset(0), Offset(1))
     assert replace(status, size_bytes=0).error is None
+
+
+async def test_a_topic_deleted_before_its_first_sync_harms_no_other(bench: HostBench) -> None:
+    """Its directory is gone when it should be made durable: that is no failing disk."""
+    (doomed,) = await bench.topic("doomed")
+    (other,) = await bench.topic("other")
+    await bench.host.open(doomed)
+    await bench.host.open(other)
+    bench.flush.gate.clear()
+    answers = bench.append(doomed, b"a")
+    others = bench.append(other, b"b")
+    await bench.turns()
+    await bench.catalog.delete(doomed.topic_id)
+    bench.flush.gate.set()
+    await bench.turns(30)
+    assert isinstance(error(answers), UnknownTopic)
+    assert receipt(others).base_offset == 0
+    assert bench.directory.problems() == []
