@@ -17,7 +17,6 @@ from logd.model.ids import NO_PRODUCER, LeaderEpoch, Offset, TopicPartition
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, LeaderFlag, stamp
 from logd.model.seams import Buffer
 from logd.model.topic_config import TopicConfig
-from logd_partitions.atomic_file import write_atomically
 from logd_partitions.disk_errors import write_error
 from logd_partitions.log_reader import LogReader
 from logd_partitions.log_recovery import LogRecovery, RecoveredLog
@@ -26,18 +25,14 @@ from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.producer_state import Duplicate
 from logd_partitions.read_plan import Cold, ReadPlan
 from logd_partitions.recovery_points import RecoveryPoint
-from logd_partitions.retention import NEVER_EXPIRES, SealedSegment, expired_count, is_expired
+from logd_partitions.retention import is_expired
 from logd_partitions.segment_list import SegmentList
-from logd_partitions.segment_manifest import make_manifest
+from logd_partitions.segment_maintenance import SegmentMaintenance
 from logd_partitions.storage_problem import StorageProblem
 from logd_partitions.sync_progress import SyncProgress
 from logd_partitions.sync_ticket import SyncTicket
-from logd_partitions.time_index import NO_TIME
 from logd_partitions.time_lookup import Found
 
-UNSYNCED_BYTES_MAX = 256 << 20
-"""What a partition of a page_cache topic may have acknowledged and not synced: more waits for the
-disk, so that a power failure costs a bounded amount."""
 SAVED_AT_CLOSE_BYTES_MIN = 1 << 20
 """Less is read again at the next open, which costs less than the syncs of saving it: so that a stop
 with 10,000 small partitions takes seconds."""
@@ -74,7 +69,7 @@ class PartitionLog:
         self._segments = SegmentList(recovered.segments)
         last = self._segments.last
         self._active = last if recovered.appendable else None
-        self._next_offset = self._watermark_floor = recovered.next_offset
+        self._next_offset = recovered.next_offset
         self._log_start = self._log_start_to_be = recovered.log_start_offset
         self._last_append_ms = recovered.last_append_ms
         self._problems = recovered.problems
@@ -86,6 +81,9 @@ class PartitionLog:
             storage, self.leader_epochs, recovered.next_offset, point, recovered.snapshot_offset
         )
         self._reader = LogReader(storage.path, self._segments, self._lock, self)
+        self._upkeep = SegmentMaintenance(
+            storage, topic_partition, self._segments, self.leader_epochs, self._lock
+        )
 
     @classmethod
     def open(
@@ -125,15 +123,7 @@ class PartitionLog:
         the round that notes it as open), and while too much of it is unsynced: then the disk is
         slower than its producers, who must wait for it.
         """
-        progress = self._progress
-        if (
-            self._config.durability == "fsync"
-            or progress.broken
-            or not progress.findable
-            or progress.unsynced_bytes > UNSYNCED_BYTES_MAX
-        ):
-            return max(progress.end, self._watermark_floor)
-        return self._next_offset
+        return self._progress.high_watermark(self._config.durability, self._next_offset)
 
     @property
     def size_bytes(self) -> int:
@@ -154,7 +144,7 @@ class PartitionLog:
     def set_config(self, config: TopicConfig) -> None:
         """New settings of the topic. The high watermark stays where readers have seen it."""
         with self._lock:
-            self._watermark_floor = self.high_watermark
+            self._progress.floor = self.high_watermark
             self._config = config
 
     def problems(self) -> list[StorageProblem]:
@@ -198,11 +188,9 @@ class PartitionLog:
             except LogReadOnly as error:
                 self._failed = error
                 raise
-            if self._progress.unsynced_bytes + header.batch_length > UNSYNCED_BYTES_MAX:
-                self._watermark_floor = self.high_watermark  # readers have seen up to here
+            self._progress.appended(active, header.batch_length, self.high_watermark)
             self._next_offset = next_offset
             self._last_append_ms = append_ms
-            self._progress.appended(active, header.batch_length)
             if header.producer_id != NO_PRODUCER:
                 self.producer_state.record(header, base_offset, append_ms)
             return Appended(base_offset, next_offset, leader_epoch, append_ms)
@@ -350,8 +338,11 @@ class PartitionLog:
                 return []
             try:
                 self._roll_if_due(now_ms)
-                removed = self._remove_expired(now_ms)
-                self._finish_sealed()
+                new_start = self._upkeep.new_start(
+                    self._active, self._next_offset, self.high_watermark, self._config, now_ms
+                )
+                removed = self._start_at(new_start) if new_start is not None else []
+                self._upkeep.finish_sealed(self._progress.end)
                 self._shrink_if_idle()
             except OSError as error:
                 raise write_error(error, self._storage.path) from error
@@ -384,30 +375,6 @@ class PartitionLog:
             old = active.is_full(0, now_ms, self._config)
             if old or is_expired(self._last_append_ms, self._config, now_ms):
                 self._roll()
-
-    def _remove_expired(self, now_ms: int | None) -> list[str]:
-        sealed = [segment for segment in self._segments if segment is not self._active]
-        next_bases = [self._segments.following(s.base_offset) or self._next_offset for s in sealed]
-        count = expired_count(
-            map(_retained, sealed, next_bases),
-            self.size_bytes,
-            self.high_watermark,
-            self._config,
-            now_ms,
-        )
-        return self._start_at(next_bases[count - 1]) if count else []
-
-    def _finish_sealed(self) -> None:
-        """Save indexes and manifests of segments that were sealed, and synced, since."""
-        for segment in self._segments:
-            following = self._segments.following(segment.base_offset)
-            if segment.saved or following is None or following > self._progress.end:
-                continue
-            segment.save_indexes()
-            manifest = make_manifest(segment, self.topic_partition, self.leader_epochs.entries)
-            write_atomically(self._storage.fs, segment.companion("manifest"), manifest.to_bytes())
-            with self._lock:
-                segment.mark_saved()
 
     def _shrink_if_idle(self) -> None:
         """Give reserved space back where nothing was appended since the last call."""
@@ -477,11 +444,3 @@ class PartitionLog:
             self.closed = True
             for segment in self._segments:
                 segment.forget_files()
-
-
-def _retained(segment: LogSegment, next_base_offset: Offset) -> SealedSegment:
-    """A segment whose batches can't be read is kept: people should see it first."""
-    last_append_ms = segment.time_index().last_append_ms
-    if last_append_ms == NO_TIME and segment.size:
-        last_append_ms = NEVER_EXPIRES
-    return SealedSegment(segment.size, next_base_offset, last_append_ms)

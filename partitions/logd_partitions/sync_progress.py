@@ -3,12 +3,16 @@
 import threading
 
 from logd.model.ids import Offset
+from logd.model.topic_config import Durability
 from logd_partitions.leader_epochs import LeaderEpochs
 from logd_partitions.log_segment import LogSegment
 from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.producer_state import ProducerState
 from logd_partitions.sync_ticket import SyncTicket
 
+UNSYNCED_BYTES_MAX = 256 << 20
+"""What a partition of a page_cache topic may have acknowledged and not synced: more waits for the
+disk, so that a power failure costs a bounded amount."""
 SNAPSHOT_INTERVAL_BYTES = 16 << 20
 """Producers are saved at each roll and after so many bytes: what a recovery reads again."""
 SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER = 16 << 10
@@ -21,7 +25,8 @@ class SyncProgress:
 
     `end`: the log is synced up to this offset (exclusive), which stands at `point`, a segment's
     base offset and a position in it. `saved_offset`: the snapshot on disk tells of the producers of
-    all batches below it. `broken`: a sync failed, so that `end` stays for good.
+    all batches below it. `broken`: a sync failed, so that `end` stays for good. `floor`: readers
+    have seen up to there, so the high watermark does not fall below it.
     """
 
     def __init__(
@@ -32,7 +37,7 @@ class SyncProgress:
         point: tuple[Offset, int],
         saved_offset: Offset,
     ) -> None:
-        self.end = end
+        self.end = self.floor = end
         self.point = point
         self.saved_offset = saved_offset
         self.broken = False
@@ -57,11 +62,25 @@ class SyncProgress:
         """Appended since a snapshot was made."""
         return self._appended_bytes - self._snapshot_bytes
 
+    def high_watermark(self, durability: Durability, next_offset: Offset) -> Offset:
+        """As `PartitionLog.high_watermark`; the log ends at `next_offset`."""
+        if (
+            durability == "fsync"
+            or self.broken
+            or not self.findable
+            or self.unsynced_bytes > UNSYNCED_BYTES_MAX
+        ):
+            return max(self.end, self.floor)
+        return next_offset
+
     def created(self) -> None:
         """A segment's file was made."""
         self._created += 1
 
-    def appended(self, segment: LogSegment, length: int) -> None:
+    def appended(self, segment: LogSegment, length: int, high_watermark: Offset) -> None:
+        """`high_watermark`: as it was before."""
+        if self.unsynced_bytes + length > UNSYNCED_BYTES_MAX:
+            self.floor = high_watermark
         self._unsynced[segment] = None
         self._appended_bytes += length
 

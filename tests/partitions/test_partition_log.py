@@ -18,7 +18,7 @@ from logd.model.errors import (
 from logd.model.ids import Offset
 from logd.model.record_batch import LeaderFlag
 from logd.model.topic_config import TopicConfig
-from logd_partitions import partition_log
+from logd_partitions import sync_progress
 from logd_partitions.read_plan import Cold, Hot
 
 LARGE_SEGMENTS = TopicConfig(segment_bytes=64 << 20)
@@ -573,7 +573,7 @@ def test_descriptors_stay_bounded_and_are_all_closed(tmp_path: Path) -> None:
 def test_page_cache_acknowledgements_wait_once_too_much_is_unsynced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition_log, "UNSYNCED_BYTES_MAX", 10_000)
+    monkeypatch.setattr(sync_progress, "UNSYNCED_BYTES_MAX", 10_000)
     bench = LogBench(tmp_path, replace(SMALL_SEGMENTS, durability="page_cache"))
     bench.append([b"first"])
     bench.sync()

@@ -1,0 +1,68 @@
+"""What becomes of sealed segments: indexes and manifest are saved, and in the end they expire."""
+
+import threading
+
+from logd.model.ids import Offset, TopicPartition
+from logd.model.topic_config import TopicConfig
+from logd_partitions.atomic_file import write_atomically
+from logd_partitions.leader_epochs import LeaderEpochs
+from logd_partitions.log_segment import LogSegment
+from logd_partitions.partition_storage import PartitionStorage
+from logd_partitions.retention import NEVER_EXPIRES, SealedSegment, expired_count
+from logd_partitions.segment_list import SegmentList
+from logd_partitions.segment_manifest import make_manifest
+from logd_partitions.time_index import NO_TIME
+
+
+class SegmentMaintenance:
+    """Of one log, under its maintenance lock; all of it blocks and may raise OSError."""
+
+    def __init__(
+        self,
+        storage: PartitionStorage,
+        topic_partition: TopicPartition,
+        segments: SegmentList,
+        epochs: LeaderEpochs,
+        lock: threading.RLock,
+    ) -> None:
+        self._storage = storage
+        self._topic_partition = topic_partition
+        self._segments = segments
+        self._epochs = epochs
+        self._lock = lock
+
+    def finish_sealed(self, synced_end: Offset) -> None:
+        """Save indexes and manifests of segments that were sealed, and synced, since."""
+        for segment in self._segments:
+            following = self._segments.following(segment.base_offset)
+            if segment.saved or following is None or following > synced_end:
+                continue
+            segment.save_indexes()
+            manifest = make_manifest(segment, self._topic_partition, self._epochs.entries)
+            write_atomically(self._storage.fs, segment.companion("manifest"), manifest.to_bytes())
+            with self._lock:
+                segment.mark_saved()
+
+    def new_start(
+        self,
+        active: LogSegment | None,
+        log_end: Offset,
+        high_watermark: Offset,
+        config: TopicConfig,
+        now_ms: int | None,
+    ) -> Offset | None:
+        """Where the log should start by its retention; None: as it does."""
+        sealed = [segment for segment in self._segments if segment is not active]
+        ends = [self._segments.following(segment.base_offset) or log_end for segment in sealed]
+        size_bytes = self._segments.size_bytes
+        retained = map(_retained, sealed, ends)
+        count = expired_count(retained, size_bytes, high_watermark, config, now_ms)
+        return ends[count - 1] if count else None
+
+
+def _retained(segment: LogSegment, next_base_offset: Offset) -> SealedSegment:
+    """A segment whose batches can't be read is kept: people should see it first."""
+    last_append_ms = segment.time_index().last_append_ms
+    if last_append_ms == NO_TIME and segment.size:
+        last_append_ms = NEVER_EXPIRES
+    return SealedSegment(segment.size, next_base_offset, last_append_ms)
