@@ -16,7 +16,7 @@ from logd.broker.doors.grpc_door.produce_stream import (
     to_ack_timeout_ms,
     to_acks,
 )
-from logd.broker.doors.grpc_door.produce_wire import check_field_count
+from logd.broker.doors.grpc_door.produce_wire import check_plain_request
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import (
@@ -80,7 +80,7 @@ class DataService:
                 self.produce,
                 "write",
                 lambda r: topic_resource(self._topics, r.topic),
-                check_size=check_field_count,
+                check_size=check_plain_request,
             ),
             UnaryRpc(
                 f"{_SERVICE}/Fetch",

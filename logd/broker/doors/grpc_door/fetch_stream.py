@@ -10,7 +10,7 @@ from collections import deque
 from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.fetch_wire import serialize_fetch_response
-from logd.broker.doors.grpc_door.rpc import ServerStream
+from logd.broker.doors.grpc_door.rpc import ServerStream, check_request_bytes
 from logd.broker.doors.grpc_door.topic_refs import id_resource, to_topic_id
 from logd.broker.ports import (
     Authorizer,
@@ -81,6 +81,7 @@ class FetchStream:
                         f"more than {REQUESTS_PENDING_MAX} fetches wait on one stream",
                         limit="requests_pending_max",
                     )
+                check_request_bytes(message)
                 try:
                     self._requests.append(data_pb2.FetchStreamRequest.FromString(message))
                 except DecodeError as error:

@@ -15,6 +15,11 @@ from logd_proto.v1 import data_pb2
 FIELDS_PER_MESSAGE_MAX = 16_384
 """Entries or records of one message: 1 MiB of the smallest batches has half of them. An empty one
 takes two bytes of a message and fifty times that of memory, so they are counted before parsing."""
+UNCOUNTED_BYTES_MAX = 1 << 20
+"""Up to there what records hold is not counted: at its worst it takes 50 MiB of memory."""
+NESTED_FIELDS_MAX = 100_000
+"""10,000 records of four fields and six headers each."""
+_RECORDS = 0x1A  # ProduceRequest.records: field 3, length-delimited
 _ENTRIES = 0x0A  # field 1, length-delimited
 _BATCH = 0x7A  # field 15, length-delimited
 _TOPIC_ID = 0x12
@@ -57,14 +62,25 @@ def parse_produce_request(message: bytes) -> list[Entry]:
 
 def check_field_count(message: bytes) -> None:
     """Raises InvalidConfig past FIELDS_PER_MESSAGE_MAX; what is no message passes."""
-    at, end, fields = 0, len(message), 0
+    _count_fields(message, 0, len(message), FIELDS_PER_MESSAGE_MAX, None)
+
+
+def check_plain_request(message: bytes) -> None:
+    """As `check_field_count` of a ProduceRequest; of a large one also what its records hold."""
+    check_field_count(message)
+    if len(message) > UNCOUNTED_BYTES_MAX:
+        _count_fields(message, 0, len(message), NESTED_FIELDS_MAX, _RECORDS)
+
+
+def _count_fields(message: bytes, at: int, end: int, left: int, nested: int | None) -> int:
+    """How many of `left` are not used by the fields in [at, end), those in `nested` included."""
     try:
         while at < end:
-            fields += 1
-            if fields > FIELDS_PER_MESSAGE_MAX:
+            left -= 1
+            if left < 0:
                 raise InvalidConfig(
-                    f"a message has at most {FIELDS_PER_MESSAGE_MAX} entries or records: send "
-                    "several",
+                    f"a message has at most {FIELDS_PER_MESSAGE_MAX} entries or records, and a "
+                    f"large one {NESTED_FIELDS_MAX} fields and headers in them: send several",
                     limit=FIELDS_PER_MESSAGE_MAX,
                 )
             tag, at = _varint(message, at)
@@ -75,11 +91,14 @@ def check_field_count(message: bytes) -> None:
                 at += 8
             elif wire_type == 2:
                 length, at = _varint(message, at)
+                if tag == nested:
+                    left = _count_fields(message, at, at + length, left, None)
                 at += length
             elif wire_type == 5:
                 at += 4
     except IndexError:
-        return
+        pass  # the parser will say so
+    return left
 
 
 def _walk(message: bytes) -> list[Entry] | None:

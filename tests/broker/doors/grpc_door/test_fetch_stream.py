@@ -214,9 +214,12 @@ async def test_bounds(bench: DoorBench, monkeypatch: pytest.MonkeyPatch) -> None
             await client.answer()
 
 
-async def test_what_is_no_request_ends_the_stream_with_a_reason(bench: DoorBench) -> None:
+@pytest.mark.parametrize("raw", [b"\xff\xff\xff", b"\x12\x00" * (3 << 20)])
+async def test_what_is_no_request_ends_the_stream_with_a_reason(
+    bench: DoorBench, raw: bytes
+) -> None:
     client = await session(bench)
-    await client.stream.send(b"\xff\xff\xff")
+    await client.stream.send(raw)
     with pytest.raises(InvalidConfig):
         await client.answer()
 

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logd.broker.doors.grpc_door import produce_wire
-from logd.broker.doors.grpc_door.produce_wire import Entry, parse_produce_request
+from logd.broker.doors.grpc_door.produce_wire import (
+    FIELDS_PER_MESSAGE_MAX,
+    NESTED_FIELDS_MAX,
+    UNCOUNTED_BYTES_MAX,
+    Entry,
+    check_field_count,
+    check_plain_request,
+    parse_produce_request,
+)
+from logd.model.errors import InvalidConfig
 from logd_proto.v1 import data_pb2
 
 ENTRIES = st.builds(
@@ -91,3 +100,43 @@ def test_truncated_messages_never_give_other_bytes(
 def test_garbage_is_refused() -> None:
     with pytest.raises(DecodeError):
         parse_produce_request(b"\x0a\xff\xff\xff\xff\xff")
+
+
+def produce_request(headers: int, value: bytes) -> bytes:
+    """One record with so many empty headers."""
+    record = data_pb2.PlainRecord(value=value).SerializeToString() + b"\x22\x00" * headers
+    return data_pb2.ProduceRequest(acks=data_pb2.ACKS_ALL).SerializeToString() + (
+        b"\x1a" + produce_wire_varint(len(record)) + record
+    )
+
+
+def produce_wire_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def test_empty_headers_are_counted_where_they_could_fill_memory() -> None:
+    large = bytes(UNCOUNTED_BYTES_MAX)
+    check_plain_request(produce_request(NESTED_FIELDS_MAX * 2, b""))
+    check_plain_request(produce_request(NESTED_FIELDS_MAX - 10, large))
+    with pytest.raises(InvalidConfig):
+        check_plain_request(produce_request(NESTED_FIELDS_MAX, large))
+
+
+@given(st.binary(max_size=200))
+def test_counting_any_bytes_is_harmless(raw: bytes) -> None:
+    check_field_count(raw)
+    check_plain_request(raw)
+
+
+def test_entries_beyond_the_bound_are_refused_whatever_their_form() -> None:
+    entry = data_pb2.ProduceEntry(batch=b"x")
+    most = data_pb2.ProduceStreamRequest(entries=[entry] * FIELDS_PER_MESSAGE_MAX)
+    message = most.SerializeToString()
+    assert len(parse_produce_request(message)) == FIELDS_PER_MESSAGE_MAX
+    for one_more in (b"\x0a\x00", b"\x78\x01", message[: len(message) // len(most.entries)]):
+        with pytest.raises(InvalidConfig):
+            parse_produce_request(message + one_more)
