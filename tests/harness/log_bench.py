@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.faulty_file_system import FaultyFileSystem
 from harness.manual_clock import ManualClock
 from logd.model.batch_encoder import encode_batch
+from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import (
     LeaderEpoch,
     Offset,
@@ -29,6 +30,7 @@ from logd_partitions.recovery_points import RecoveryPoint
 
 TOPIC_PARTITION = TopicPartition(TopicId(bytes(range(16))), PartitionId(3))
 SMALL_SEGMENTS = TopicConfig(segment_bytes=4096)
+LARGE_SEGMENTS = TopicConfig(segment_bytes=64 << 20)
 
 
 class LogBench:
@@ -151,6 +153,32 @@ class LogBench:
             offset = found[-1][0].next_offset
         return batches
 
+    def base_offsets(self) -> list[int]:
+        """Of every batch."""
+        return [header.base_offset for header, _ in self.read_all()]
+
+    def readable(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """Base offsets of all batches that are served, and the ranges that answer with corruption,
+        as a reader finds them who goes on at `next_offset`."""
+        offset, end = self.log.log_start_offset, self.log.log_end_offset
+        good: list[int] = []
+        bad: list[tuple[int, int]] = []
+        while offset < end:
+            try:
+                found = self.read_at(offset)
+                good += [header.base_offset for header, _ in found]
+                offset = found[-1][0].next_offset
+            except StoredDataCorrupt as error:
+                next_offset = Offset(int(error.details["next_offset"]))
+                assert offset < next_offset <= end
+                bad.append((offset, next_offset))
+                offset = next_offset
+        return good, bad
+
+    def reasons(self) -> list[str]:
+        """What recovery reported."""
+        return [problem.reason for problem in self.log.problems()]
+
     def files(self) -> list[str]:
         return sorted(os.listdir(self.path)) if self.path.exists() else []
 
@@ -166,3 +194,15 @@ class LogBench:
         if self.point is not None:
             other.point = replace(self.point)
         return other
+
+
+def written_log(tmp_path: Path, batches: int = 8, config: TopicConfig = LARGE_SEGMENTS) -> LogBench:
+    """A log of batches of two records, one a leader epoch, all synced, left as by a crash."""
+    root = tmp_path / "written"
+    root.mkdir()
+    bench = LogBench(root, config)
+    for number in range(batches):
+        bench.append([b"%d" % number, bytes(number)], producer=(5, 0, 2 * number), epoch=number + 1)
+        bench.clock.advance(10)
+    bench.sync()
+    return bench

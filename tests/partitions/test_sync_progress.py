@@ -1,0 +1,86 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.log_bench import SMALL_SEGMENTS, LogBench
+from logd_partitions import sync_progress
+
+
+def test_the_high_watermark_is_what_durability_asks_for(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append()
+    assert (bench.log.high_watermark, bench.log.unsynced_bytes > 0) == (0, True)
+    ticket = bench.log.start_sync()
+    bench.append()
+    ticket.run()
+    bench.log.finish_sync(ticket)
+    assert (bench.log.high_watermark, bench.log.log_end_offset) == (3, 6)
+    bench.log.set_config(replace(SMALL_SEGMENTS, durability="page_cache"))
+    assert bench.log.high_watermark == 6
+    bench.log.set_config(SMALL_SEGMENTS)
+    assert bench.log.high_watermark == 6, "readers have seen it"
+    bench.sync()
+    assert bench.log.synced_end_offset == 6
+
+
+def test_page_cache_acknowledgements_wait_once_too_much_is_unsynced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_progress, "UNSYNCED_BYTES_MAX", 10_000)
+    bench = LogBench(tmp_path, replace(SMALL_SEGMENTS, durability="page_cache"))
+    bench.append([b"first"])
+    bench.sync()
+    watermarks = []
+    for _ in range(8):
+        bench.append([bytes(2000)])
+        watermarks.append(bench.log.high_watermark)
+    assert watermarks == sorted(watermarks), "the high watermark never falls"
+    assert watermarks[2:] == [4, 5, 5, 5, 5, 5], "what passes the bound is not acknowledged"
+    bench.sync()
+    assert bench.log.high_watermark == bench.log.log_end_offset == 9
+
+
+def test_one_sync_a_file_and_one_a_new_directory_entry(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    for _ in range(5):
+        bench.append()
+    bench.sync()
+    assert (bench.fs.calls["datasync"], bench.fs.calls["sync_directory"]) == (1, 1)
+    bench.append()
+    bench.sync()
+    assert (bench.fs.calls["datasync"], bench.fs.calls["sync_directory"]) == (2, 1)
+
+
+def test_what_is_appended_during_a_sync_is_left_to_the_next(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append()
+    first = bench.log.start_sync()
+    bench.append()
+    second = bench.log.start_sync()
+    first.run()
+    bench.log.finish_sync(first)
+    assert [segment.size == size for segment, size in second.segments] == [True]
+    second.run()
+    assert bench.fs.calls["datasync"] == 2
+    bench.log.finish_sync(second)
+    assert bench.log.synced_end_offset == 6
+    assert bench.log.start_sync().segments == []
+
+
+def test_a_late_append_keeps_its_segment_dirty(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append()
+    ticket = bench.log.start_sync()
+    bench.append()
+    ticket.run()
+    bench.log.finish_sync(ticket)
+    assert len(bench.log.start_sync().segments) == 1
+
+
+def test_a_roll_between_syncs_syncs_both_segments(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append([bytes(3000)])
+    bench.append([bytes(3000)])
+    ticket = bench.log.start_sync()
+    assert [segment.base_offset for segment, _ in ticket.segments] == [0, 1]
