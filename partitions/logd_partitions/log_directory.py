@@ -22,7 +22,7 @@ from logd.model.errors import LogdError, LogReadOnly, StoredDataCorrupt
 from logd.model.ids import BrokerId, PartitionId, TopicId, TopicPartition
 from logd.model.seams import Clock, FileLock, FileSystem
 from logd.model.topic import Topic
-from logd_partitions.atomic_file import parent_directory, write_atomically
+from logd_partitions.atomic_file import write_atomically
 from logd_partitions.directory_format import DirectoryFormat, read_format, write_format
 from logd_partitions.directory_lock import lock_directory
 from logd_partitions.directory_port import Recoverable
@@ -30,7 +30,7 @@ from logd_partitions.disk_errors import write_error
 from logd_partitions.open_files import OpenFiles
 from logd_partitions.partition_descriptor import FILE_NAME as PARTITION_FILE
 from logd_partitions.partition_descriptor import TopicMembers, topic_members
-from logd_partitions.partition_directories import PartitionDirectories
+from logd_partitions.partition_directories import PartitionDirectories, make_directories
 from logd_partitions.partition_log import PartitionLog
 from logd_partitions.partition_storage import PartitionStorage, reserve_bytes
 from logd_partitions.recovery_points import RecoveryPoints
@@ -93,7 +93,7 @@ class LogDirectory:
         broker's or cluster's), StoredDataCorrupt, OSError. `process_id` stands in the lock file.
         """
         path = path.rstrip("/") or "/"
-        _make_directories(fs, path)
+        make_directories(fs, path)
         lock = lock_directory(fs, path, os.getpid() if process_id is None else process_id)
         try:
             identity = _identify(fs, path, broker_id, cluster_id)
@@ -217,27 +217,18 @@ class LogDirectory:
     def sync(self) -> None:
         """Make what `before_first_append` noted durable. Raises OSError: then it is still noted."""
         with self._noting:
-            noted, self._unsynced_logs = self._unsynced_logs, []
-            self._unsynced_marks = False
+            live = [(path, log) for path, log in self._unsynced_logs if not log.closed]
+            self._unsynced_logs, self._unsynced_marks = [], False
         try:
-            self._sync_created(noted)
+            self._directories.sync_created([path for path, _ in live])
             self._points.write()
         except OSError:
             with self._noting:
-                self._unsynced_logs = noted + self._unsynced_logs
+                self._unsynced_logs = live + self._unsynced_logs
                 self._unsynced_marks = True
-            raise
-
-    def _sync_created(self, noted: list[tuple[str, Recoverable]]) -> None:
-        """A log that was closed meanwhile, since its topic is deleted, has nothing to sync."""
-        while True:
-            live = [(path, log) for path, log in noted if not log.closed]
-            try:
-                self._directories.sync_created([path for path, _ in live])
-                return
-            except OSError:
-                if not any(log.closed for _, log in live):
-                    raise
+            if not any(log.closed for _, log in live):
+                raise
+            self.sync()  # without those whose topic was deleted meanwhile
 
     def sync_file_system(self) -> None:
         """Sync all that is dirty on the directory's file system. Raises OSError."""
@@ -375,17 +366,6 @@ class LogDirectory:
         logger.warning("storage problem", reason=reason, resource=resource, message=message)
         now_ms = self._clock.wall_ms()
         self._problems.append(StorageProblem(severity, reason, resource, message, now_ms))
-
-
-def _make_directories(fs: FileSystem, path: str) -> None:
-    """`path` and its parents, durable."""
-    if fs.exists(path):
-        return
-    parent = parent_directory(path)
-    _make_directories(fs, parent)
-    with contextlib.suppress(FileExistsError):
-        fs.make_directory(path)
-    fs.sync_directory(parent)
 
 
 def _identify(

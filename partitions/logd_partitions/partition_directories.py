@@ -15,7 +15,12 @@ from collections.abc import Collection, Sequence
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import PartitionId, TopicId
 from logd.model.seams import FileSystem
-from logd_partitions.atomic_file import read_file, write_atomically, write_fully
+from logd_partitions.atomic_file import (
+    parent_directory,
+    read_file,
+    write_atomically,
+    write_fully,
+)
 from logd_partitions.partition_descriptor import (
     FILE_NAME,
     PartitionDescriptor,
@@ -160,3 +165,14 @@ class PartitionDirectories:
 def _short(path: str) -> str:
     """A directory's name, cut so that a number still fits before it."""
     return path.rpartition("/")[2][:200]
+
+
+def make_directories(fs: FileSystem, path: str) -> None:
+    """`path` and its parents, durable."""
+    if fs.exists(path):
+        return
+    parent = parent_directory(path)
+    make_directories(fs, parent)
+    with contextlib.suppress(FileExistsError):
+        fs.make_directory(path)
+    fs.sync_directory(parent)
