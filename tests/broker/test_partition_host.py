@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -348,19 +347,6 @@ async def test_offsets_by_every_form(bench: HostBench) -> None:
         assert await found(form, (1 << 63) - 1) == (6, None)
 
 
-async def test_records_are_deleted_up_to_an_offset(bench: HostBench) -> None:
-    (where,) = await bench.topic("orders")
-    for _ in range(3):
-        await bench.produce(where, b"a", b"b")
-    spec = OffsetSpec("offset", 4)
-    assert await bench.host.delete_records(where, spec, validate_only=True) == (4, 4)
-    assert (await bench.host.status(where)).log_start_offset == 0
-    assert await bench.host.delete_records(where, spec) == (4, 4)
-    assert await bench.host.delete_records(where, OffsetSpec("offset", 1)) == (4, 0)
-    assert (await bench.host.status(where)).log_start_offset == 4
-    assert await bench.host.delete_records(where, OffsetSpec("latest")) == (6, 2)
-
-
 async def test_a_crash_is_recovered_before_anything_is_served(tmp_path: Path) -> None:
     async with host_bench(tmp_path / "live") as bench:
         where, other = await bench.topic("orders", 2)
@@ -391,15 +377,6 @@ async def test_one_partition_that_does_not_open_is_a_problem_of_its_own(tmp_path
         await bench.host.open_some(10)  # maintenance goes on with the others
         await bench.catalog.delete(where.topic_id)  # what its message asks for is possible
         assert bench.host.problems() == []
-
-
-async def test_leader_and_replica_as_operators_see_them(bench: HostBench) -> None:
-    (where,) = await bench.topic("orders")
-    await bench.produce(where, b"a")
-    status = await bench.host.status(where)
-    assert (status.leader, status.isr, status.segments) == (0, (0,), 1)
-    assert status.size_bytes == await bench.host.bytes_between(where, Offset(0), Offset(1))
-    assert replace(status, size_bytes=0).error is None
 
 
 async def test_a_topic_deleted_before_its_first_sync_harms_no_other(bench: HostBench) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
@@ -26,65 +27,35 @@ class TopicService:
 
     def rpcs(self) -> list[Rpc]:
         pb = topics_pb2
-        return [
-            UnaryRpc(
-                f"{_SERVICE}/CreateTopic",
-                pb.CreateTopicRequest,
-                self.create_topic,
-                "create",
-                lambda r: f"topic:{r.name}",
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/ListTopics",
-                pb.ListTopicsRequest,
-                self.list_topics,
-                "describe",
-                lambda r: "cluster",
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/DescribeTopic",
-                pb.DescribeTopicRequest,
-                self.describe_topic,
-                "describe",
-                lambda r: topic_resource(self._topics, r.topic),
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/AlterTopic",
-                pb.AlterTopicRequest,
-                self.alter_topic,
-                "alter",
-                lambda r: topic_resource(self._topics, r.topic),
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/AddPartitions",
-                pb.AddPartitionsRequest,
-                self.add_partitions,
-                "alter",
-                lambda r: topic_resource(self._topics, r.topic),
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/DeleteTopic",
-                pb.DeleteTopicRequest,
-                self.delete_topic,
-                "delete",
-                lambda r: topic_resource(self._topics, r.topic),
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/DeleteRecords",
-                pb.DeleteRecordsRequest,
-                self.delete_records,
-                "delete",
-                lambda r: topic_resource(self._topics, r.topic),
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/DescribePartitions",
+
+        def topic(request: Any) -> str:
+            return topic_resource(self._topics, request.topic)
+
+        def new_topic(request: pb.CreateTopicRequest) -> str:
+            return f"topic:{request.name}"
+
+        def topic_or_all(request: pb.DescribePartitionsRequest) -> str:
+            return topic(request) if request.HasField("topic") else "cluster"
+
+        calls: list[tuple[str, Any, Any, str, Any]] = [
+            ("CreateTopic", pb.CreateTopicRequest, self.create_topic, "create", new_topic),
+            ("ListTopics", pb.ListTopicsRequest, self.list_topics, "describe", lambda r: "cluster"),
+            ("DescribeTopic", pb.DescribeTopicRequest, self.describe_topic, "describe", topic),
+            ("AlterTopic", pb.AlterTopicRequest, self.alter_topic, "alter", topic),
+            ("AddPartitions", pb.AddPartitionsRequest, self.add_partitions, "alter", topic),
+            ("DeleteTopic", pb.DeleteTopicRequest, self.delete_topic, "delete", topic),
+            ("DeleteRecords", pb.DeleteRecordsRequest, self.delete_records, "delete", topic),
+            (
+                "DescribePartitions",
                 pb.DescribePartitionsRequest,
                 self.describe_partitions,
                 "describe",
-                lambda r: (
-                    topic_resource(self._topics, r.topic) if r.HasField("topic") else "cluster"
-                ),
+                topic_or_all,
             ),
+        ]
+        return [
+            UnaryRpc(f"{_SERVICE}/{name}", request_type, handler, operation, resource)
+            for name, request_type, handler, operation, resource in calls
         ]
 
     async def create_topic(
