@@ -74,7 +74,7 @@ BANNED_IMPORTS = {
     "pickle": "a documented format",
 }
 IMPORTS_ALLOWED = {
-    ("client/logd_client/diagnostics.py", "logging"): "a library leaves it to the program what shows",
+    ("client/logd_client/diagnostics.py", "logging"): "what shows is the program's choice",
     ("logd/broker/diagnostics.py", "logging"): "turns what libraries log into structlog's form",
 }
 """(file, banned import) -> why it is needed there."""

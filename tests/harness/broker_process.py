@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class BrokerProcess:
-    """`with BrokerProcess(directory) as broker: ... broker.address`. Its stderr is kept in a file."""
+    """`with BrokerProcess(directory) as broker: ... broker.address`; its stderr goes to a file."""
 
     def __init__(
         self, directory: Path, *flags: str, environment: Mapping[str, str] | None = None
