@@ -64,9 +64,9 @@ def committed(
 def main(address: str) -> None:
     assert importlib.util.find_spec("logd") is None, "this environment must not have logd"
     channel = grpc.insecure_channel(address)
-    topics = topics_pb2_grpc.TopicServiceStub(channel)
-    data = data_pb2_grpc.DataServiceStub(channel)
-    groups = groups_pb2_grpc.GroupServiceStub(channel)
+    topics = topics_pb2_grpc.TopicServiceStub(channel)  # type: ignore[no-untyped-call]
+    data = data_pb2_grpc.DataServiceStub(channel)  # type: ignore[no-untyped-call]
+    groups = groups_pb2_grpc.GroupServiceStub(channel)  # type: ignore[no-untyped-call]
 
     created = topics.CreateTopic(
         topics_pb2.CreateTopicRequest(name="bare", partitions=PARTITIONS), timeout=10

@@ -22,7 +22,7 @@ def test_a_program_with_fresh_stubs_in_an_environment_without_logd(tmp_path: Pat
     stubs = tmp_path / "stubs"
     stubs.mkdir()
     protos = sorted((ROOT / "proto/logd_proto/v1").glob("*.proto"))
-    generate = [python, "-m", "grpc_tools.protoc", "-I", ROOT / "proto"]
+    generate: list[str | Path] = [python, "-m", "grpc_tools.protoc", "-I", ROOT / "proto"]
     generate += [f"--python_out={stubs}", f"--grpc_python_out={stubs}", *protos]
     subprocess.run(generate, check=True, cwd=tmp_path)
     with BrokerProcess(tmp_path) as broker:

@@ -225,7 +225,7 @@ class FakeFetchBroker:
             raise BrokerUnreachable("the fake broker is down")
         if self.unary_failures:
             raise self.unary_failures.popleft()
-        handlers = {
+        handlers: dict[str, Callable[[bytes], bytes]] = {
             "DescribeTopic": self._describe_topic,
             "ListOffsets": self._list_offsets,
             "FetchOffsets": self._fetch_offsets,
