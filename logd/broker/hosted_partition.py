@@ -4,11 +4,10 @@ from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
 
-from logd_partitions.partition_log import Appended, PartitionLog
-
 from logd.broker.ports import Receipt
 from logd.model.errors import LogdError
 from logd.model.ids import LeaderEpoch, Offset, TopicPartition
+from logd_partitions.partition_log import Appended, PartitionLog
 
 ReceiptCallback = Callable[[Receipt | LogdError], None]
 
