@@ -61,15 +61,16 @@ def measure_start(runs: int, partitions: int, records: int) -> None:
             empty.append(timed_s(broker.start))
             broker.close()
     rows.append(f"empty data directory | {spread(empty)}")
-    with tempfile.TemporaryDirectory(prefix="logd-start-") as folder:
+    # One event loop for all: gRPC complains in the background when a second one follows it.
+    with tempfile.TemporaryDirectory(prefix="logd-start-") as folder, asyncio.Runner() as runner:
         broker = DemoBroker(Path(folder))
         try:
             broker.start()
-            asyncio.run(_fill_partitions(broker.address, partitions, records))
+            runner.run(_fill_partitions(broker.address, partitions, records))
             for name, stop in (("a clean stop", broker.close), ("kill -9", broker.kill)):
                 took = []
                 for _ in range(runs):
-                    asyncio.run(_write_to_each(broker.address, partitions, records))
+                    runner.run(_write_to_each(broker.address, partitions, records))
                     stop()
                     took.append(timed_s(broker.start))
                 rows.append(f"{partitions} partitions, after {name} | {spread(took)}")
