@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from logd.model.batch_encoder import Headers
-from logd.model.errors import BufferFull
+from logd.model.errors import BufferFull, LogdError
 from logd.model.seams import Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
@@ -67,7 +67,8 @@ class Producer:
         trace: TracebackType | None,
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
-        await self.close(flush=not interrupted)
+        with contextlib.suppress(*(() if kind is None else (LogdError,))):  # the first error counts
+            await self.close(flush=not interrupted)
 
     @property
     def in_flight(self) -> int:
@@ -140,14 +141,15 @@ class Producer:
     async def flush(self) -> None:
         """Send everything now, and wait until the outcome of every record is known.
 
-        Bounded by delivery_timeout_ms. Failures are raised by the handles, not here.
+        Bounded by delivery_timeout_ms. Raises the first failure since the last flush that no
+        handle has raised or shown: a record whose handle nobody keeps is not lost in silence.
         """
         self._guard.check()
         if self._sender is not None:
             await self._sender.flush()
 
     async def close(self, *, flush: bool = True) -> None:
-        """Flush, then give everything back. Safe to call twice.
+        """Flush, which may raise, and give everything back. Safe to call twice.
 
         Without `flush`, records that have no outcome yet fail with ClientClosed.
         """

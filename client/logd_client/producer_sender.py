@@ -15,6 +15,7 @@ from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ProducerConfig
 from logd_client.core.accumulator import Accumulator, AccumulatorLimits
 from logd_client.core.backoff import Backoff
+from logd_client.core.outcomes import with_outcome
 from logd_client.core.partition_lane import PartitionLane
 from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshTopic, Settled
 from logd_client.core.producer_batch import ProducerBatch
@@ -34,6 +35,9 @@ from logd_proto.v1 import data_pb2
 TICK_MS_MAX = 500
 """How often batches are looked at for their delivery time-out, at least; it is kept to an eighth of
 that time-out."""
+
+FAILED_BATCHES_KEPT_MAX = 100
+"""Failed batches that the next flush may have to tell of; each is also logged."""
 
 THROTTLE_MS_MAX = 30_000
 """No broker may ask for a longer pause than this."""
@@ -93,6 +97,7 @@ class ProducerSender:
         self._stream: TransportStream | None = None
         self._resume_ms = 0
         self._flushes: dict[asyncio.Future[None], set[ProducerBatch]] = {}
+        self._failed: list[ProducerBatch] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._spawn(self._run())
         self._spawn(self._tick())
@@ -109,7 +114,10 @@ class ProducerSender:
         return self.topics[topic]
 
     async def flush(self) -> None:
-        """Send what was added so far without lingering, and wait until each outcome is known."""
+        """Send what was added so far without lingering, and wait until each outcome is known.
+
+        Raises the first failure since the last flush that no handle has told.
+        """
         with self._lock:
             self.session.enqueue(self.accumulator.drain_all())
         self._perform()
@@ -122,6 +130,14 @@ class ProducerSender:
                 await flushed
             finally:
                 self._flushes.pop(flushed, None)
+        self._raise_untold()
+
+    def _raise_untold(self) -> None:
+        failed, self._failed = self._failed, []
+        for batch in failed:
+            if not batch.told and isinstance(batch.outcome, LogdError):
+                batch.told = True
+                raise with_outcome(batch.outcome, unknown=batch.outcome.outcome_unknown)
 
     async def close(self) -> None:
         """Stop. What has no outcome yet fails with ClientClosed."""
@@ -289,6 +305,17 @@ class ProducerSender:
     def _complete(self, batch: ProducerBatch) -> None:
         with self._lock:
             self.accumulator.release(batch)
+        if isinstance(batch.outcome, LogdError):
+            logger.warning(
+                "records_failed",
+                topic=batch.lane.topic.name,
+                partition=batch.lane.partition,
+                records=batch.record_count,
+                reason=batch.outcome.reason,
+                error=batch.outcome.message,
+            )
+            if len(self._failed) < FAILED_BATCHES_KEPT_MAX:
+                self._failed.append(batch)
         if not batch.future.done():
             batch.future.set_result(None)
         for flushed, pending in self._flushes.items():

@@ -55,8 +55,11 @@ class PendingRecord:
 
     def exception(self) -> LogdError | None:
         """Why it failed; None while it has not."""
-        outcome = self._batch.outcome_of(self._index)[2]
-        return outcome if isinstance(outcome, LogdError) else None
+        batch, _, outcome = self._batch.outcome_of(self._index)
+        if not isinstance(outcome, LogdError):
+            return None
+        batch.told = True
+        return outcome
 
     def _receipt(self) -> RecordReceipt:
         batch, index, outcome = self._batch.outcome_of(self._index)
@@ -140,6 +143,7 @@ def receipt_of(
 ) -> RecordReceipt:
     """The receipt of one record; raises a copy of the error, since each raise adds a traceback."""
     if isinstance(outcome, LogdError):
+        batch.told = True
         raise with_outcome(outcome, unknown=outcome.outcome_unknown)
     base_offset = outcome.base_offset
     return RecordReceipt(

@@ -228,6 +228,8 @@ async def test_a_refusal_for_good_fails_one_batch_and_the_rest_goes_on(
     transport.fault = fault
     async with make(transport, batch_size=1024, linger_ms=50) as producer:
         handles = [await producer.send("orders", b"%d" % i, partition=1) for i in range(200)]
+        with pytest.raises(StorageFull, match="disk full"):
+            await producer.flush()
         await producer.flush()
         failed = [h for h in handles if h.exception()]
         assert 0 < len(failed) < 200
@@ -235,6 +237,25 @@ async def test_a_refusal_for_good_fails_one_batch_and_the_rest_goes_on(
             await failed[0]
         assert caught.value.outcome_unknown is False
     assert len(transport.broker.values("orders", 1)) == 200 - len(failed)
+
+
+async def test_a_failure_that_no_handle_tells_is_raised_by_flush_or_close(
+    transport: FakeTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport.fault = lambda entry: StorageFull("disk full")
+    with pytest.raises(StorageFull, match="disk full"):
+        async with make(transport) as producer:
+            await producer.send("orders", b"nobody keeps the handle")
+    assert "records_failed topic=orders" in caplog.text
+    async with make(transport) as producer:
+        handle = await producer.send("orders", b"told by its handle")
+        with pytest.raises(StorageFull):
+            await handle
+        await producer.flush()
+    with pytest.raises(KeyError):
+        async with make(transport) as producer:
+            await producer.send("orders", b"")
+            raise KeyError("the first error counts")
 
 
 async def test_a_fenced_producer_is_fenced_for_ever(transport: FakeTransport) -> None:

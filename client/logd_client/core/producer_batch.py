@@ -44,6 +44,7 @@ class ProducerBatch:
     `outcome` is None until the batch is settled, then final; whoever sets it also completes
     `future`, which is the only thing that awaits it. `in_doubt`: an attempt may have been appended
     without our knowing; never cleared, since a late copy of that attempt may still be on its way.
+    `told`: a handle has given its failure to the application.
     Sizes in bytes, times in ms: `opened_ms` monotonic, `stamp_ms` wall.
     """
 
@@ -68,6 +69,7 @@ class ProducerBatch:
         "sent_ms",
         "stamp_ms",
         "timestamps_ms",
+        "told",
         "tries_corrupt",
         "values",
     )
@@ -89,6 +91,7 @@ class ProducerBatch:
         self.sent_ms = 0
         self.in_doubt = False
         self.tries_corrupt = 0
+        self.told = False
         self.outcome: BatchReceipt | Moved | LogdError | None = None
         self._base_sequence = -1
         self._identity = (ProducerId(-1), ProducerEpoch(-1))

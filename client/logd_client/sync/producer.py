@@ -1,6 +1,7 @@
 """The synchronous producer: the same names without await."""
 
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -8,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from logd.model.batch_encoder import Headers
-from logd.model.errors import BufferFull, RequestTimeout
+from logd.model.errors import BufferFull, LogdError, RequestTimeout
 from logd.model.seams import Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
@@ -91,7 +92,8 @@ class Producer:
         trace: TracebackType | None,
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
-        self.close(flush=not interrupted)
+        with contextlib.suppress(*(() if kind is None else (LogdError,))):  # the first error counts
+            self.close(flush=not interrupted)
 
     @property
     def in_flight(self) -> int:
@@ -157,12 +159,13 @@ class Producer:
 
     def flush(self, timeout: float | None = None) -> None:
         """Send everything now, and wait until the outcome of every record is known: `timeout`
-        seconds, then RequestTimeout; None: delivery_timeout_ms bounds it."""
+        seconds, then RequestTimeout; None: delivery_timeout_ms bounds it. Raises the first failure
+        since the last flush that no handle has raised or shown."""
         self._guard.check()
         self._thread.run(self._sender.flush(), timeout)
 
     def close(self, *, flush: bool = True) -> None:
-        """Flush, then give everything back. Safe to call twice.
+        """Flush, which may raise, and give everything back. Safe to call twice.
 
         Without `flush`, records that have no outcome yet fail with ClientClosed.
         """
