@@ -306,14 +306,9 @@ class ProducerSender:
         with self._lock:
             self.accumulator.release(batch)
         if isinstance(batch.outcome, LogdError):
-            logger.warning(
-                "records_failed",
-                topic=batch.lane.topic.name,
-                partition=batch.lane.partition,
-                records=batch.record_count,
-                reason=batch.outcome.reason,
-                error=batch.outcome.message,
-            )
+            where = f"{batch.lane.topic.name}:{batch.lane.partition}"
+            what = f"{batch.outcome.reason}: {batch.outcome.message}"
+            logger.warning("records_failed", where=where, records=batch.record_count, error=what)
             if len(self._failed) < FAILED_BATCHES_KEPT_MAX:
                 self._failed.append(batch)
         if not batch.future.done():

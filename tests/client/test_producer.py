@@ -246,7 +246,7 @@ async def test_a_failure_that_no_handle_tells_is_raised_by_flush_or_close(
     with pytest.raises(StorageFull, match="disk full"):
         async with make(transport) as producer:
             await producer.send("orders", b"nobody keeps the handle")
-    assert "records_failed topic=orders" in caplog.text
+    assert "records_failed where=orders:" in caplog.text
     async with make(transport) as producer:
         handle = await producer.send("orders", b"told by its handle")
         with pytest.raises(StorageFull):
