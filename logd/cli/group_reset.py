@@ -120,7 +120,7 @@ def undo(invocation: Invocation, group: str, execute: bool) -> None:
         async with invocation.admin() as admin:
             return await admin.undo_reset(group, execute=execute, actor=_actor())
 
-    _print_plan(invocation, group, invocation.run(work()))
+    _print_plan(invocation, group, invocation.run(work()), undoes=True)
 
 
 @click.command("history", cls=LogctlCommand)
@@ -153,7 +153,9 @@ def _target(invocation: Invocation, forms: dict[str, Any]) -> "ResetTarget":
     """The one form that was given."""
     from logd_client.descriptions import ResetTarget
 
-    given = {name: value for name, value in forms.items() if value not in (None, False)}
+    given = {
+        name: value for name, value in forms.items() if value is not None and value is not False
+    }
     if len(given) != 1:
         flags = ", ".join("--" + name.replace("_", "-") for name in given or forms)
         raise BadUsage(f"give exactly one of {flags}")
@@ -230,7 +232,10 @@ def _actor() -> str:
         return "logctl"
 
 
-def _print_plan(invocation: Invocation, group: str, plan: "ResetPlan") -> None:
+def _print_plan(
+    invocation: Invocation, group: str, plan: "ResetPlan", *, undoes: bool = False
+) -> None:
+    """`undoes`: the plan is itself an undo, which no other undo takes back."""
     rows = [_plan_row(each) for each in plan.partitions]
     elsewhere = f" -b {invocation.bootstrap}" if invocation.bootstrap != DEFAULT_BOOTSTRAP else ""
     undo_command = f"logctl groups undo {group} --execute{elsewhere}"
@@ -243,14 +248,16 @@ def _print_plan(invocation: Invocation, group: str, plan: "ResetPlan") -> None:
         executed=plan.executed,
         rewind_epoch=plan.rewind_epoch,
         at=at,
-        undo=undo_command if plan.executed else None,
+        undo=undo_command if plan.executed and not undoes else None,
     )
     if at:
         invocation.note(f"the moment was taken as {at}")
     if clamped := sum(each.clamped for each in plan.partitions):
         invocation.note(f"moved into the log: {counted(clamped, 'position')} that lay outside it")
-    if plan.executed:
-        invocation.note(f"applied; to undo it: {undo_command}")
+    if not any(each.skipped == "" for each in plan.partitions):
+        invocation.note("there is nothing to change")
+    elif plan.executed:
+        invocation.note("applied" if undoes else f"applied; to undo it: {undo_command}")
     else:
         invocation.note("nothing was changed; add --execute to apply this plan")
 

@@ -3,9 +3,23 @@ from pathlib import Path
 import pytest
 
 from logd.cli.error_report import BadUsage
-from logd.cli.group_reset import _by_topic, read_plan
+from logd.cli.group_reset import _by_topic, _target, read_plan
+from logd.cli.invocation import Invocation
+from logd.cli.output import Output
 from logd.cli.parsed_type import TopicPartitions
+from logd_client.descriptions import ResetTarget
 
+FORMS = (
+    "to_earliest",
+    "to_latest",
+    "to_current",
+    "to_offset",
+    "to_datetime",
+    "by_duration",
+    "shift_by",
+    "to_group",
+    "from_file",
+)
 PLAN = [("orders", 0, 5), ("orders", 1, 9)]
 
 
@@ -44,3 +58,20 @@ def test_partitions_of_one_topic_join_and_the_whole_topic_wins() -> None:
     )
     assert _by_topic((one, two)) == {"a": [0, 1]}
     assert _by_topic((one, whole)) == _by_topic((whole, one)) == {"a": []}
+
+
+def chosen(**given: object) -> ResetTarget:
+    forms: dict[str, object] = {**dict.fromkeys(FORMS), "to_earliest": False, **given}
+    return _target(Invocation(Output()), forms)
+
+
+def test_offset_0_is_a_place_like_any_other() -> None:
+    assert chosen(to_offset=0) == ResetTarget.at_offset(0)
+    assert chosen(shift_by=0) == ResetTarget.shift_by(0)
+
+
+def test_no_form_and_two_are_refused() -> None:
+    with pytest.raises(BadUsage, match="exactly one of --to-earliest, --to-latest"):
+        chosen()
+    with pytest.raises(BadUsage, match="exactly one of --to-earliest, --to-offset"):
+        chosen(to_earliest=True, to_offset=0)
