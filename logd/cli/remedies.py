@@ -18,8 +18,8 @@ REMEDIES = {
     "UNSUPPORTED_VERSION": "upgrade the older side; compare `logctl version` with "
     "`logctl brokers ls -o wide`",
     "INCONSISTENT_TOPIC_ID": "the topic was made anew under this name: start the client again",
-    "INVALID_CONFIG": "see the settings of a topic with `logctl topics describe TOPIC`, and the "
-    "command's --help",
+    "INVALID_CONFIG": "see the command's --help; a topic's settings are in `logctl topics "
+    "describe TOPIC`, a broker's in `logd start --help`",
     "INVALID_CREDENTIALS": "check the credentials that this client was given",
     "ACL_DENIED": "ask who administers the cluster for this permission",
     "TOPIC_EXISTS": "add --if-not-exists to accept it, or choose another name",
