@@ -134,8 +134,11 @@ class BrokerConnection:
         answer = await self._repeat(method, request.SerializeToString(), deadline_ms, budget_ms)
         return response_type.FromString(answer)
 
-    async def topic(self, name: str, *, refresh: bool = False) -> TopicMetadata:
-        """The topic's metadata, from memory unless `refresh`. Raises UnknownTopic."""
+    async def topic(
+        self, name: str, *, refresh: bool = False, timeout_ms: int | None = None
+    ) -> TopicMetadata:
+        """The topic's metadata, from memory unless `refresh`; else as `call`. Raises
+        UnknownTopic."""
         self._guard.check()
         known = self._topics.get(name)
         if known is not None and not refresh:
@@ -143,7 +146,10 @@ class BrokerConnection:
         request = topics_pb2.DescribeTopicRequest(topic=common_pb2.TopicRef(name=name))
         self._topics.pop(name, None)
         answer = await self.call(
-            "TopicService/DescribeTopic", request, topics_pb2.DescribeTopicResponse
+            "TopicService/DescribeTopic",
+            request,
+            topics_pb2.DescribeTopicResponse,
+            timeout_ms=timeout_ms,
         )
         while len(self._topics) >= TOPICS_CACHED_MAX:
             del self._topics[next(iter(self._topics))]

@@ -93,6 +93,7 @@ class ProducerSender:
                 codec=_CODECS[config.compression_type],
             )
         )
+        self._metadata_timeout_ms = min(config.max_block_ms, config.request_timeout_ms)
         self._backoff = self._new_backoff()
         self._stream: TransportStream | None = None
         self._resume_ms = 0
@@ -105,7 +106,9 @@ class ProducerSender:
     async def lanes(self, topic: str) -> TopicLanes:
         """The topic's lanes; asks for its metadata the first time. Raises UnknownTopic."""
         if topic not in self.topics:
-            metadata = await self.connection.topic(topic, refresh=True)
+            metadata = await self.connection.topic(
+                topic, refresh=True, timeout_ms=self._metadata_timeout_ms
+            )
             if topic not in self.topics:
                 turn = int(self._random.uniform(0, metadata.partitions))
                 self.topics[topic] = TopicLanes(
