@@ -250,13 +250,23 @@ def _checked(name: str, value: Any, default: Any, setting: Setting) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise _invalid(name, value, f"an int, {low} to {high}")
     elif name == "partitions":
-        lists = value.values() if isinstance(value, Mapping) else [value or ()]
-        if not all(isinstance(p, int) and p >= 0 for listed in lists for p in listed):
+        lists = list(value.values()) if isinstance(value, Mapping) else [value]
+        if not all(listed is None or _is_numbers(listed) for listed in lists):
             raise _invalid(name, value, "a list of partition numbers, lists by topic, or None")
-    elif name != "bootstrap_servers":
+    elif name == "bootstrap_servers":
+        texts = value if isinstance(value, Sequence) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise _invalid(name, value, "HOST:PORT, a list of them, or several with commas")
+    else:
         if not (isinstance(value, str) and value) and not (value is None and default is None):
             raise _invalid(name, value, "a text that is not empty")
     return value
+
+
+def _is_numbers(listed: Any) -> bool:
+    return isinstance(listed, Sequence) and all(
+        isinstance(p, int) and not isinstance(p, bool) and p >= 0 for p in listed
+    )
 
 
 def _invalid(name: str, value: Any, takes: str) -> InvalidConfig:

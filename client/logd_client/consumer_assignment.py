@@ -77,6 +77,11 @@ class ConsumerAssignment:
 
 def _named(topics: Sequence[str], partitions: Partitions) -> dict[str, Sequence[int] | None]:
     """Topic -> its partitions, None: all."""
+    for topic in topics:
+        if not isinstance(topic, str):
+            raise InvalidConfig(
+                f"{topic!r} is no topic's name: Consumer('orders', 'payments', ...)", field="topics"
+            )
     if isinstance(partitions, Mapping):
         strange = [topic for topic in partitions if topics and topic not in topics]
         if strange:

@@ -37,6 +37,8 @@ def test_every_setting_is_documented_and_a_typed_keyword(config: Any, settings: 
         ({"max_in_flight_requests_per_connection": 9}, "1 to 8"),
         ({"enable_idempotence": 1}, "True or False"),
         ({"client_id": ""}, "not empty"),
+        ({"bootstrap_servers": 9600}, "HOST:PORT"),
+        ({"bootstrap_servers": ["a:1", 2]}, "HOST:PORT"),
         ({"compression_type": "gzip"}, "'none' or 'lz4' or 'zstd'"),
         ({"batch_size": 1 << 20, "buffer_memory": 1 << 19}, "no batch would fit"),
     ],
@@ -53,5 +55,6 @@ def test_kafkas_numbers_for_acks() -> None:
 
 def test_a_consumers_partitions() -> None:
     assert parse_settings(ConsumerConfig, {"partitions": [0, 2]}).partitions == [0, 2]
-    with pytest.raises(InvalidConfig, match="partition numbers"):
-        parse_settings(ConsumerConfig, {"partitions": [-1]})
+    for wrong in ([-1], 0, 3, [True], "01", {"orders": 0}):
+        with pytest.raises(InvalidConfig, match="partition numbers"):
+            parse_settings(ConsumerConfig, {"partitions": wrong})

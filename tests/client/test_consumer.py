@@ -336,6 +336,8 @@ async def test_every_misuse_has_its_error(broker: FakeFetchBroker) -> None:
         make(broker, groupid="g")
     with pytest.raises(InvalidConfig, match="at least one topic"):
         Consumer(transport=broker)
+    with pytest.raises(InvalidConfig, match=r"\['t', 'u'\] is no topic's name"):
+        Consumer(["t", "u"], transport=broker)  # type: ignore[arg-type]
     with pytest.raises(InvalidConfig, match="several topics"):
         make(broker, "t", "u", partitions=[0])
     with pytest.raises(InvalidConfig, match="not among"):
@@ -347,6 +349,8 @@ async def test_every_misuse_has_its_error(broker: FakeFetchBroker) -> None:
     consumer = make(broker, partitions={"t": [0]})
     with pytest.raises(UnknownPartition, match="not started"):
         consumer.position("t", 0)
+    with pytest.raises(InvalidConfig, match="offset is -1"):
+        consumer.seek("t", 0, -1)
     await consumer.start()
     assert consumer.assignment == [("t", 0)]
     with pytest.raises(UnknownPartition, match="does not read it"):

@@ -7,6 +7,7 @@ from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
 from logd.model.errors import (
     AckTimeout,
+    BrokerUnreachable,
     BufferFull,
     ClientClosed,
     DeliveryTimeout,
@@ -175,6 +176,22 @@ async def test_a_full_buffer_makes_send_wait_then_fail(transport: FakeTransport)
         transport.release_acks()
         await (await waiting)
     assert producer.buffered_bytes == 0
+
+
+async def test_a_topics_metadata_is_awaited_for_max_block_ms(transport: FakeTransport) -> None:
+    transport.is_down = True
+    async with make(transport, max_block_ms=20, request_timeout_ms=60_000) as producer:
+        with pytest.raises(BrokerUnreachable, match="DescribeTopic after 20 ms"):
+            await producer.send("orders", b"v")
+
+
+@pytest.mark.parametrize("headers", [{"name": b"value"}, [b"ab"], [("a", b"b", b"c")], ["ab"]])
+async def test_headers_that_are_no_pairs_are_named(
+    transport: FakeTransport, headers: object
+) -> None:
+    async with make(transport) as producer:
+        with pytest.raises(TypeError, match=r"a list of \(name, value\)"):
+            await producer.send("orders", b"v", headers=headers)  # type: ignore[arg-type]
 
 
 async def test_a_cut_connection_loses_and_doubles_nothing(transport: FakeTransport) -> None:

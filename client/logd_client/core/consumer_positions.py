@@ -16,7 +16,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from logd.model.errors import LogdError, OffsetOutOfRange, StoredDataCorrupt, UnknownPartition
+from logd.model.errors import (
+    InvalidConfig,
+    LogdError,
+    OffsetOutOfRange,
+    StoredDataCorrupt,
+    UnknownPartition,
+)
 from logd_client.core.batch_reader import BatchReader, fail
 from logd_client.core.fetch_session import FetchPlan, FetchSession
 from logd_client.core.partition_position import FetchedRegion, PartitionPosition
@@ -104,6 +110,10 @@ class ConsumerPositions:
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Go on from `offset`; what is buffered or on its way is dropped."""
+        if type(offset) is not int or offset < 0:
+            raise InvalidConfig(
+                f"offset is {offset!r}, but takes an int, 0 or more", field="offset"
+            )
         if not self.started and (topic, partition) not in self._by_name:
             self._early_seeks[topic, partition] = offset
             return

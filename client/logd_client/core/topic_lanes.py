@@ -195,6 +195,8 @@ def _checked_time(timestamp_ms: int) -> int:
 def _checked_headers(headers: Headers) -> Headers:
     checked = []
     for header in headers:
+        if not isinstance(header, tuple | list) or len(header) != 2:
+            raise TypeError(f"headers are a list of (name, value), but one is {header!r}")
         name, value = header
         if not isinstance(name, str):
             raise TypeError(f"a header's name is str, not {type(name).__name__}")
