@@ -44,7 +44,7 @@ test: check .venv-stubs/installed
 # Leaves nothing outside of .venv and .demo: no compiled modules beside the sources either.
 demo: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 demo: .venv/installed
-	$(BIN)/python -m logd.dev.demo $(FILES)
+	$(BIN)/python -m logd.dev.demo $(if $(FILES),"$(FILES)")
 
 bench: install
 	$(BIN)/python load/bench.py

@@ -17,11 +17,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from logd.dev.demo_broker import DemoBroker
 from logd.dev.demo_screen import DemoScreen, StepProgress
-from logd.dev.source_files import SourceFile, find_source_files, standard_library
+from logd.dev.source_files import (
+    SourceFile,
+    find_source_files,
+    split_lines,
+    standard_library,
+)
 from logd.model.errors import LogdError
 from logd_client import Consumer, Producer
 from logd_client.record_batch import RecordBatch
@@ -60,15 +63,16 @@ class Demo:
         self._screen = DemoScreen()
         self._broker = DemoBroker(FOLDER)
         self._rows: list[tuple[str, int, int, int, bool]] = []
-        listing = [(file.path, file.sha256) for file in files]
-        self._listing = msgspec.json.encode(listing)
-        self._total = sum(file.line_count for file in files) + 1
+        listing = b"".join(b"%s %s\0" % (file.sha256.encode(), file.key) for file in files)
+        self._listing = split_lines(listing)
+        self._total = sum(file.line_count for file in files) + len(self._listing)
 
     async def run(self) -> bool:
         """Whether everything was equal."""
         screen = self._screen
         size = sum(file.size_bytes for file in self._files)
-        screen.say(f"{len(self._files):,} files, {self._total - 1:,} lines, {size:,} bytes")
+        lines = sum(file.line_count for file in self._files)
+        screen.say(f"{len(self._files):,} files, {lines:,} lines, {size:,} bytes")
         screen.say(f"from {self._where}")
         try:
             screen.step("A broker: one process, no other server")
@@ -104,6 +108,7 @@ class Demo:
             capture_output=True,
             text=True,
             timeout=LOGCTL_TIMEOUT_S,
+            start_new_session=True,  # Ctrl-C reaches the demo, which stops once this is done
         )
         for line in (done.stdout + done.stderr).splitlines():
             self._screen.say(line.expandtabs(COLUMN_WIDTH))
@@ -139,11 +144,11 @@ class Demo:
         self, producer: Producer, waiting: deque[RecordHandles], half_done: asyncio.Event
     ) -> None:
         """The list first; the second half only once the first is acknowledged."""
-        sent = 1
-        waiting.append(await producer.send_many(TOPIC, [self._listing], [LIST_KEY]))
+        sent = len(self._listing)
+        waiting.append(await producer.send_many(TOPIC, self._listing, [LIST_KEY] * sent))
         at_once = max(1, self._total // 4)
         for file in self._files:
-            lines, key = file.lines(), file.path.encode()
+            lines, key = file.lines(), file.key
             for start in range(0, len(lines), at_once):
                 if sent >= self._total // 2:
                     await half_done.wait()
@@ -186,11 +191,12 @@ class Demo:
 
     def _compare(self, what: str, read: ReadBack) -> None:
         """Every file of the list, empty ones too, by SHA-256; and no file that is not listed."""
-        listing = msgspec.json.decode(read.data.pop(LIST_KEY, b"[]"), type=list[tuple[str, str]])
+        listing = bytes(read.data.pop(LIST_KEY, b"")).split(b"\0")[:-1]
         equal = len(listing) == len(self._files)
-        for path, sha256 in listing:
-            data = read.data.pop(path.encode(), bytearray())
-            equal &= hashlib.sha256(data).hexdigest() == sha256
+        for entry in listing:
+            sha256, _, path = entry.partition(b" ")
+            data = read.data.pop(path, bytearray())
+            equal &= hashlib.sha256(data).hexdigest().encode() == sha256
         equal &= not read.data
         size = sum(file.size_bytes for file in self._files)
         self._rows.append((what, len(listing), read.records, size, equal))

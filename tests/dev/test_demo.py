@@ -18,6 +18,9 @@ AWKWARD = {
     "not utf-8": b"\xff\xfe\n\x80\x81\n",
     "below/a/folder": b"x\n" * 2000,
     "long line": b"y" * 300_000,
+    "longer than a record may be": b"z" * 9_000_000,
+    os.fsdecode(b"name \xff is not utf-8"): b"a\n",
+    "name\nof two lines": b"b\n",
 }
 
 
