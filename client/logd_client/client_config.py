@@ -1,7 +1,7 @@
 """The settings of Producer, Consumer and Admin: names, types, bounds, defaults, and what they mean.
 
 They are keyword arguments with the names that Kafka's clients use. This is the one place where each
-is documented: docs and `logctl` are made from it.
+is documented: `docs/client-settings.md` is made from it.
 """
 
 import difflib
@@ -93,7 +93,8 @@ class ProducerConfig(ClientConfig):
     )
     max_block_ms: int = _setting(
         60_000,
-        "How long send() may wait for room in the buffer, or for a topic's metadata.",
+        "How long send() may wait for room in the buffer; for a topic's metadata at most "
+        "request_timeout_ms too.",
         low=0,
         high=_DAY_MS,
     )
