@@ -1,13 +1,24 @@
 """The real Transport: grpc.aio channels, one a broker address, serialized bytes in and out."""
 
 import asyncio
-from typing import Any
+import os
+from typing import Any, ClassVar
+
+# gRPC reads it when it loads. Its fork handlers do not know grpc.aio's threads: every tenth fork of
+# a process with a client died of a segmentation fault, whether or not the child wanted a client.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 
-from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout, error_from_reason
+from logd.model.errors import (
+    BrokerUnreachable,
+    LogdError,
+    RequestTimeout,
+    UsedAfterFork,
+    error_from_reason,
+)
 from logd.model.seams import TransportStream
 
 MESSAGE_BYTES_MAX = 80 << 20
@@ -86,7 +97,13 @@ class GrpcTransportStream:
 
 
 class GrpcTransport:
-    """Implements `Transport`. Channels connect on first use and mend themselves."""
+    """Implements `Transport`. Channels connect on first use and mend themselves.
+
+    Where a process has used gRPC, its forked children cannot: no call there would ever return, not
+    even at its deadline. They get UsedAfterFork instead.
+    """
+
+    _used_by_pid: ClassVar[int | None] = None
 
     def __init__(self, client_id: str) -> None:
         self._metadata = (("logd-client-id", client_id),)
@@ -115,7 +132,18 @@ class GrpcTransport:
         key = (address, method, streaming)
         if key not in self._calls:
             if address not in self._channels:
+                _check_not_forked()
                 self._channels[address] = grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
             channel = self._channels[address]
             self._calls[key] = (channel.stream_stream if streaming else channel.unary_unary)(method)
         return self._calls[key]
+
+
+def _check_not_forked() -> None:
+    used_by, here = GrpcTransport._used_by_pid, os.getpid()
+    if used_by not in (None, here):
+        raise UsedAfterFork(
+            f"process {here} was forked from one that had used a client, where gRPC cannot work: "
+            "make the first client after the fork, or start processes by 'spawn'"
+        )
+    GrpcTransport._used_by_pid = here

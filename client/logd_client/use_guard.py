@@ -34,7 +34,7 @@ class UseGuard:
         if self.forked:
             return UsedAfterFork(
                 f"this {self._what} was made before a fork and used in the child process "
-                f"{os.getpid()}; make a new {self._what} there"
+                f"{os.getpid()}; make clients after the fork only, or start processes by 'spawn'"
             )
         return ClientClosed(f"this {self._what} is closed; make a new one")
 

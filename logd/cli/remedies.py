@@ -69,7 +69,7 @@ REMEDIES = {
     "the damage with `--from` the next_offset named here",
     "UNDECODABLE_BATCH": "upgrade this client, or read on with `--from` the next_offset named here",
     "CLIENT_CLOSED": "report this: logctl used a client that it had closed",
-    "USED_AFTER_FORK": "make the client in the child process",
+    "USED_AFTER_FORK": "make the first client after the fork, or start processes by 'spawn'",
 }
 """reason -> what to try."""
 

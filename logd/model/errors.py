@@ -411,6 +411,7 @@ class ClientClosed(LogdError):
 
 
 class UsedAfterFork(LogdError):
-    """A client object was made before a fork and used after it. Make it in the child process."""
+    """A client was made before a fork and used after it, or made in the fork of a process that had
+    used one: gRPC does not work there. Make the first client after the fork."""
 
     reason, code, exit_status = "USED_AFTER_FORK", None, 1

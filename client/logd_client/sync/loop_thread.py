@@ -65,7 +65,7 @@ class LoopThread:
         if self._pid != os.getpid() or not self._thread.is_alive():
             work.close()
             if self._pid != os.getpid():
-                raise UsedAfterFork("made before a fork and used in the child; make a new one here")
+                raise UsedAfterFork("made before a fork and used in the child")
             raise ClientClosed("the thread of the synchronous clients has ended")
         assert threading.current_thread() is not self._thread, "run() would wait for itself"
         future = asyncio.run_coroutine_threadsafe(work, self.loop)
