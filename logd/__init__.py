@@ -10,10 +10,23 @@ if TYPE_CHECKING:
     from logd import sync as sync
     from logd_client import Admin as Admin
     from logd_client import Consumer as Consumer
+    from logd_client import OffsetSpec as OffsetSpec
     from logd_client import Producer as Producer
     from logd_client import Record as Record
+    from logd_client import RecordBatch as RecordBatch
+    from logd_client import ResetTarget as ResetTarget
 
-__all__ = ["Admin", "Consumer", "Producer", "Record", "errors", "sync"]
+__all__ = [
+    "Admin",
+    "Consumer",
+    "OffsetSpec",
+    "Producer",
+    "Record",
+    "RecordBatch",
+    "ResetTarget",
+    "errors",
+    "sync",
+]
 __version__ = "0.1.0"
 
 

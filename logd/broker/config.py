@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -61,7 +61,7 @@ def load_config(
     try:
         config = msgspec.convert(settings, BrokerConfig, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidConfig(f"a setting is not acceptable: {error}") from None
+        raise _not_acceptable(str(error), settings) from None
     split_address(config.listen, "listen")
     if config.advertise:
         split_address(config.advertise, "advertise")
@@ -71,6 +71,18 @@ def load_config(
             field="metadata",
         )
     return config
+
+
+def _not_acceptable(problem: str, settings: Mapping[str, object]) -> InvalidConfig:
+    """msgspec's message ends in the place: 'Expected `int`, got `str` - at `$.broker_id`'."""
+    what, _, place = problem.partition(" - at `$.")
+    name = place.removesuffix("`")
+    choices = get_args(get_type_hints(BrokerConfig).get(name))
+    if choices:
+        what = f"takes {', '.join(map(str, choices))}"
+    elif what == "Expected `int`, got `str`":
+        what = "takes a whole number"
+    return InvalidConfig(f"{name} is '{settings.get(name, '')}': {what}", field=name)
 
 
 def _from_file(file: Path) -> dict[str, object]:

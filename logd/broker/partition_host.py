@@ -32,6 +32,7 @@ from logd.model.errors import (
     AclDenied,
     BrokerDraining,
     LogdError,
+    OffsetOutOfRange,
     StalePartitioning,
     UnknownTopic,
 )
@@ -339,16 +340,23 @@ class PartitionHost:
         self, topic_partition: TopicPartition, before: OffsetSpec, *, validate_only: bool = False
     ) -> tuple[Offset, int]:
         hosted = await self.hosted(topic_partition)
+        start, end = hosted.log.log_start_offset, hosted.high_watermark
+        if before.at == "offset" and before.value > end:
+            raise OffsetOutOfRange(
+                f"offset {before.value} lies beyond the log, which holds {start} to {end}: "
+                f"say {end} or the latest to remove all",
+                log_start_offset=start,
+                high_watermark=end,
+            )
         target = (await self.find_offset(topic_partition, before)).offset
-        old_start = hosted.log.log_start_offset
-        new_start = max(target, old_start)
-        if not validate_only and new_start > old_start:
+        new_start = max(target, start)
+        if not validate_only and new_start > start:
             before_offset = new_start
             new_start = await self._pools.maintenance.run(
                 lambda: hosted.log.truncate_before(before_offset)
             )
             self.purgatory.start_moved(topic_partition)
-        return new_start, new_start - old_start
+        return new_start, new_start - start
 
     async def read_stored(
         self, hosted: HostedPartition, offset: Offset, max_bytes: int, end: Offset

@@ -99,7 +99,8 @@ def fail(at: PartitionPosition, error: LogdError) -> None:
         "offset": at.position,
         **error.details,
     }
-    onward = error.details.get("next_offset")
+    damaged = isinstance(error, StoredDataCorrupt | UndecodableBatch | CorruptBatch)
+    onward = error.details.get("next_offset") if damaged else None
     hint = f". To step over it: seek('{at.topic}', {at.partition}, {onward})" if onward else ""
     placed = type(error).__new__(type(error))
     LogdError.__init__(placed, f"{at.name}: {error.message}{hint}", **details)

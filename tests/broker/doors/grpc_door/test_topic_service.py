@@ -150,6 +150,7 @@ async def test_records_before_an_offset_go_partition_by_partition(bench: DoorBen
         pb.TruncateBefore(partition=1, before=OffsetSpec(latest=True)),
         pb.TruncateBefore(partition=9, before=OffsetSpec(latest=True)),
         pb.TruncateBefore(partition=0),
+        pb.TruncateBefore(partition=1, before=OffsetSpec(offset=99)),
     ]
     for validate_only in (True, False):
         request = pb.DeleteRecordsRequest(
@@ -160,7 +161,11 @@ async def test_records_before_an_offset_go_partition_by_partition(bench: DoorBen
             (0, 2, 2),
             (1, 3, 3),
         ]
-        assert [r.error.reason for r in results[2:]] == ["UNKNOWN_PARTITION", "INVALID_CONFIG"]
+        assert [r.error.reason for r in results[2:]] == [
+            "UNKNOWN_PARTITION",
+            "INVALID_CONFIG",
+            "OFFSET_OUT_OF_RANGE",
+        ]
     found = await bench.fetch("orders", (0, 2), (1, 3))
     assert [r.log_start_offset for r in found] == [2, 3]
 
