@@ -6,6 +6,13 @@ from pathlib import PurePosixPath
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# A timing is never a test: a busy machine may take as long as it likes over an example.
+settings.register_profile(
+    "logd", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("logd")
 
 _seconds: Counter[str] = Counter()
 _tests: Counter[str] = Counter()
