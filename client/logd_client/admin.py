@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
-from logd.model.seams import Transport
+from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ClientConfig, ClientSettings, parse_settings
 from logd_client.descriptions import BrokerDescription, ClusterHealth, ClusterInfo, HealthProblem
@@ -27,6 +27,8 @@ class Admin(TopicAdmin, GroupAdmin):
         bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
         *,
         transport: Transport | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
         **settings: Unpack[ClientSettings],
     ) -> None:
         config = parse_settings(ClientConfig, {"bootstrap_servers": bootstrap_servers, **settings})
@@ -36,6 +38,8 @@ class Admin(TopicAdmin, GroupAdmin):
             request_timeout_ms=config.request_timeout_ms,
             retry_backoff_ms=config.retry_backoff_ms,
             transport=transport,
+            clock=clock,
+            random=random,
         )
 
     async def __aenter__(self) -> Self:

@@ -87,11 +87,11 @@ class BrokerConnection:
         self._request_timeout_ms = request_timeout_ms
         self._retry_backoff_ms = retry_backoff_ms
         self._transport: Transport = transport or GrpcTransport(client_id)
-        self._random: Random = random or SystemRandom()
         self._topics: dict[str, TopicMetadata] = {}
         self._answered = False
         self._guard = UseGuard("client")
         self.clock: Clock = clock or SystemClock()
+        self.random: Random = random or SystemRandom()
 
     @property
     def address(self) -> str:
@@ -179,7 +179,7 @@ class BrokerConnection:
             raise
 
     async def _repeat(self, method: str, request: bytes, deadline_ms: int, budget_ms: int) -> bytes:
-        backoff = Backoff(self._retry_backoff_ms, RETRY_BACKOFF_MAX_MS, self._random)
+        backoff = Backoff(self._retry_backoff_ms, RETRY_BACKOFF_MAX_MS, self.random)
         failures: dict[str, LogdError] = {}
         while True:
             self._guard.check()

@@ -7,7 +7,6 @@ from typing import Self, TypeVar, Unpack
 
 from logd.model.errors import ClientClosed, InvalidConfig, LogdError, UsedAfterFork
 from logd.model.seams import Clock, Random, Transport
-from logd.system.system_random import SystemRandom
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig, ConsumerSettings, parse_settings
 from logd_client.consumer_assignment import ConsumerAssignment
@@ -57,7 +56,6 @@ class Consumer:
     ) -> None:
         given = {"bootstrap_servers": bootstrap_servers, **settings}
         config = parse_settings(ConsumerConfig, given)
-        random = random or SystemRandom()
         self.config = config
         self._connection = BrokerConnection(
             config.bootstrap_servers,
@@ -77,7 +75,7 @@ class Consumer:
         )
         self._group: GroupCommits | None = None
         if config.group_id is not None:
-            consumer_id = f"{config.client_id}-{random.bytes(4).hex()}"
+            consumer_id = f"{config.client_id}-{self._connection.random.bytes(4).hex()}"
             self._group = GroupCommits(
                 self._connection, self._positions, config.group_id, consumer_id
             )
@@ -85,7 +83,7 @@ class Consumer:
             self._connection, self._positions, self._group, topics, config.partitions
         )
         self._lookup = OffsetLookup(self._connection, self._positions)
-        self._fetcher = ConsumerFetcher(self._connection, self._positions, config, random)
+        self._fetcher = ConsumerFetcher(self._connection, self._positions, config)
         self._loop_turn_ms = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()

@@ -3,7 +3,7 @@
 import asyncio
 
 from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
-from logd.model.seams import Clock, Random, TransportStream
+from logd.model.seams import Clock, TransportStream
 from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.core.backoff import Backoff
@@ -34,7 +34,6 @@ class ConsumerFetcher:
         connection: BrokerConnection,
         positions: ConsumerPositions,
         config: ConsumerConfig,
-        random: Random,
     ) -> None:
         self._connection = connection
         self._clock: Clock = connection.clock
@@ -48,7 +47,7 @@ class ConsumerFetcher:
         )
         self._lookup = OffsetLookup(connection, positions)
         self._request_timeout_ms = config.request_timeout_ms
-        self._backoff = Backoff(config.retry_backoff_ms, RETRY_BACKOFF_MAX_MS, random)
+        self._backoff = Backoff(config.retry_backoff_ms, RETRY_BACKOFF_MAX_MS, connection.random)
         self._wake = asyncio.Event()
         self._asked = asyncio.Event()
         self._arrived = asyncio.Event()

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from logd.model.batch_encoder import Headers
 from logd.model.errors import BufferFull, LogdError
-from logd.model.seams import Transport
+from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES
@@ -40,6 +40,8 @@ class Producer:
         bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
         *,
         transport: Transport | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
         **settings: Unpack[ProducerSettings],
     ) -> None:
         named = {"bootstrap_servers": bootstrap_servers, **settings}
@@ -50,6 +52,8 @@ class Producer:
             request_timeout_ms=self.config.request_timeout_ms,
             retry_backoff_ms=self.config.retry_backoff_ms,
             transport=transport,
+            clock=clock,
+            random=random,
         )
         self._guard = UseGuard("Producer")
         self._sender: ProducerSender | None = None

@@ -8,9 +8,8 @@ from typing import Any
 from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError, UnknownTopic
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
-from logd.model.seams import Random, TransportStream
+from logd.model.seams import TransportStream
 from logd.model.topic_config import TopicConfig
-from logd.system.system_random import SystemRandom
 from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection, TopicMetadata
 from logd_client.client_config import ProducerConfig
 from logd_client.core.accumulator import Accumulator, AccumulatorLimits
@@ -63,14 +62,13 @@ class ProducerSender:
         make_future: Callable[[], Any],
         on_room: Callable[[], None],
         notify: Callable[[Callable[[], None]], object],
-        random: Random | None = None,
     ) -> None:
         self.config = config
         self.connection = connection
         self.topics: dict[str, TopicLanes] = {}
         self._lock = lock
         self._on_room = on_room
-        self._random: Random = random or SystemRandom()
+        self._random = connection.random
         self._clock = connection.clock
         self._wake = asyncio.Event()
         self.accumulator = Accumulator(
