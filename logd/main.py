@@ -41,7 +41,7 @@ def start(file: Path | None, **flags: Any) -> None:
     # gRPC's C++ reads it when it loads. Its lines have a form of their own; what matters is raised.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from logd.broker.broker_process import run_broker
-    from logd.broker.wiring import real_seams
+    from logd.broker.real_seams import real_seams
 
     sys.exit(run_broker(config, real_seams(), click.echo))
 

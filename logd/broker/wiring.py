@@ -1,9 +1,8 @@
 """The one place that knows implementations: builds a broker from a configuration and seams.
 
-The simulator calls `open_broker` with seams of its own; everything else is the same.
+The seams are `real_seams`, or the simulator's; everything else is the same.
 """
 
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,21 +27,13 @@ from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
 from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
 from logd.model.seams import Clock, FileSystem, MetadataStore, Random
 from logd.model.topic import Topic
-from logd.system.os_file_system import OsFileSystem
-from logd.system.system_clock import SystemClock
-from logd.system.system_random import SystemRandom
-from logd.system.thread_offload import ThreadOffload
 from logd_consumer_groups.group_coordinator import GroupCoordinator
 from logd_partitions.log_directory import LogDirectory
 from logd_replication.broker_epoch import ensure_cluster, raise_broker_epoch
 from logd_replication.producer_id_blocks import ProducerIdBlocks
-from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 from logd_replication.topic_catalog import TopicCatalog
 
 METADATA_FILE = "metadata.sqlite"
-FLUSH_THREADS = 8
-COLD_READ_THREADS = 4
-MAINTENANCE_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +46,6 @@ class Seams:
     pools: BrokerPools
     open_metadata: Callable[[str], Awaitable[MetadataStore]]
     process_id: int
-
-
-def real_seams() -> Seams:
-    """The operating system's."""
-    clock = SystemClock()
-    pools = BrokerPools(
-        flush=ThreadOffload("flush", FLUSH_THREADS),
-        cold_read=ThreadOffload("cold-read", COLD_READ_THREADS),
-        maintenance=ThreadOffload("maintenance", MAINTENANCE_THREADS),
-        metadata=ThreadOffload("metadata", 1),
-    )
-
-    async def open_metadata(path: str) -> MetadataStore:
-        return await SqliteMetadataStore.open(path, clock, pools.metadata)
-
-    return Seams(clock, SystemRandom(), OsFileSystem(), pools, open_metadata, os.getpid())
 
 
 async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:

@@ -182,7 +182,7 @@ import sys, time
 from dataclasses import replace
 from logd.broker.broker_process import run_broker
 from logd.broker.config import BrokerConfig
-from logd.broker.wiring import real_seams
+from logd.broker.real_seams import real_seams
 from logd.system.thread_offload import ThreadOffload
 
 class StuckOffload(ThreadOffload):

@@ -7,7 +7,8 @@ import pytest
 from harness.door_bench import DoorBench, door_bench
 from harness.faulty_file_system import FaultyFileSystem
 from logd.broker.config import BrokerConfig
-from logd.broker.wiring import open_broker, real_seams
+from logd.broker.real_seams import real_seams
+from logd.broker.wiring import open_broker
 from logd.model.errors import DataDirectoryLocked, InvalidConfig
 from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_pb2
 

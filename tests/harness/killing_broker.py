@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from logd.broker.broker_process import run_broker
 from logd.broker.config import load_config
-from logd.broker.wiring import real_seams
+from logd.broker.real_seams import real_seams
 from logd.model.seams import Buffer, OpenMode
 from logd.system.os_file_system import OsFile, OsFileSystem
 

@@ -1,0 +1,32 @@
+"""The operating system, as a broker sees it: the seams of production."""
+
+import os
+
+from logd.broker.broker_pools import BrokerPools
+from logd.broker.wiring import Seams
+from logd.model.seams import MetadataStore
+from logd.system.os_file_system import OsFileSystem
+from logd.system.system_clock import SystemClock
+from logd.system.system_random import SystemRandom
+from logd.system.thread_offload import ThreadOffload
+from logd_replication.sqlite_metadata_store import SqliteMetadataStore
+
+FLUSH_THREADS = 8
+COLD_READ_THREADS = 4
+MAINTENANCE_THREADS = 4
+
+
+def real_seams() -> Seams:
+    """Clocks, files, threads and an embedded metadata store. One call a process."""
+    clock = SystemClock()
+    pools = BrokerPools(
+        flush=ThreadOffload("flush", FLUSH_THREADS),
+        cold_read=ThreadOffload("cold-read", COLD_READ_THREADS),
+        maintenance=ThreadOffload("maintenance", MAINTENANCE_THREADS),
+        metadata=ThreadOffload("metadata", 1),
+    )
+
+    async def open_metadata(path: str) -> MetadataStore:
+        return await SqliteMetadataStore.open(path, clock, pools.metadata)
+
+    return Seams(clock, SystemRandom(), OsFileSystem(), pools, open_metadata, os.getpid())
