@@ -110,6 +110,8 @@ class SegmentScan:
     def _is_zero_from(self, position: int) -> bool:
         while position < self._end:
             window = bytes(self._bytes(position, 1))
+            if not window:
+                return True  # somebody cut the file off meanwhile
             if window.count(0) < len(window):
                 return False
             position += len(window)
