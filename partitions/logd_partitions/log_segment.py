@@ -146,7 +146,7 @@ class LogSegment:
         )
 
     def append(self, stamped: bytes, body: Buffer, batch: AppendedBatch) -> None:
-        """Write one batch at the end. Raises StorageFull or LogReadOnly: nothing was appended."""
+        """Write one batch at the end. Raises as `SegmentWriter.write`."""
         index, time_index, position = self._index, self._time_index, self._writer.size
         assert index is not None and time_index is not None, "only the active segment grows"
         length = len(stamped) + len(body)

@@ -12,7 +12,7 @@ log read-only for good; a full disk does not, and appends recover by themselves.
 import threading
 from typing import NamedTuple
 
-from logd.model.errors import FencedLeaderEpoch, LogdError, LogReadOnly
+from logd.model.errors import FencedLeaderEpoch, LogdError, LogReadOnly, SyncFailed
 from logd.model.ids import NO_PRODUCER, LeaderEpoch, Offset, TopicPartition
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, LeaderFlag, stamp
 from logd.model.seams import Buffer
@@ -159,7 +159,7 @@ class PartitionLog:
         """Append one batch that `check_produced` has accepted, or recognise it as a duplicate.
 
         Raises OutOfOrderSequence, UnknownProducer, ProducerFenced, FencedLeaderEpoch, StorageFull,
-        LogReadOnly; then nothing was appended.
+        LogReadOnly; then nothing was appended. SyncFailed: that is unknown.
         """
         with self._lock:
             if self._failed is not None:
@@ -187,6 +187,9 @@ class PartitionLog:
                 active.append(stamped, memoryview(batch)[HEADER_BYTES:], noted)
             except LogReadOnly as error:
                 self._failed = error
+                raise
+            except SyncFailed as error:
+                self.sync_failed(error)
                 raise
             self._progress.appended(active, header.batch_length, self.high_watermark)
             self._next_offset = next_offset
@@ -267,8 +270,10 @@ class PartitionLog:
             self._progress.finish(ticket, publish=True)
 
     def sync_failed(self, error: Exception) -> None:
-        """No append is taken any more, and readers stay at the synced end."""
+        """No append is taken any more, and readers stay where they are: at the synced end, or in a
+        page_cache topic at the end of what was acknowledged."""
         with self._lock:
+            self._progress.floor = self.high_watermark
             self._progress.broken = True
             if self._failed is None:
                 self._failed = LogReadOnly(

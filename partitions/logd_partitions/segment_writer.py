@@ -2,12 +2,15 @@
 
 Space is reserved (`posix_fallocate`) 64 KiB at first, doubling to steps of 32 MiB, so a mapped file
 is never sparse: a full disk is an error here, not a SIGBUS in a reader. A write that failed or fell
-short leaves bytes behind the last good end; they are cut off before the next append, so that no
-scan can take old bytes for a batch.
+short leaves bytes behind the last good end. They are cut off at once, durably: what lacks nothing
+but trailing zeros is a whole batch on reserved space, and a start must not find what a producer was
+told is not there. No later scan can take old bytes for a batch either.
 """
 
 import contextlib
+import errno
 
+from logd.model.errors import SyncFailed
 from logd.model.seams import Buffer
 from logd_partitions.disk_errors import is_full, storage_full, write_error
 from logd_partitions.partition_storage import PartitionStorage
@@ -34,7 +37,8 @@ class SegmentWriter:
         self._torn = False
 
     def write(self, stamped: bytes, body: Buffer, length: int) -> None:
-        """Append `length` bytes. Raises StorageFull or LogReadOnly; then nothing was appended."""
+        """Append `length` bytes. Raises StorageFull or LogReadOnly: nothing was appended; or
+        SyncFailed: part of it was, and whether a start finds it whole is unknown."""
         end = self.size + length
         try:
             if end > self.allocated or self._torn:
@@ -47,9 +51,10 @@ class SegmentWriter:
                     while written < length:
                         more = file.pwrite((rest[written:],), self.size + written)
                         if more <= 0:
-                            raise storage_full(self._path)
+                            raise OSError(errno.ENOSPC, "a write wrote nothing")
                         written += more
         except OSError as error:
+            self._cut_off_torn()
             raise write_error(error, self._path) from error
         self._torn = False
         self.size = end
@@ -62,6 +67,19 @@ class SegmentWriter:
                 file.truncate(self.size)
             self.allocated = self.size
             self._torn = False
+
+    def _cut_off_torn(self) -> None:
+        if not self._torn:
+            return
+        try:
+            self.give_back()
+            with self._storage.open_files.open(self._path, "write") as file:
+                file.datasync()
+        except OSError as error:
+            raise SyncFailed(
+                f"the disk failed in the middle of a write to {self._path}, and to take it back "
+                f"({error}): whether the append was kept is unknown"
+            ) from error
 
     def _make_room(self, end: int) -> None:
         if self._torn:

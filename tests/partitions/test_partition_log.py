@@ -6,15 +6,18 @@ import pytest
 
 from harness.faulty_file_system import Fault
 from harness.log_bench import LARGE_SEGMENTS, SMALL_SEGMENTS, LogBench
+from logd.model.batch_encoder import encode_batch
 from logd.model.errors import (
     FencedLeaderEpoch,
     LogReadOnly,
     OffsetOutOfRange,
     OutOfOrderSequence,
     StorageFull,
+    SyncFailed,
 )
 from logd.model.ids import Offset
 from logd.model.record_batch import LeaderFlag
+from logd.model.topic_config import Durability
 
 
 def test_opening_and_reading_an_unused_log_makes_nothing_on_disk(tmp_path: Path) -> None:
@@ -134,8 +137,11 @@ def test_a_full_disk_at_a_roll_leaves_the_old_segment_active(tmp_path: Path) -> 
     assert bench.base_offsets() == [0, 1]
 
 
-def test_after_a_failed_sync_readers_stay_at_the_synced_end(tmp_path: Path) -> None:
-    bench = LogBench(tmp_path, replace(SMALL_SEGMENTS, durability="page_cache"))
+@pytest.mark.parametrize(("durability", "seen"), [("fsync", 3), ("page_cache", 6)])
+def test_after_a_failed_sync_readers_stay_where_they_are(
+    tmp_path: Path, durability: Durability, seen: int
+) -> None:
+    bench = LogBench(tmp_path, replace(SMALL_SEGMENTS, durability=durability))
     bench.append()
     bench.sync()
     bench.append()
@@ -144,7 +150,7 @@ def test_after_a_failed_sync_readers_stay_at_the_synced_end(tmp_path: Path) -> N
     with pytest.raises(OSError, match="Input/output"):
         ticket.run()
     bench.log.sync_failed(OSError(errno.EIO, "Input/output error"))
-    assert bench.log.high_watermark == 3
+    assert bench.log.high_watermark == seen, "a watermark that falls would send readers back"
     with pytest.raises(LogReadOnly):
         bench.append()
     with pytest.raises(LogReadOnly):
@@ -154,8 +160,8 @@ def test_after_a_failed_sync_readers_stay_at_the_synced_end(tmp_path: Path) -> N
     ticket = bench.log.start_sync()
     ticket.run()
     bench.log.finish_sync(ticket)
-    assert bench.log.high_watermark == 3, "a second sync that succeeds proves nothing"
-    bench.open(distrust_cache=True)
+    assert bench.log.high_watermark == seen, "a second sync that succeeds proves nothing"
+    bench.open()
     assert bench.fs.calls["drop_cache"] == 1
     assert bench.base_offsets() == [0, 3]
 
@@ -247,3 +253,33 @@ def test_descriptors_stay_bounded_and_are_all_closed(tmp_path: Path) -> None:
     bench.log.close()
     assert bench.fs.open_files == 0
     assert bench.log.closed
+
+
+def test_what_a_failed_write_left_is_cut_off_at_once(tmp_path: Path) -> None:
+    """All but the last zeros of a batch, on reserved space: a start would find it whole."""
+    bench = LogBench(tmp_path)
+    bench.append([b"kept"])
+    bench.sync()
+    batch = encode_batch([b"1"], timestamps_ms=0)
+    assert batch.endswith(b"\0")
+    bench.fs.faults += [
+        Fault("pwrite", ".log", error=None, short=len(batch) - 1),
+        Fault("pwrite", ".log", errno.ENOSPC),
+    ]
+    with pytest.raises(StorageFull):
+        bench.append([b"1"])
+    bench.open()
+    assert bench.base_offsets() == [0]
+
+
+def test_what_cannot_be_cut_off_is_in_doubt(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.append([b"kept"])
+    bench.fs.faults += [
+        Fault("pwrite", ".log", errno.EIO),
+        Fault("truncate", ".log", errno.EIO),
+    ]
+    with pytest.raises(SyncFailed):
+        bench.append([b"1"])
+    with pytest.raises(LogReadOnly):
+        bench.append([b"2"])
