@@ -87,7 +87,6 @@ class FlushDirectory(Protocol[Log_contra]):
 
     def mark_failed(self, error: Exception) -> None: ...
 
-    def write_failed_marker(self) -> None: ...
 
 
 class Flusher(Generic[Log]):
@@ -181,7 +180,7 @@ class Flusher(Generic[Log]):
                     del self._dirty[log]
                 await self._sync_round([log for log in logs if not log.closed])
         except Exception as error:
-            await self._fail(error)
+            self._fail(error)
         finally:
             self._rounds = None
 
@@ -256,7 +255,7 @@ class Flusher(Generic[Log]):
         except OSError as error:  # the old points hold: a start only has to read more
             logger.warning("recovery points not rewritten", error=str(error))
 
-    async def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         self._failed = True
         self._dirty.clear()
         self._lazy.clear()
@@ -265,4 +264,3 @@ class Flusher(Generic[Log]):
         self._on_failed(
             SyncFailed(f"the disk failed to sync ({error}): whether the append was kept is unknown")
         )
-        await self._offload.run(self._directory.write_failed_marker)

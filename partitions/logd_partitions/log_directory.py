@@ -3,7 +3,6 @@
     lock              held by the running broker (directory_lock)
     format.json       whose directory this is (directory_format)
     recovery-points   from where a start reads each partition (recovery_points)
-    failed            a sync failed in the run that wrote it; goes once all is recovered
     <topic>-<partition>/, .orphaned/, .deleted/   (partition_directories)
 
 A start reads format.json and recovery-points, and of partitions only those that were open. What an
@@ -12,7 +11,6 @@ noted by `before_first_append` and made durable by `sync`, which the flusher run
 as the append's own sync: so 10,000 first appends share a few rewrites of one file.
 """
 
-import contextlib
 import os
 import threading
 
@@ -22,7 +20,6 @@ from logd.model.errors import LogdError, LogReadOnly, StoredDataCorrupt
 from logd.model.ids import BrokerId, PartitionId, TopicId, TopicPartition
 from logd.model.seams import Clock, FileLock, FileSystem
 from logd.model.topic import Topic
-from logd_partitions.atomic_file import write_atomically
 from logd_partitions.directory_format import DirectoryFormat, read_format, write_format
 from logd_partitions.directory_lock import lock_directory
 from logd_partitions.directory_port import Recoverable
@@ -39,7 +36,6 @@ from logd_partitions.storage_problem import Severity, StorageProblem
 logger = structlog.get_logger()
 
 POINTS_FILE = "recovery-points"
-FAILED_FILE = "failed"
 POINTS_COLLECTED_MAX = 2000
 """Logs whose points are noted in one go on the loop: some 10 ms."""
 
@@ -70,7 +66,6 @@ class LogDirectory:
         self._unclean: dict[TopicPartition, None] = {}
         self._problems: list[StorageProblem] = []
         self._failed: LogReadOnly | None = None
-        self._had_failed = False
         self._open_marks: set[TopicPartition] = set()
         self._synced_logs: dict[TopicPartition, PartitionLog] = {}
         self._noting = threading.Lock()  # guards the next two; never held over I/O
@@ -151,9 +146,12 @@ class LogDirectory:
             self,
             path,
             reserve_bytes=0 if topic.internal else self._reserve_bytes,
-            distrust_cache=self._had_failed,
         )
         point = self._points.get(topic_partition)
+        if point is None and self._fs.exists(path):
+            # A crash came before the round that makes the directory durable. What is found in it
+            # will be served, so it must not vanish any more.
+            self._directories.sync_created([path])
         log = PartitionLog.open(storage, topic_partition, topic.config, point)
         self._logs[topic_partition] = log
         if topic_partition in self._unclean:
@@ -268,11 +266,6 @@ class LogDirectory:
         for log in self._logs.values():
             log.sync_failed(error)
 
-    def write_failed_marker(self) -> None:
-        """Tell the next start, if the disk takes it. Blocking."""
-        with contextlib.suppress(OSError):
-            write_atomically(self._fs, f"{self.path}/{FAILED_FILE}", b"a sync failed\n")
-
     def close(self) -> None:
         """A clean stop: close the logs, note them as closed, release the lock.
 
@@ -299,7 +292,6 @@ class LogDirectory:
 
     def _load(self) -> None:
         self._directories.finish_deletions()
-        self._had_failed = self._fs.exists(f"{self.path}/{FAILED_FILE}")
         try:
             self._points.load()
             self._unclean = {p.topic_partition: None for p in self._points.all() if p.open}
@@ -309,7 +301,6 @@ class LogDirectory:
             if self._directories.any():
                 message = f"{error}; all partitions are read from their start"
                 self._report("warning", "RECOVERY_POINTS_LOST", self.path, message)
-        self._forget_failure_if_recovered()
 
     def _check_directory(self, path: str, topic: Topic, topic_partition: TopicPartition) -> None:
         """On return `path` is this partition's directory, or does not exist."""
@@ -350,13 +341,6 @@ class LogDirectory:
             self._open_marks.add(topic_partition)  # on disk since the last run
         self._points.put(log.recovery_point(open=True))
         self._unclean.pop(topic_partition, None)
-        self._forget_failure_if_recovered()
-
-    def _forget_failure_if_recovered(self) -> None:
-        if self._had_failed and not self._unclean:
-            self._had_failed = False
-            self._fs.unlink(f"{self.path}/{FAILED_FILE}")
-            self._fs.sync_directory(self.path)
 
     def _refuse_if_failed(self) -> None:
         if self._failed is not None:

@@ -5,9 +5,11 @@ the recovery point on, or a little before it: from the last place that the index
 the producer snapshot and the leader epochs all cover. The order, so that a crash on the way only
 means that it is done again:
 
-1. scan, with bodies; `TailJudge` says what is a torn tail and what is corrupt
-2. of a torn tail, save the bytes as `.cut`, set later segments aside, truncate
-3. sync what was scanned, so that the high watermark may include it
+1. sync what will be scanned and drop it from the page cache: what is read then is on the disk, and
+   the high watermark may include it. A sync that failed in the run before has left pages that look
+   clean and are nowhere but in memory
+2. scan, with bodies; `TailJudge` says what is a torn tail and what is corrupt
+3. of a torn tail, save the bytes as `.cut`, set later segments aside, truncate
 4. replay the headers that stay into indexes, leader epochs and producer state
 """
 
@@ -198,10 +200,10 @@ class LogRecovery:
 
     def _recover_tail(self, known: Offset) -> TailVerdict:
         resume = self._resume(known)
-        if self._storage.distrust_cache:
-            for segment in self._segments[resume.place.segment :]:
-                with segment.open() as file:
-                    file.drop_cache()
+        for segment in self._segments[resume.place.segment :]:
+            with self._storage.open_files.open(segment.path, "write") as file:
+                file.datasync()
+                file.drop_cache()
         verdict = self._scan(resume.place)
         if verdict.cut is not None:
             self._cut(verdict.cut)
@@ -210,9 +212,6 @@ class LogRecovery:
             self._record(self._headers_from(self._segments[0].base_offset))
         for lost in verdict.lost:
             self._report_lost(lost)
-        for segment in self._segments[resume.place.segment :]:
-            with self._storage.open_files.open(segment.path, "write") as file:
-                file.datasync()
         self._storage.fs.sync_directory(self._storage.path)
         self._replay(self._rebuild(resume, verdict))
         return verdict

@@ -12,8 +12,7 @@ class PartitionStorage:
     """`path` is the partition's directory, which need not exist before the first append.
 
     `open_files` is shared by all partitions of a data directory. `reserve_bytes` of the disk stay
-    free for internal topics and metadata. `distrust_cache`: a sync failed in an earlier run, so
-    recovery drops cached pages before it reads them.
+    free for internal topics and metadata.
     """
 
     fs: FileSystem
@@ -22,7 +21,6 @@ class PartitionStorage:
     port: DirectoryPort
     path: str
     reserve_bytes: int = 0
-    distrust_cache: bool = False
 
     def file_path(self, name: str) -> str:
         return f"{self.path}/{name}"

@@ -53,7 +53,7 @@ class LogBench:
         self._open_files = OpenFiles(self.fs)
         self.log = self.open()
 
-    def open(self, *, distrust_cache: bool = False) -> PartitionLog:
+    def open(self) -> PartitionLog:
         """A new PartitionLog on what is on disk, as after a start."""
         self._open_files.close()
         self._open_files = OpenFiles(self.fs, files_max=4, maps_max=4)
@@ -64,7 +64,6 @@ class LogBench:
             self,
             str(self.path),
             reserve_bytes=self.reserve_bytes,
-            distrust_cache=distrust_cache,
         )
         self.log = PartitionLog.open(storage, TOPIC_PARTITION, self.config, self.point)
         if self.point is not None:

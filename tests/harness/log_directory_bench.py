@@ -22,6 +22,7 @@ class CountingFileSystem(OsFileSystem):
     def __init__(self) -> None:
         self.opened: list[str] = []
         self.renamed: list[str] = []
+        self.synced: list[str] = []
         self.fail: tuple[str, OSError] | None = None
 
     def open(self, path: str, mode: OpenMode) -> OsFile:
@@ -33,6 +34,10 @@ class CountingFileSystem(OsFileSystem):
         self._maybe_fail(source)
         self.renamed.append(target.rpartition("/")[2])
         super().rename(source, target)
+
+    def sync_directory(self, path: str) -> None:
+        self.synced.append(path)
+        super().sync_directory(path)
 
     def _maybe_fail(self, path: str) -> None:
         if self.fail is not None and self.fail[0] in path:

@@ -103,6 +103,18 @@ def test_nothing_is_made_before_the_first_append(bench: Bench) -> None:
     assert points(bench.open())[0][2], "open is on disk"
 
 
+def test_a_directory_that_a_crash_left_unsynced_is_synced_before_it_is_served(
+    bench: Bench,
+) -> None:
+    directory = bench.open()
+    bench.append(directory.open_log(ORDERS, P0), b"never acknowledged")
+    bench.crash()
+    directory = bench.open()
+    bench.fs.synced.clear()
+    assert directory.open_log(ORDERS, P0).high_watermark == 1
+    assert bench.fs.synced[:2] == [str(bench.root / "orders-0"), str(bench.root)]
+
+
 def test_a_clean_stop_needs_no_reading(bench: Bench) -> None:
     bench.stopped_with(b"a", b"b")
     directory = bench.open()
@@ -326,29 +338,13 @@ def test_after_a_failed_sync_nothing_is_appended_until_a_new_start(
     bench.append(log, b"in doubt")
     for _ in range(2):
         directory.mark_failed(OSError(errno.EIO, "broken"))
-    directory.write_failed_marker()
     for each in (log, other):
         with pytest.raises(LogReadOnly):
             bench.append(each, b"c")
     assert log.high_watermark == 2
     assert reasons(directory) == ["LOG_READ_ONLY"]
     directory.close()
-    assert "failed" in bench.names()
-    directory = bench.open()
-    assert directory.unclean() == [tp(0)], "nothing was noted as closed"
-    directory.open_log(ORDERS, P0)
-    assert "failed" not in bench.names()
-    directory.close()
-
-
-def test_a_disk_that_takes_no_marker(bench: Bench) -> None:
-    directory = bench.open()
-    bench.fs.fail = ("failed", OSError(errno.EIO, "broken"))
-    directory.mark_failed(OSError(errno.EIO, "broken"))
-    directory.write_failed_marker()
-    directory.close()
-    bench.fs.fail = None
-    bench.open().close()
+    assert bench.open().unclean() == [tp(0)], "nothing was noted as closed"
 
 
 def test_a_full_disk_refuses_the_first_append_and_takes_it_later(bench: Bench) -> None:
