@@ -88,7 +88,6 @@ class FlushDirectory(Protocol[Log_contra]):
     def mark_failed(self, error: Exception) -> None: ...
 
 
-
 class Flusher(Generic[Log]):
     """An asyncio shell; every method on the loop.
 

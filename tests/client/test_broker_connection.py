@@ -5,7 +5,6 @@ import pytest
 from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
 from harness.manual_clock import ManualClock
-from harness.seeded_random import SeededRandom
 from logd.model.errors import (
     BrokerUnreachable,
     ClientClosed,
@@ -14,6 +13,7 @@ from logd.model.errors import (
     RequestTimeout,
     UnknownTopic,
 )
+from logd.sim.seeded_random import SeededRandom
 from logd_client.broker_connection import BrokerConnection, parse_addresses
 from logd_proto.v1 import cluster_pb2, topics_pb2
 

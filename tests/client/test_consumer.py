@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from harness.fake_fetch_broker import FakeFetchBroker, stored_batch
-from harness.seeded_random import SeededRandom
 from logd.model.errors import (
     BrokerUnreachable,
     ClientClosed,
@@ -20,6 +19,7 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, body_crc, pack_header
+from logd.sim.seeded_random import SeededRandom
 from logd_client.consumer import Consumer
 from logd_client.record import Record
 

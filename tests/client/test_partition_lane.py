@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from harness.seeded_random import SeededRandom
+from logd.sim.seeded_random import SeededRandom
 from logd_client.core.backoff import Backoff
 from logd_client.core.partition_lane import (
     SETTLING,

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from harness.fake_broker import FakeBroker, refusal
 from harness.manual_clock import ManualClock
-from harness.seeded_random import SeededRandom
 from logd.model.errors import (
     AckTimeout,
     BrokerDraining,
@@ -19,6 +18,7 @@ from logd.model.errors import (
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.key_ranges import KeyRouter
 from logd.model.record_batch import Codec
+from logd.sim.seeded_random import SeededRandom
 from logd_client.core.accumulator import Accumulator, AccumulatorLimits
 from logd_client.core.backoff import Backoff
 from logd_client.core.partition_lane import PartitionLane

@@ -10,7 +10,6 @@ from harness.faulty_file_system import FaultyFileSystem
 from harness.inline_offload import InlineOffload
 from harness.manual_clock import ManualClock
 from harness.open_store import open_store
-from harness.seeded_random import SeededRandom
 from logd.broker.broker_pools import BrokerPools
 from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import Fetched, FetchInterrupt, FetchPosition, FetchWait, Receipt
@@ -18,6 +17,7 @@ from logd.model.batch_encoder import encode_batch
 from logd.model.errors import LogdError
 from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition
 from logd.model.record_batch import split_batches
+from logd.sim.seeded_random import SeededRandom
 from logd_partitions.log_directory import LogDirectory
 from logd_replication.topic_catalog import TopicCatalog
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from harness.inline_offload import InlineOffload
 from harness.local_transport import LocalTransport
 from harness.manual_clock import ManualClock
-from harness.seeded_random import SeededRandom
 from logd.broker.broker import Broker
 from logd.broker.broker_pools import BrokerPools
 from logd.broker.config import BrokerConfig
 from logd.broker.wiring import Seams, open_broker
 from logd.model.seams import FileSystem, MetadataStore
+from logd.sim.seeded_random import SeededRandom
 from logd.system.os_file_system import OsFileSystem
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 

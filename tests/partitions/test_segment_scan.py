@@ -136,3 +136,13 @@ def test_any_bytes_are_scanned_to_the_end(data: bytes) -> None:
     items = scan(data)
     assert not bases(items)
     assert damages(items) == ([(0, len(data), 0, not any(data))] if data else [])
+
+
+def test_a_file_that_ends_before_the_scan_does(tmp_path: Path) -> None:
+    """Somebody cut it off between the look at its size and the scan."""
+    path = tmp_path / "a"
+    path.write_bytes(bytes(100))
+    file = OsFileSystem().open(str(path), "read")
+    (damage,) = SegmentScan(file, 8192, bodies=True).items(0, Offset(0))
+    file.close()
+    assert damage == Damage(0, 8192, Offset(0), True)

@@ -6,10 +6,10 @@ import pytest
 
 from harness.manual_clock import ManualClock
 from harness.open_store import crash_store, open_store
-from harness.seeded_random import SeededRandom
 from logd.model.errors import Conflict, UnsupportedVersion
 from logd.model.ids import BrokerId
 from logd.model.seams import Put
+from logd.sim.seeded_random import SeededRandom
 from logd_replication.broker_epoch import ensure_cluster, raise_broker_epoch
 from logd_replication.metadata_schema import CLUSTER_KEY, ClusterValue, encode_value
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore

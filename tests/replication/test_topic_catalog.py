@@ -6,7 +6,6 @@ import pytest
 
 from harness.manual_clock import ManualClock
 from harness.open_store import crash_store, open_store
-from harness.seeded_random import SeededRandom
 from logd.broker.ports import Topics
 from logd.model.errors import (
     Conflict,
@@ -20,6 +19,7 @@ from logd.model.ids import BrokerId, TopicId
 from logd.model.key_ranges import even_ranges, halve_widest
 from logd.model.seams import MetadataStore, Put
 from logd.model.topic import Topic, TopicState
+from logd.sim.seeded_random import SeededRandom
 from logd_replication.metadata_schema import encode_topic, topic_key
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 from logd_replication.topic_catalog import TopicCatalog

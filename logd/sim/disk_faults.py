@@ -1,0 +1,45 @@
+"""When the calls of a simulated disk fail."""
+
+import errno
+
+from logd.sim.seeded_random import SeededRandom
+
+CALLS = (
+    "open create pwrite pread map truncate allocate datasync rename unlink make_directory "
+    "remove_directory list sync_directory sync_file_system"
+).split()
+"""Every call that can fail; 'create' is an open that makes a file."""
+
+
+class DiskFaults:
+    """`rates`: call -> the share of calls that raise EIO. The others are shares too: of writes that
+    fall short, and of reads that the page cache cannot answer."""
+
+    def __init__(self, random: SeededRandom) -> None:
+        self.rates: dict[str, float] = {}
+        self.short_writes = 0.0
+        self.cold_reads = 0.0
+        self.struck = 0
+        self._random = random
+
+    def clear(self) -> None:
+        """The disk is sound again."""
+        self.rates, self.short_writes = {}, 0.0
+
+    def error(self, call: str) -> int | None:
+        """The errno that this call ends in."""
+        rate = self.rates.get(call, 0.0)
+        if rate and self._random.chance(rate):
+            self.struck += 1
+            return errno.EIO
+        return None
+
+    def written_bytes(self, size: int) -> int:
+        """How much of a write is done."""
+        if size > 1 and self.short_writes and self._random.chance(self.short_writes):
+            self.struck += 1
+            return self._random.below(size)
+        return size
+
+    def is_cold(self) -> bool:
+        return bool(self.cold_reads) and self._random.chance(self.cold_reads)

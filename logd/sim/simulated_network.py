@@ -1,0 +1,217 @@
+"""The way between clients and one broker: messages take time, connections break."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
+from logd.broker.ports import RequestContext
+from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
+from logd.sim.seeded_random import SeededRandom
+from logd.sim.simulated_process import SimulatedProcess
+from logd.sim.trace import Trace
+
+LATENCY_MAX_S = 0.002
+CONTEXT = RequestContext("anonymous", "simulated", "simulated", "public", None)
+_NOBODY = Context()
+"""What is under way on the network belongs to no process."""
+
+
+class Pipe:
+    """One direction of a stream: messages arrive in order, each after a time of its own."""
+
+    def __init__(self, random: SeededRandom) -> None:
+        self.broken: LogdError | None = None
+        self._random = random
+        self._under_way: deque[bytes | None] = deque()
+        self._arrived: deque[bytes | None] = deque()
+        self._due_s = 0.0
+        self._news = asyncio.Event()
+
+    def send(self, message: bytes | None) -> None:
+        """None: the orderly end."""
+        loop = asyncio.get_running_loop()
+        self._due_s = max(self._due_s, loop.time() + self._random.uniform(0, LATENCY_MAX_S))
+        self._under_way.append(message)
+        loop.call_at(self._due_s, self._arrive, context=_NOBODY.copy())
+
+    def cut(self, error: LogdError) -> None:
+        """What is under way is lost, what has arrived can still be received."""
+        self.broken = self.broken or error
+        self._news.set()
+
+    async def receive(self) -> bytes | None:
+        while not self._arrived:
+            if self.broken is not None:
+                raise self.broken
+            self._news.clear()
+            await self._news.wait()
+        return self._arrived.popleft()
+
+    def _arrive(self) -> None:
+        if self.broken is None:
+            self._arrived.append(self._under_way.popleft())
+            self._news.set()
+
+
+class SimulatedStream:
+    """Implements `TransportStream`; `server_side` is what the handler is given."""
+
+    def __init__(self, network: "SimulatedNetwork", random: SeededRandom) -> None:
+        self.to_server = Pipe(random)
+        self.to_client = Pipe(random)
+        self.server_side = ServerSide(self.to_server, self.to_client)
+        self.handler: asyncio.Task[None] | None = None
+        self._network = network
+
+    async def send(self, message: bytes) -> None:
+        if self.to_client.broken is not None:
+            raise self.to_client.broken
+        self.to_server.send(message)
+
+    async def receive(self) -> bytes | None:
+        return await self.to_client.receive()
+
+    async def close(self) -> None:
+        self._network.end(self, BrokerUnreachable("the stream was closed"))
+
+    def cut(self, error: LogdError) -> None:
+        """Both sides find it broken; the handler is cancelled, as gRPC does."""
+        self.to_client.cut(error)
+        self.to_server.cut(error)
+        if self.handler is not None:
+            self.handler.cancel()
+
+
+class ServerSide:
+    """Implements `rpc.ServerStream`."""
+
+    def __init__(self, incoming: Pipe, outgoing: Pipe) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    async def receive(self) -> bytes | None:
+        return await self._incoming.receive()
+
+    async def send(self, message: bytes) -> None:
+        self._outgoing.send(message)
+
+
+async def _handle(rpc: StreamRpc, stream: ServerSide) -> None:
+    await rpc.handler(CONTEXT, stream)
+
+
+class SimulatedNetwork:
+    """Implements `logd.model.seams.Transport` for all clients of the one broker that is up.
+
+    `loss`: the share of unary calls whose request or answer is lost. `failures`: errors of handlers
+    that clients could not make sense of.
+    """
+
+    def __init__(self, random: SeededRandom, trace: Trace) -> None:
+        self.loss = 0.0
+        self.failures: list[str] = []
+        self._random = random
+        self._trace = trace
+        self._server: SimulatedProcess | None = None
+        self._rpcs: dict[str, Rpc] = {}
+        self._streams: dict[SimulatedStream, None] = {}
+        self._calls: dict[asyncio.Future[bytes], None] = {}
+
+    def serve(self, process: SimulatedProcess, rpcs: Iterable[Rpc]) -> None:
+        """From now on `process` answers."""
+        self._server = process
+        self._rpcs = {rpc.method: rpc for rpc in rpcs}
+
+    def down(self) -> None:
+        """Nobody answers any more; every connection breaks."""
+        self._server = None
+        self.cut()
+
+    def cut(self) -> None:
+        """Break every connection; new ones can be made."""
+        error = BrokerUnreachable("the connection broke")
+        for stream in list(self._streams):
+            self.end(stream, error)
+        for call in list(self._calls):
+            if not call.done():
+                call.set_exception(error)
+
+    def end(self, stream: SimulatedStream, error: LogdError) -> None:
+        if self._streams.pop(stream, self) is None:
+            stream.cut(error)
+
+    async def unary(self, address: str, method: str, request: bytes, timeout_ms: int) -> bytes:
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._calls[answer] = None
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                await self._travel()
+                if self._server is None or self._is_lost():
+                    raise BrokerUnreachable(f"no answer from {address}")
+                rpc = self._rpcs[method]
+                assert isinstance(rpc, UnaryRpc)
+                self._trace.note("network", "call", method, len(request))
+                self._server.spawn(self._answer(rpc, request, answer))
+                message = await answer
+                await self._travel()
+                if self._is_lost():
+                    raise BrokerUnreachable(f"the answer of {address} was lost")
+                return message
+        except TimeoutError:
+            raise RequestTimeout(f"{method} took over {timeout_ms} ms") from None
+        finally:
+            del self._calls[answer]
+            answer.cancel()
+
+    async def stream(self, address: str, method: str) -> SimulatedStream:
+        stream = SimulatedStream(self, self._random)
+        await self._travel()
+        if self._server is None or self._is_lost():
+            raise BrokerUnreachable(f"nobody listens at {address}")
+        rpc = self._rpcs[method]
+        assert isinstance(rpc, StreamRpc)
+        self._trace.note("network", "stream", method)
+        self._streams[stream] = None
+        stream.handler = self._server.spawn(_handle(rpc, stream.server_side))
+        stream.handler.add_done_callback(partial(self._handled, stream), context=_NOBODY.copy())
+        return stream
+
+    async def close(self) -> None:
+        return None
+
+    async def _travel(self) -> None:
+        await asyncio.sleep(self._random.uniform(0, LATENCY_MAX_S))
+
+    def _is_lost(self) -> bool:
+        return bool(self.loss) and self._random.chance(self.loss)
+
+    async def _answer(
+        self, rpc: "UnaryRpc[Any]", request: bytes, answer: "asyncio.Future[bytes]"
+    ) -> None:
+        tell: Callable[[], None]
+        try:
+            response = await rpc.handler(CONTEXT, rpc.request_type.FromString(request))
+            tell = partial(answer.set_result, response.SerializeToString())
+        except LogdError as error:
+            tell = partial(answer.set_exception, error)
+        except Exception as error:
+            self.failures.append(f"{rpc.method}: {error!r}")
+            tell = partial(answer.set_exception, BrokerUnreachable(repr(error)))
+        if not answer.done():
+            tell()
+
+    def _handled(self, stream: SimulatedStream, handler: "asyncio.Task[None]") -> None:
+        error: BaseException | None = BrokerUnreachable("the stream was cut")
+        if not handler.cancelled():
+            error = handler.exception()
+        if error is None:
+            stream.to_client.send(None)
+        elif isinstance(error, LogdError):
+            self.end(stream, error)
+        elif isinstance(error, Exception):
+            self.failures.append(f"a stream's handler: {error!r}")
+            self.end(stream, BrokerUnreachable(repr(error)))

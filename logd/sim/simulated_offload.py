@@ -1,0 +1,37 @@
+"""Work in a pool, without threads: it is done in one go, some time after it was asked for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from logd.sim.seeded_random import SeededRandom
+
+T = TypeVar("T")
+
+SHORT_S = 0.0005
+LONG_S = 0.05
+LONG_SHARE = 0.05
+
+
+class SimulatedOffload:
+    """Implements `logd.model.seams.Offload`. What the loop does before the work begins, and between
+    its end and the news of it, is what threads would let happen meanwhile."""
+
+    def __init__(self, random: SeededRandom) -> None:
+        self._random = random
+
+    async def run(self, work: Callable[[], T]) -> T:
+        # A thread does not stop where its waiter is cancelled.
+        return await asyncio.shield(asyncio.ensure_future(self._do(work)))
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        await asyncio.sleep(self._delay_s())
+        result = work()
+        await asyncio.sleep(self._delay_s())
+        return result
+
+    def close(self) -> None:
+        return None
+
+    def _delay_s(self) -> float:
+        return self._random.uniform(0, LONG_S if self._random.chance(LONG_SHARE) else SHORT_S)

@@ -1,0 +1,351 @@
+"""The clients of a run: they produce, read, commit, truncate, create and delete, and tell."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from logd.model.errors import LogdError, StoredDataCorrupt, UnknownTopic
+from logd.sim.seeded_random import SeededRandom
+from logd.sim.simulated_machine import ADDRESS
+from logd.sim.simulation import Simulation
+from logd.testing.history import History
+from logd_client import Admin, Consumer, OffsetSpec, Producer
+from logd_client.record_handle import RecordHandle
+from simulation.fault_plan import FaultPlan
+
+GROUP = "billing"
+PRODUCERS = 2
+PARTITIONS = 2
+VALUE_BYTES = (0, 10, 200, 3_000, 60_000)
+CODECS: tuple[Literal["none", "lz4", "zstd"], ...] = ("none", "none", "lz4", "zstd")
+
+
+@dataclass
+class TopicUse:
+    """A topic of a run. `strict`: what is acknowledged must be there in the end."""
+
+    name: str
+    config: dict[str, str]
+    reader: bool = False
+    truncated: bool = False
+    strict: bool = True
+
+
+@dataclass
+class Churned:
+    """A topic that comes and goes under one name. `ids`: topic ids whose deletion was confirmed.
+
+    `exists` None: a call about it is under way, or its outcome is unknown."""
+
+    exists: bool | None = False
+    topic_id: bytes = b""
+    generation: int = 0
+    gone: set[bytes] = field(default_factory=set)
+
+
+class Workload:
+    """All clients of one run. `findings`: what no client should ever meet."""
+
+    def __init__(self, simulation: Simulation, plan: FaultPlan, random: SeededRandom) -> None:
+        self.history = History()
+        self.findings: list[str] = []
+        self.churned = Churned()
+        self.reports: set[tuple[str, str]] = set()
+        """(reason, partition) of every problem that the broker ever told of."""
+        self.refused_reads: list[tuple[str, int, int]] = []
+        """(partition, from, to): what readers were told is damaged."""
+        page_cache_counts = not plan.loses_page_cache
+        every_second = {"segment_ms": "1000"}
+        self.topics = [
+            TopicUse("events", {}, reader=True),
+            TopicUse("rolled", every_second, reader=True),
+            TopicUse("kept_short", {**every_second, "retention_ms": "5000"}, truncated=True),
+            TopicUse("sized", {**every_second, "retention_bytes": "100000"}, truncated=True),
+            TopicUse("cut", every_second, truncated=True),
+            TopicUse("cached", {"durability": "page_cache"}, True, strict=page_cache_counts),
+        ]
+        self._simulation = simulation
+        self._plan = plan
+        self._random = random
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def client(self, name: str) -> dict[str, Any]:
+        """The seams of one client, and time-outs that let it outlive every fault."""
+        machine = self._simulation.machine
+        return {
+            "bootstrap_servers": ADDRESS,
+            "transport": machine.network,
+            "clock": machine.clock,
+            "random": self._random.fork(name),
+            "retry_backoff_ms": 50,
+            "request_timeout_ms": 60_000,
+        }
+
+    async def create_topics(self) -> None:
+        async with Admin(**self.client("setup")) as admin:
+            for topic in self.topics:
+                await admin.create_topic(topic.name, PARTITIONS, config=topic.config)
+
+    def start(self) -> None:
+        for number in range(PRODUCERS):
+            self._spawn(self._produce(number))
+        for topic in self.topics:
+            if topic.reader:
+                self._spawn(self._read(topic))
+        self._spawn(self._truncate())
+        self._spawn(self._churn())
+        self._spawn(self._watch())
+
+    async def finish(self) -> None:
+        """Stop; every record has an outcome on return."""
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.ensure_future(work))
+
+    async def _pause(self, up_to_s: float) -> None:
+        await asyncio.sleep(self._random.uniform(0, up_to_s))
+
+    # Producing
+
+    async def _produce(self, number: int) -> None:
+        random = self._random.fork(f"producer-{number}")
+        async with Producer(
+            **self.client(f"producer-{number}"),
+            delivery_timeout_ms=120_000,
+            linger_ms=random.pick((0, 5, 50)),
+            compression_type=random.pick(CODECS),
+        ) as producer:
+            sent: list[tuple[TopicUse, int, int, bytes, RecordHandle]] = []
+            sequence = 0
+            while not self._stopping:
+                for _ in range(1 + random.below(8)):
+                    topic, partition = random.pick(self.topics), random.below(PARTITIONS)
+                    payload = f"p{number}-{sequence}".encode()
+                    value = payload + b"|" + random.bytes(random.pick(VALUE_BYTES))
+                    try:
+                        handle = await producer.send(topic.name, value, partition=partition)
+                    except LogdError as error:
+                        self._unexpected(f"send() to {topic.name}", error)
+                    else:
+                        sent.append((topic, partition, sequence, payload, handle))
+                    sequence += 1
+                pause_s = random.pick((0.02, 0.3, 2.0)) * max(1, self._plan.pause_s / 4)
+                await asyncio.sleep(random.uniform(0, pause_s))
+            for record in sent:
+                await self._settle(number, *record)
+
+    async def _settle(
+        self,
+        number: int,
+        topic: TopicUse,
+        partition: int,
+        sequence: int,
+        payload: bytes,
+        handle: RecordHandle,
+    ) -> None:
+        where = f"{topic.name}:{partition}"
+        producer = f"p{number}"
+        try:
+            receipt = await handle
+        except LogdError as error:
+            told = self.history.unknown if error.outcome_unknown else self.history.failed
+            told(producer, where, sequence, payload)
+            return
+        if topic.strict:
+            self.history.acknowledged(producer, where, sequence, payload, receipt.offset)
+        else:
+            self.history.unknown(producer, where, sequence, payload)
+
+    # Reading
+
+    async def _read(self, topic: TopicUse) -> None:
+        while not self._stopping:
+            try:
+                async with Consumer(
+                    topic.name,
+                    **self.client(f"reader-{topic.name}"),
+                    group_id=GROUP,
+                    enable_auto_commit=False,
+                ) as consumer:
+                    await self._read_on(topic, consumer)
+            except LogdError as error:
+                self._unexpected(f"reading {topic.name}", error)
+                await self._pause(0.5)
+
+    async def _read_on(self, topic: TopicUse, consumer: Consumer) -> None:
+        await consumer.start()
+        if topic.strict:
+            for name, partition in consumer.assignment:
+                at = consumer.position(name, partition)
+                self.history.rewound(GROUP, f"{name}:{partition}", at)
+        while not self._stopping:
+            for record in await consumer.poll(timeout_ms=1_000):
+                if topic.strict:
+                    where = f"{record.topic}:{record.partition}"
+                    payload = payload_of(record.value)
+                    self.history.delivered(GROUP, where, record.offset, payload)
+            if self._random.chance(0.3):
+                await consumer.commit()
+                if topic.strict:
+                    self._committed(topic, consumer)
+
+    def _committed(self, topic: TopicUse, consumer: Consumer) -> None:
+        for partition in range(PARTITIONS):
+            offset = consumer.position(topic.name, partition)
+            self.history.observed("committed", f"{topic.name}:{partition}", offset)
+
+    async def final_read(self) -> None:
+        """All that is left of every topic, and what a look at the group and the topics gives."""
+        for topic in self.topics:
+            for partition in range(PARTITIONS):
+                await self._read_whole(topic.name, partition)
+        async with Admin(**self.client("end")) as admin:
+            for each in await admin.fetch_offsets(GROUP):
+                strict = any(t.strict and t.name == each.topic for t in self.topics)
+                if each.offset is not None and strict:
+                    where = f"{each.topic}:{each.partition}"
+                    self.history.observed("committed", where, each.offset)
+            await self._check_topics(admin)
+            await self._take_reports(admin)
+
+    async def _read_whole(self, topic: str, partition: int) -> None:
+        where = f"{topic}:{partition}"
+        records: list[tuple[int, bytes]] = []
+        async with Consumer(
+            topic, **self.client(f"final-{where}"), partitions=[partition]
+        ) as consumer:
+            await consumer.start()
+            start = consumer.position(topic, partition)
+            end = start + await consumer.lag(topic, partition)
+            while consumer.position(topic, partition) < end:
+                try:
+                    for record in await consumer.poll(timeout_ms=1_000):
+                        records.append((record.offset, payload_of(record.value)))
+                except StoredDataCorrupt as error:
+                    self._step_over(consumer, topic, partition, error)
+        self.history.finally_read(where, records, start)
+
+    def _step_over(
+        self, consumer: Consumer, topic: str, partition: int, error: StoredDataCorrupt
+    ) -> None:
+        at, next_offset = consumer.position(topic, partition), int(error.details["next_offset"])
+        if not self._plan.rots:
+            self.findings.append(f"{topic}:{partition} is damaged at {at}: {error.message}")
+        self.refused_reads.append((f"{topic}:{partition}", at, next_offset))
+        assert next_offset > at, "there is no way past the damage"
+        consumer.seek(topic, partition, next_offset)
+
+    # Operating
+
+    async def _truncate(self) -> None:
+        async with Admin(**self.client("truncate")) as admin:
+            while not self._stopping:
+                await self._pause(3.0)
+                partition = self._random.below(PARTITIONS)
+                try:
+                    (end,) = await admin.list_offsets("cut", {partition: OffsetSpec.latest()})
+                    offset = int(end.offset * self._random.uniform(0, 1))
+                    before = {partition: OffsetSpec.at_offset(offset)}
+                    (cut,) = await admin.delete_records("cut", before)
+                    if cut.error is None:
+                        self.history.observed("cut", f"cut:{partition}", cut.log_start_offset)
+                except LogdError as error:
+                    self._unexpected("truncate", error)
+
+    async def _churn(self) -> None:
+        """Create and delete one name; what a call did not confirm is looked up later."""
+        churned, name = self.churned, "churned"
+        async with Admin(**self.client("churn")) as admin:
+            while not self._stopping:
+                await self._pause(2.0)
+                exists, churned.exists = churned.exists, None
+                try:
+                    if exists is None:
+                        await self._look_up(admin, name)
+                    elif exists:
+                        churned.gone.add(await admin.delete_topic(name))
+                        churned.exists = False
+                    else:
+                        made = await admin.create_topic(name, 1)
+                        churned.topic_id, churned.exists = made.topic_id, True
+                        churned.generation += 1
+                        await self._fill(name, churned.generation)
+                except LogdError as error:
+                    self._unexpected("churn", error)
+
+    async def _look_up(self, admin: Admin, name: str) -> None:
+        try:
+            self.churned.topic_id = (await admin.describe_topic(name)).topic_id
+            self.churned.exists = True
+        except UnknownTopic:
+            self.churned.exists = False
+
+    async def _fill(self, name: str, generation: int) -> None:
+        """One record, and a look at all: nothing of an older generation may be there."""
+        async with Producer(
+            **self.client(f"fill-{generation}"), delivery_timeout_ms=20_000
+        ) as producer:
+            await (await producer.send(name, f"g{generation}".encode(), partition=0))
+        async with Consumer(name, **self.client(f"look-{generation}")) as consumer:
+            values = [record.value for record in await consumer.poll(timeout_ms=500)]
+        if any(value != f"g{generation}".encode() for value in values):
+            self.findings.append(f"generation {generation} of {name} holds {values}")
+
+    async def _check_topics(self, admin: Admin) -> None:
+        found = {topic.name: topic.topic_id for topic in await admin.list_topics()}
+        for topic in self.topics:
+            if topic.name not in found:
+                self.findings.append(f"the topic {topic.name} is gone")
+        churned = self.churned
+        if churned.exists is not None and churned.exists != ("churned" in found):
+            self.findings.append(f"churned should be {churned.exists}, but {'churned' in found}")
+        if found.get("churned") in churned.gone:
+            self.findings.append("a deleted topic is back")
+
+    async def _watch(self) -> None:
+        """Watermarks never fall, and problems are noted before a restart forgets them."""
+        async with Admin(**self.client("watch")) as admin:
+            while not self._stopping:
+                await self._pause(max(2.0, self._plan.pause_s / 2))
+                try:
+                    await self._take_reports(admin)
+                    for topic in self.topics:
+                        await self._watch_ends(admin, topic)
+                except LogdError as error:
+                    self._unexpected("watch", error)
+
+    async def _watch_ends(self, admin: Admin, topic: TopicUse) -> None:
+        for subject, spec in (
+            ("high watermark", OffsetSpec.latest()),
+            ("log start", OffsetSpec.earliest()),
+        ):
+            asked = {partition: spec for partition in range(PARTITIONS)}
+            for found in await admin.list_offsets(topic.name, asked):
+                if found.error is None and topic.strict:
+                    where = f"{topic.name}:{found.partition}"
+                    self.history.observed(subject, where, found.offset)
+
+    async def started(self) -> None:
+        """A broker is up: what did it find?"""
+        async with Admin(**{**self.client("started"), "request_timeout_ms": 1_000}) as admin:
+            with suppress(LogdError):
+                await self._take_reports(admin)
+
+    async def _take_reports(self, admin: Admin) -> None:
+        health = await admin.cluster_health()
+        self.reports |= {(problem.reason, problem.resource) for problem in health.problems}
+
+    def _unexpected(self, what: str, error: LogdError) -> None:
+        """Time-outs and refusals belong to a run with faults; damage only to some."""
+        if isinstance(error, StoredDataCorrupt) and not self._plan.may_be_unreadable:
+            self.findings.append(f"{what}: {error.reason}: {error.message}")
+
+
+def payload_of(value: bytes | None) -> bytes:
+    assert value is not None
+    return value.partition(b"|")[0]
