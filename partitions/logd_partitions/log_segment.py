@@ -102,6 +102,8 @@ class LogSegment:
 
         `on_disk`: the index files hold just these entries.
         """
+        for kind in ("index", "timeindex"):  # they are rewritten in place from now on
+            self._storage.open_files.drop_map(self.companion(kind))
         self._index, self._time_index = index, time_index
         self.next_offset = next_offset
         self.sealed = self.saved = False
