@@ -35,9 +35,11 @@ class DiskFaults:
         return None
 
     def written_bytes(self, size: int) -> int:
-        """How much of a write is done."""
+        """How much of a write is done: any part, or all but its last bytes."""
         if size > 1 and self.short_writes and self._random.chance(self.short_writes):
             self.struck += 1
+            if self._random.chance(0.5):
+                return max(0, size - 1 - self._random.below(8))
             return self._random.below(size)
         return size
 

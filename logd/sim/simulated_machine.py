@@ -13,7 +13,7 @@ from logd.sim.simulated_clock import SimulatedClock
 from logd.sim.simulated_disk import SimulatedDisk
 from logd.sim.simulated_file_system import SimulatedFileSystem
 from logd.sim.simulated_network import SimulatedNetwork
-from logd.sim.simulated_offload import SimulatedOffload
+from logd.sim.simulated_offload import SimulatedOffload, Slowness
 from logd.sim.simulated_process import SimulatedProcess
 from logd.sim.trace import Trace
 from logd.sim.virtual_loop import VirtualLoop
@@ -44,6 +44,7 @@ class SimulatedMachine:
         self.disk = SimulatedDisk(random.fork("disk"), CAPACITY_BYTES)
         self.faults = DiskFaults(random.fork("faults"))
         self.network = SimulatedNetwork(random.fork("network"), trace)
+        self.slowness = Slowness()
         self.broker: Broker | None = None
         self.file_system: SimulatedFileSystem | None = None
         self.starts = 0
@@ -105,6 +106,13 @@ class SimulatedMachine:
         point.crash = self.lose_power if power else self.kill
         point.at = point.changes + changes if changes else 0
 
+    def spare(self) -> bool:
+        """No death that is still planned will come; whether a broker is up."""
+        if self.broker is None:
+            return False
+        self.crash_after(0, power=False)
+        return True
+
     def kill(self) -> None:
         """SIGKILL: what it wrote is in the page cache, and so in its next life."""
         if self._process is not None:
@@ -135,7 +143,7 @@ class SimulatedMachine:
         assert self.file_system is not None
         pools = BrokerPools(
             *(
-                SimulatedOffload(random.fork(name))
+                SimulatedOffload(random.fork(name), self.slowness)
                 for name in ("flush", "cold_read", "maintenance", "metadata")
             )
         )

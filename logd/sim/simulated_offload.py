@@ -13,12 +13,20 @@ LONG_S = 0.05
 LONG_SHARE = 0.05
 
 
+class Slowness:
+    """How long each piece of work takes at least, in s: a slow disk, or a busy machine."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+
 class SimulatedOffload:
     """Implements `logd.model.seams.Offload`. What the loop does before the work begins, and between
     its end and the news of it, is what threads would let happen meanwhile."""
 
-    def __init__(self, random: SeededRandom) -> None:
+    def __init__(self, random: SeededRandom, slowness: Slowness) -> None:
         self._random = random
+        self._slowness = slowness
 
     async def run(self, work: Callable[[], T]) -> T:
         # A thread does not stop where its waiter is cancelled.
@@ -34,4 +42,5 @@ class SimulatedOffload:
         return None
 
     def _delay_s(self) -> float:
-        return self._random.uniform(0, LONG_S if self._random.chance(LONG_SHARE) else SHORT_S)
+        longest_s = LONG_S if self._random.chance(LONG_SHARE) else SHORT_S
+        return self._slowness.seconds + self._random.uniform(0, longest_s)

@@ -80,8 +80,11 @@ def test_a_snapshot_cut_short_at_any_record_loses_nothing() -> None:
 
 
 def test_a_complete_snapshot_stands_for_all_before_it() -> None:
+    """Also where the log starts a little earlier, as after its exact start was lost."""
     journal, begin = interrupted_snapshot()
     assert journal.state.snapshot_offset == begin
+    for start in range(1, begin):
+        assert journal.replayed(start=start).groups == journal.state.groups
     trimmed = journal.replayed(start=begin)
     assert trimmed.groups == journal.state.groups
     assert trimmed.state_bytes == journal.state.state_bytes
@@ -92,10 +95,9 @@ def test_a_complete_snapshot_stands_for_all_before_it() -> None:
 def test_a_log_trimmed_to_anything_else_is_refused() -> None:
     journal, begin = interrupted_snapshot()
     end = next(i for i, (key, _) in enumerate(journal.pairs) if key[1] == 7)
-    with pytest.raises(StoredDataCorrupt, match="never completed"):
-        journal.replayed(start=begin, end=end)
-    with pytest.raises(StoredDataCorrupt, match="something else than a snapshot"):
-        journal.replayed(start=begin + 1)
+    for start, stop in ((begin, end), (begin + 1, len(journal.pairs)), (1, begin)):
+        with pytest.raises(StoredDataCorrupt, match="no complete snapshot"):
+            journal.replayed(start=start, end=stop)
 
 
 @pytest.mark.parametrize("off", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])

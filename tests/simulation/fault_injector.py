@@ -1,6 +1,7 @@
 """Carries a fault plan out: one event after the other, and the broker started again each time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from logd.model.errors import LogdError
@@ -15,6 +16,8 @@ CRASH_IN_START_SHARE = 0.3
 CLOCK_JUMPS_MS = (-7_200_000, -600_000, -3_000, 3_000, 600_000, 3_500_000, 7_200_000)
 FREE_BYTES_LEFT = (0, 4096, 100_000, 300_000)
 STARTS_MAX = 20
+NEVER_ROTS = "/format.json"
+"""A start that finds it damaged is refused, and so would end the run."""
 
 
 class FaultInjector:
@@ -29,6 +32,8 @@ class FaultInjector:
     ) -> None:
         """`on_start` is called after each start."""
         self.refusals: list[str] = []
+        self.flips: Counter[str] = Counter()
+        """Directory -> bits that were flipped in its segments."""
         self._on_start = on_start
         self._machine = machine
         self._plan = plan
@@ -47,11 +52,10 @@ class FaultInjector:
     async def crash_and_start(self) -> None:
         """One more crash, on a sound disk: what was acknowledged must outlive it."""
         self.heal()
-        if self._dies_by_power():
-            self._machine.lose_power()
-        else:
-            self._machine.kill()
+        self._crash()
         await self.ensure_up()
+        while not self._machine.spare():  # a death that was planned for the start, and came late
+            await self.ensure_up()
 
     def heal(self) -> None:
         """Nothing fails any more."""
@@ -81,6 +85,21 @@ class FaultInjector:
     def _dies_by_power(self) -> bool:
         kinds = [event for event in self._plan.events if event.startswith(("kill", "lose_power"))]
         return self._random.pick(kinds).startswith("lose_power")
+
+    def _crash(self) -> None:
+        if self._dies_by_power():
+            self._machine.lose_power()
+        else:
+            self._machine.kill()
+
+    async def _be_slow(self) -> None:
+        """Connections break while syncs take long: what is sent again meets what still waits."""
+        self._machine.slowness.seconds = self._random.uniform(0.1, 1.0)
+        for _ in range(1 + self._random.below(3)):
+            await asyncio.sleep(self._random.uniform(0, 0.6))
+            self._machine.network.cut()
+        await asyncio.sleep(self._random.uniform(0, 0.3))
+        self._machine.slowness.seconds = 0.0
 
     async def _happen(self, event: str) -> None:
         machine, faults = self._machine, self._machine.faults
@@ -115,6 +134,10 @@ class FaultInjector:
             case "short_writes":
                 faults.short_writes = 0.3
                 await self._suffer()
+                self._crash()
+            case "slow_disk":
+                await self._be_slow()
+                self._crash()
             case _:
                 faults.rates = self._error_rates(event)
                 await self._suffer()
@@ -144,10 +167,12 @@ class FaultInjector:
             self._machine.kill()
 
     def _flip_bits(self) -> None:
-        files = [file for path, file in self._machine.disk.files() if self._may_rot(path, file)]
+        files = [
+            (path, file)
+            for path, file in self._machine.disk.files()
+            if file.durable and not path.endswith(NEVER_ROTS)
+        ]
         for _ in range(1 + self._random.below(3) if files else 0):
-            file = self._random.pick(files)
+            path, file = self._random.pick(files)
             file.flip_bit(self._random.below(len(file.durable) * 8))
-
-    def _may_rot(self, path: str, file: object) -> bool:
-        return bool(getattr(file, "durable", b"")) and not path.endswith("/lock")
+            self.flips[path.rpartition("/")[0]] += path.endswith(".log")

@@ -18,6 +18,7 @@ EVENTS = (
     "read_errors",
     "any_errors",
     "short_writes",
+    "slow_disk",
     "clock",
     "rot",
 )
@@ -58,7 +59,9 @@ def draw_plan(random: SeededRandom) -> FaultPlan:
     """Two to five kinds of events, so that they meet; a power failure or a kill is among them."""
     crash = random.pick(("kill", "lose_power", "kill_in_call", "lose_power_in_call"))
     others = [random.pick(EVENTS) for _ in range(1 + random.below(4))]
-    if not random.chance(0.15):  # rot excuses losses, so it has few runs
+    if random.chance(0.2):
+        others.append("rot")
+    else:  # it excuses losses, so most runs are without
         others = [event for event in others if event != "rot"]
     pause_s = random.pick((0.3, 0.3, 2.0, 2.0, 8.0, 45.0))
     return FaultPlan(

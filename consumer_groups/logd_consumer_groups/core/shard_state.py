@@ -53,8 +53,8 @@ class ShardState:
         record = unpack_record(key, value)
         if self.first_offset == NO_OFFSET:
             self.first_offset = offset
-            if offset > 0 and not isinstance(record, SnapshotBegin):
-                raise self._incomplete("begins with something else than a snapshot")
+        if self._is_before_snapshot and not isinstance(record, SnapshotBegin):
+            return
         match record:
             case CommitRecord():
                 self._change(record.group).replay_commit(record)
@@ -72,12 +72,23 @@ class ShardState:
                 self._replay_end(record)
 
     def check_complete(self) -> None:
-        """At the end of a load: a log that was trimmed must open with a complete snapshot.
+        """At the end of a load: a log that was trimmed must hold a complete snapshot.
 
         Raises StoredDataCorrupt.
         """
         if self.first_offset > 0 and self.snapshot_offset < self.first_offset:
-            raise self._incomplete("opens with a snapshot that was never completed")
+            raise StoredDataCorrupt(
+                f"a partition of __consumer_offsets starts at offset {self.first_offset} and holds "
+                "no complete snapshot; records before it are missing, so committed offsets are not "
+                "known",
+                offset=self.first_offset,
+            )
+
+    @property
+    def _is_before_snapshot(self) -> bool:
+        """Whether a load reads what a snapshot further on makes up for: a start that has lost the
+        exact place where the log was trimmed begins with its segment."""
+        return self.first_offset > 0 and self.snapshot_offset < 0 and self.open_snapshot is None
 
     def _replay_chunk(self, record: SnapshotChunk, value: bytes) -> None:
         totals = self.open_snapshot
@@ -110,10 +121,3 @@ class ShardState:
         group = self.groups.pop(name, None)
         if group is not None:
             self.state_bytes -= group.state_bytes
-
-    def _incomplete(self, what: str) -> StoredDataCorrupt:
-        return StoredDataCorrupt(
-            f"a partition of __consumer_offsets starts at offset {self.first_offset} and {what}; "
-            "records before it are missing, so committed offsets are not known",
-            offset=self.first_offset,
-        )
