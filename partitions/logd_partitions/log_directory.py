@@ -292,6 +292,9 @@ class LogDirectory:
 
     def _load(self) -> None:
         self._directories.finish_deletions()
+        for path in self._directories.orphaned():
+            message = f"{path} was set aside: it was not what its name says; remove it once seen"
+            self._report("warning", "ORPHANED", path, message)
         try:
             self._points.load()
             self._unclean = {p.topic_partition: None for p in self._points.all() if p.open}

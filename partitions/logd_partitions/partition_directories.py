@@ -110,6 +110,13 @@ class PartitionDirectories:
         [moved] = self._move([path], ORPHANED)
         return moved
 
+    def orphaned(self) -> list[str]:
+        """What was set aside, and is still there."""
+        aside = f"{self._root}/{ORPHANED}"
+        if not self._fs.exists(aside):
+            return []
+        return [f"{aside}/{name}" for name in self._fs.list(aside)]
+
     def delete(self, paths: Sequence[str]) -> None:
         """Move away (durable), then remove. What an error or a crash leaves, the next start
         removes."""

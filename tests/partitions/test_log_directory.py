@@ -231,6 +231,8 @@ def test_a_directory_of_another_topic_is_set_aside(bench: Bench) -> None:
     bench.append(log, b"new")
     bench.sync(directory, log)
     assert "partition.json" in bench.names("orders-0")
+    directory.close()
+    assert reasons(bench.open()) == ["ORPHANED"], "until somebody has looked at it"
 
 
 def test_a_damaged_partition_file_is_written_anew_if_it_is_known_whose_it_is(
