@@ -45,14 +45,15 @@ class SimulatedDisk:
     """Outlives the processes that use it. Nothing but a sync orders what reaches the disk: a change
     of one name may be there without an older change of another.
 
-    `capacity_bytes` counts whole pages of files; `foreign_bytes` of it belong to others.
+    `capacity_bytes` counts whole pages of files; `foreign_bytes` of it belong to others. `random`
+    decides what a power failure leaves, and nothing else.
     """
 
     def __init__(self, random: SeededRandom, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.foreign_bytes = 0
         self._used_bytes = 0
-        self._random = random
+        self.random = random
         self._root = Directory()
         self._pending: list[NameChange] = []
 
@@ -120,13 +121,13 @@ class SimulatedDisk:
 
     def lose_power(self) -> None:
         """Back to what is on the disk: what was synced, and whatever else happened to get there."""
-        how = self._random.pick(("nothing", "everything", "prefix", "subset", "subset"))
+        how = self.random.pick(("nothing", "everything", "prefix", "subset", "subset"))
         whole = {"nothing": 0, "everything": len(self._pending)}.get(how)
         if how == "prefix":
-            whole = self._random.below(len(self._pending) + 1)
+            whole = self.random.below(len(self._pending) + 1)
         missing: set[Place] = set()
         for number, change in enumerate(self._pending):
-            kept = number < whole if whole is not None else self._random.chance(0.5)
+            kept = number < whole if whole is not None else self.random.chance(0.5)
             if kept and not change.places & missing:
                 change.apply()
             else:  # what happened to the same names later can't be there without it
@@ -135,7 +136,7 @@ class SimulatedDisk:
         _restore(self._root)
         self._used_bytes = 0
         for _, file in self.files():
-            file.lose_power(self._random)
+            file.lose_power(self.random)
             self._count(file, linked=True)
 
     def _count(self, node: Node | None, *, linked: bool) -> None:

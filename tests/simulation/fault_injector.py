@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from logd.model.errors import LogdError
 from logd.sim.disk_faults import CALLS
 from logd.sim.seeded_random import SeededRandom
+from logd.sim.simulated_file import SimulatedFile
 from logd.sim.simulated_machine import SimulatedMachine
 from simulation.fault_plan import FaultPlan
 
@@ -112,6 +113,12 @@ class FaultInjector:
                 calls = 1 + self._random.below(CALLS_UNTIL_DEATH_MAX)
                 machine.crash_after(calls, power=event == "lose_power_in_call")
                 await self._wait_for_death()
+            case "kill_then_lose_power":
+                machine.crash_after(1 + self._random.below(20), power=False)
+                await self._wait_for_death()
+                await self.ensure_up()
+                await asyncio.sleep(self._random.uniform(0, 0.3))
+                machine.lose_power()
             case "stop":
                 if self._random.chance(0.3):
                     machine.crash_after(1 + self._random.below(20), power=self._dies_by_power())
@@ -167,12 +174,14 @@ class FaultInjector:
             self._machine.kill()
 
     def _flip_bits(self) -> None:
-        files = [
-            (path, file)
-            for path, file in self._machine.disk.files()
-            if file.durable and not path.endswith(NEVER_ROTS)
-        ]
-        for _ in range(1 + self._random.below(3) if files else 0):
-            path, file = self._random.pick(files)
+        kinds: dict[str, list[tuple[str, SimulatedFile]]] = {}
+        for path, file in self._machine.disk.files():
+            if file.durable and not path.endswith(NEVER_ROTS):
+                kinds.setdefault(path.rpartition(".")[2], []).append((path, file))
+        for _ in range(1 + self._random.below(3) if kinds else 0):
+            kind = "log" if "log" in kinds and self._random.chance(0.5) else ""
+            among = kinds[kind or self._random.pick(list(kinds))]
+            picks = [self._random.pick(among) for _ in range(3)]
+            path, file = max(picks, key=lambda each: len(each[1].durable))
             file.flip_bit(self._random.below(len(file.durable) * 8))
             self.flips[path.rpartition("/")[0]] += path.endswith(".log")

@@ -9,6 +9,7 @@ EVENTS = (
     "lose_power",
     "kill_in_call",
     "lose_power_in_call",
+    "kill_then_lose_power",
     "stop",
     "cut",
     "loss",
@@ -22,7 +23,7 @@ EVENTS = (
     "clock",
     "rot",
 )
-POWER = frozenset({"lose_power", "lose_power_in_call", "rot"})
+POWER = frozenset({"lose_power", "lose_power_in_call", "kill_then_lose_power", "rot"})
 SYNC = frozenset({"sync_errors", "any_errors"})
 UNREADABLE = frozenset({"read_errors", "any_errors", "rot"})
 
@@ -63,7 +64,9 @@ def draw_plan(random: SeededRandom) -> FaultPlan:
         others.append("rot")
     else:  # it excuses losses, so most runs are without
         others = [event for event in others if event != "rot"]
-    pause_s = random.pick((0.3, 0.3, 2.0, 2.0, 8.0, 45.0))
+    pause_s = random.pick((0.05, 0.05, 0.3, 0.3, 2.0, 2.0, 8.0, 45.0))
+    if "rot" in others:  # there must be something to rot
+        pause_s = max(pause_s, 4.0)
     return FaultPlan(
         events=tuple(sorted({crash, *others})),
         rounds=2 + random.below(3 if pause_s > 10 else 7),

@@ -29,12 +29,12 @@ class MutatedTree:
             text=True,
         )
 
-    def first_finding(self, seeds: int) -> str:
-        """What the first seed below `seeds` finds that finds something; empty if none does."""
+    def first_finding(self, first: int, end: int) -> str:
+        """What the first seed of [first, end) finds that finds something; empty if none does."""
         paths = os.pathsep.join(str(self._root / name) for name in SOURCE_ROOTS)
         program = self._root / "tests/simulation/run_seeds.py"
         ran = subprocess.run(
-            [sys.executable, str(program), "--seeds", f"0:{seeds}"],
+            [sys.executable, str(program), "--seeds", f"{first}:{end}"],
             cwd=self._root,
             env={**os.environ, "PYTHONPATH": paths},
             check=False,

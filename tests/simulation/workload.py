@@ -211,13 +211,22 @@ class Workload:
             for partition in range(PARTITIONS):
                 await self._read_whole(topic.name, partition)
         async with Admin(**self.client("end")) as admin:
-            for each in await admin.fetch_offsets(GROUP):
-                strict = any(t.strict and t.name == each.topic for t in self.topics)
-                if each.offset is not None and strict:
-                    where = f"{each.topic}:{each.partition}"
-                    self.history.observed("committed", where, each.offset)
+            await self._look_at_commits(admin)
             await self._check_topics(admin)
             await self._take_reports(admin)
+
+    async def _look_at_commits(self, admin: Admin) -> None:
+        try:
+            committed = await admin.fetch_offsets(GROUP)
+        except StoredDataCorrupt as error:
+            if not self._plan.rots:
+                self.findings.append(f"committed offsets are lost: {error.message}")
+            return
+        for each in committed:
+            strict = any(t.strict and t.name == each.topic for t in self.topics)
+            if each.offset is not None and strict:
+                where = f"{each.topic}:{each.partition}"
+                self.history.observed("committed", where, each.offset)
 
     async def _read_whole(self, topic: str, partition: int) -> None:
         where = f"{topic}:{partition}"

@@ -1,0 +1,45 @@
+"""Deliberate bugs: each is found by the simulation, and soon."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from simulation.mutated_tree import MutatedTree
+
+SEEDS = 200
+MUTATIONS = sorted((Path(__file__).parent / "mutations").glob("*.patch"))
+_FOUND = re.compile(r"^seed (\d+): ", re.MULTILINE)
+
+
+def likely_seed(patch: Path) -> int:
+    """The seed that found it last time: it is tried first."""
+    found = re.search(r"^Found by seed (\d+)\.$", patch.read_text(), re.MULTILINE)
+    assert found is not None, f"{patch.name} does not say which seed has found it"
+    return int(found[1])
+
+
+def test_there_are_enough() -> None:
+    assert len(MUTATIONS) >= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patch", MUTATIONS, ids=lambda patch: patch.stem)
+def test_a_mutation_is_found(tmp_path: Path, patch: Path) -> None:
+    """Fails too where the patch no longer fits: then it has to be made anew."""
+    tree = MutatedTree(tmp_path, patch)
+    seed = likely_seed(patch)
+    assert seed < SEEDS
+    finding = tree.first_finding(seed, seed + 1) or tree.first_finding(0, SEEDS)
+    assert finding, f"{SEEDS} seeds have not found it"
+    found = _FOUND.search(finding)
+    assert found is not None, finding
+    print(f"\n{patch.stem}: {finding[:300]}")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("patch", MUTATIONS, ids=lambda patch: patch.stem)
+def test_the_first_seed_that_finds_a_mutation(tmp_path: Path, patch: Path) -> None:
+    finding = MutatedTree(tmp_path, patch).first_finding(0, SEEDS)
+    assert finding
+    print(f"\n{patch.stem}: {finding[:300]}")
