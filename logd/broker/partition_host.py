@@ -77,7 +77,7 @@ class PartitionHost:
         self.purgatory = Purgatory()
         self._reader = FetchReader(self.hosted, self.purgatory, pools.cold_read)
         self._flusher = Flusher(
-            pools.flush, directory, on_synced=self._synced, on_failed=self._sync_failed
+            pools.flush, directory, clock, on_synced=self._synced, on_failed=self._sync_failed
         )
 
     async def recover(self) -> None:

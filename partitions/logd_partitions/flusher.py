@@ -1,32 +1,34 @@
 """Group commit: makes appended bytes durable, many partitions at a time.
 
-A round snapshots the ends of all dirty logs, syncs their files side by side on the flush pool, and
-publishes the snapshot as synced. What is appended meanwhile belongs to the next round, which
-starts when this one ends: so a lone append waits for one sync, and under load each sync carries
-all that came during the last. Nothing polls; a timer runs only while there is something to do.
+A dirty log is synced with all others that are dirty then, on the flush pool. It is published as
+synced when its own files are, and when the directory holds what a start needs to find its first
+append of the run. What is appended meanwhile is left to the log's next sync: so a lone append waits
+for one sync, and under load each sync carries all that came during the last. Nothing polls; a timer
+runs only while there is something to do.
+
+The sync of one log may take long: it has much to write, or its disk is in trouble. So that the
+others do not wait for it, there are two lanes with as many threads each: one for logs whose last
+sync was quick, and one for those whose was not, or that have had none.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import islice
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 import structlog
 
 from logd.model.errors import LogdError, SyncFailed
 from logd.model.ids import Offset
-from logd.model.seams import Offload
+from logd.model.seams import Clock, Offload
 from logd_partitions.disk_errors import is_full
+from logd_partitions.sync_lane import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX, SyncLane
 
 logger = structlog.get_logger()
 
-SYNCS_AT_ONCE_MAX = 8
-"""Files synced side by side: concurrent syncs join one commit of the file system's journal."""
-SYNCFS_FILES_MIN = 256
-"""From this many dirty files on, one syncfs goes before: their own syncs then find little to do.
-Measured with 1,000 files on ext4: 25 ms instead of 55."""
-LOGS_A_ROUND_MAX = 1000
-"""More would hold up the loop at the start and end of a round; the rest is the next round's."""
+FLUSH_THREADS = 2 * SYNCS_AT_ONCE_MAX + 2
+"""What the pool needs: two lanes, the directory's sync and the recovery points."""
 PAGE_CACHE_UNSYNCED_BYTES_MAX = 32 << 20
 """A page_cache topic's partition is synced when it has so much unsynced..."""
 PAGE_CACHE_SYNC_INTERVAL_S = 3.0
@@ -75,6 +77,10 @@ class FlushDirectory(Protocol[Log_contra]):
     @property
     def needs_sync(self) -> bool: ...
 
+    def is_unsynced(self, log: Log_contra) -> bool:
+        """Whether a start might not find the log's appends, until `sync` has succeeded."""
+        ...
+
     def sync(self) -> None: ...
 
     def sync_file_system(self) -> None: ...
@@ -92,34 +98,41 @@ class Flusher(Generic[Log]):
     """An asyncio shell; every method on the loop.
 
     `on_synced(log)` after each log's synced end has moved. After a failed sync `on_failed` is
-    called once, nothing is tried again, and what is marked dirty later is ignored: its appends
-    were refused. A failed sync may have dropped the dirty pages, so a second one that succeeds
-    proves nothing.
+    called once, nothing is tried again or acknowledged, and what is marked dirty later is ignored:
+    its appends were refused. A failed sync may have dropped the dirty pages, so a second one that
+    succeeds proves nothing.
     """
 
     def __init__(
         self,
         offload: Offload,
         directory: FlushDirectory[Log],
+        clock: Clock,
         *,
         on_synced: Callable[[Log], None],
         on_failed: Callable[[LogdError], None],
     ) -> None:
         self._offload = offload
         self._directory = directory
+        self._clock = clock
         self._on_synced = on_synced
         self._on_failed = on_failed
-        self._dirty: dict[Log, None] = {}
         self._lazy: dict[Log, None] = {}
-        self._rounds: asyncio.Task[None] | None = None
+        self._quick, self._slow = (
+            SyncLane[Log](self._sync_part, self._sync_file_system, self._enqueue) for _ in range(2)
+        )
+        self._known_quick: WeakSet[Log] = WeakSet()
+        self._held: list[tuple[Log, Any]] = []  # synced, and the directory is not yet
+        self._directory_sync: asyncio.Task[None] | None = None
         self._points: asyncio.Task[None] | None = None
         self._lazy_timer: asyncio.TimerHandle | None = None
+        self._broken = False  # set by the thread that finds out, before another's sync can count
         self._failed = False
         self._closing = False
 
     def mark_dirty(self, log: Log) -> None:
         """The log has been appended to. Sync it at once, or in a while if nobody waits for it."""
-        if self._failed:
+        if self._broken:
             return
         # A page_cache topic's end is its high watermark, but for the first append of a run, which
         # waits until a start would find it.
@@ -129,14 +142,17 @@ class Flusher(Generic[Log]):
                 self._arm_lazy_timer()
                 return
         self._lazy.pop(log, None)
-        self._dirty[log] = None
-        self._start_rounds()
+        self._enqueue(log)
 
     async def sync_all(self) -> None:
         """Return when all that was dirty at the call is synced, or a sync has failed."""
         self._sync_lazy()
-        while self._rounds is not None:
-            await asyncio.wait([self._rounds])
+        while tasks := {
+            *self._quick.tasks,
+            *self._slow.tasks,
+            *filter(None, [self._directory_sync]),
+        }:
+            await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Sync all, then stop. On a full disk what cannot be synced now fails."""
@@ -158,80 +174,88 @@ class Flusher(Generic[Log]):
         if self._lazy_timer is not None:
             self._lazy_timer.cancel()
             self._lazy_timer = None
-        if self._failed:
-            return
-        self._dirty |= self._lazy
-        self._lazy.clear()
-        if self._dirty:
-            self._start_rounds()
+        lazy, self._lazy = self._lazy, {}
+        for log in lazy:
+            self._enqueue(log)
 
-    def _start_rounds(self) -> None:
-        if self._rounds is None:
-            self._rounds = asyncio.get_running_loop().create_task(self._run_rounds())
+    def _enqueue(self, log: Log) -> None:
+        (self._quick if log in self._known_quick else self._slow).add(log)
 
-    async def _run_rounds(self) -> None:
-        """Rounds until nothing is dirty. Any exception stops all syncing: acknowledging without
-        knowing why would be worse."""
+    async def _sync_file_system(self) -> None:
         try:
-            while self._dirty and not self._failed:
-                logs = list(islice(self._dirty, LOGS_A_ROUND_MAX))
-                for log in logs:
-                    del self._dirty[log]
-                await self._sync_round([log for log in logs if not log.closed])
+            await self._offload.run(self._directory.sync_file_system)
+        except Exception as error:
+            self._fail(error)
+
+    async def _sync_part(self, logs: Sequence[Log]) -> None:
+        """Sync some logs one after the other on one thread, and publish them.
+
+        Any exception stops all syncing: acknowledging without knowing why would be worse.
+        """
+        if self._broken:
+            return
+        try:
+            tickets = [(log, log.start_sync()) for log in logs if not log.closed]
+            if self._directory.needs_sync and self._directory_sync is None:
+                syncing = self._sync_directory()
+                self._directory_sync = asyncio.get_running_loop().create_task(syncing)
+            quick = await self._offload.run(partial(self._run_tickets, tickets))
+            for (log, ticket), is_quick in zip(tickets, quick, strict=True):
+                (self._known_quick.add if is_quick else self._known_quick.discard)(log)
+                if self._directory.is_unsynced(log):
+                    self._held.append((log, ticket))
+                else:
+                    self._publish(log, ticket)
+        except Exception as error:
+            self._fail(error)
+
+    def _run_tickets(self, tickets: Sequence[tuple[Log, Any]]) -> list[bool]:
+        """On a thread. Whether each was quick."""
+        quick = []
+        for log, ticket in tickets:
+            begin_ms = self._clock.monotonic_ms()
+            try:
+                ticket.run()
+            except (OSError, LogdError):
+                # The files of a log that was closed meanwhile may be gone: that is no failed sync.
+                if not log.closed:
+                    self._broken = True
+                    raise
+            quick.append(self._clock.monotonic_ms() - begin_ms <= QUICK_SYNC_MS_MAX)
+        return quick
+
+    async def _sync_directory(self) -> None:
+        """Until all is synced that it has noted; then publish the logs that waited for that.
+
+        A full disk delays these, and only a failing one is an error.
+        """
+        try:
+            while self._directory.needs_sync and not self._broken:
+                try:
+                    await self._offload.run(self._directory.sync)
+                except OSError as error:
+                    if self._closing or not is_full(error):
+                        raise
+                    logger.warning("disk full: first appends wait", error=str(error))
+                    await asyncio.sleep(FULL_RETRY_S)
+                held, self._held = self._held, []
+                for log, ticket in held:
+                    if self._directory.is_unsynced(log):
+                        self._held.append((log, ticket))
+                    else:
+                        self._publish(log, ticket)
         except Exception as error:
             self._fail(error)
         finally:
-            self._rounds = None
-
-    async def _sync_round(self, logs: Sequence[Log]) -> None:
-        tickets = [(log, log.start_sync()) for log in logs]
-        if len(tickets) >= SYNCFS_FILES_MIN:
-            await self._offload.run(self._directory.sync_file_system)
-        workers = min(len(tickets), SYNCS_AT_ONCE_MAX)
-        parts = [tickets[worker::workers] for worker in range(workers)]
-        syncs = [self._sync_part(part) for part in parts]
-        if self._directory.needs_sync:
-            syncs.append(self._sync_directory())
-        for error in filter(None, await asyncio.gather(*syncs)):
-            raise error
-        for log, ticket in tickets:
-            if not log.closed:
-                self._publish(log, ticket)
-        if self._points is None:
-            self._points = asyncio.get_running_loop().create_task(self._rewrite_points())
-
-    async def _sync_part(self, part: Sequence[tuple[Log, Any]]) -> Exception | None:
-        """Sync some logs one after the other on one thread; the first error, if any."""
-
-        def run() -> list[tuple[Log, Exception]]:
-            failed: list[tuple[Log, Exception]] = []
-            for log, ticket in part:
-                try:
-                    ticket.run()
-                except (OSError, LogdError) as error:
-                    failed.append((log, error))
-            return failed
-
-        failed = await self._offload.run(run)
-        # The files of a log that was closed meanwhile may be gone: that is no failed sync.
-        return next((error for log, error in failed if not log.closed), None)
-
-    async def _sync_directory(self) -> Exception | None:
-        """No append of this round is acknowledged before this has succeeded: a full disk delays
-        them, and only a failing one is an error."""
-        while True:
-            try:
-                await self._offload.run(self._directory.sync)
-                return None
-            except OSError as error:
-                if self._closing or not is_full(error):
-                    return error
-                logger.warning("disk full: appends wait", error=str(error))
-            await asyncio.sleep(FULL_RETRY_S)
+            self._directory_sync = None
 
     def _publish(self, log: Log, ticket: Any) -> None:
+        if self._broken or log.closed:
+            return
         log.finish_sync(ticket)
         self._directory.note_synced(log)
+        if self._points is None:
+            self._points = asyncio.get_running_loop().create_task(self._rewrite_points())
         try:
             self._on_synced(log)
         except Exception:  # a fault of who waits must not stop the others' syncs
@@ -242,7 +266,7 @@ class Flusher(Generic[Log]):
         try:
             while True:
                 await asyncio.sleep(POINTS_INTERVAL_S)
-                if self._failed or not self._directory.collect_points():
+                if self._broken or not self._directory.collect_points():
                     return
                 await self._write_points()
         finally:
@@ -255,9 +279,12 @@ class Flusher(Generic[Log]):
             logger.warning("recovery points not rewritten", error=str(error))
 
     def _fail(self, error: Exception) -> None:
+        self._broken = True
+        if self._failed:
+            return
         self._failed = True
-        self._dirty.clear()
-        self._lazy.clear()
+        for waiting in (self._lazy, self._quick, self._slow, self._held):
+            waiting.clear()
         logger.error("a sync failed", error=str(error), exc_info=error)
         self._directory.mark_failed(error)
         self._on_failed(

@@ -70,7 +70,7 @@ class LogDirectory:
         self._synced_logs: dict[TopicPartition, PartitionLog] = {}
         self._noting = threading.Lock()  # guards the next two; never held over I/O
         self._unsynced_logs: list[tuple[str, Recoverable]] = []
-        self._unsynced_marks = False
+        self._unsynced_marks: dict[TopicPartition, None] = {}
 
     @staticmethod
     def open(
@@ -197,7 +197,7 @@ class LogDirectory:
         self._points.put(log.recovery_point(open=True))
         self._open_marks.add(topic_partition)
         with self._noting:
-            self._unsynced_marks = True
+            self._unsynced_marks[topic_partition] = None
             if is_new:
                 self._unsynced_logs.append((path, log))
 
@@ -210,23 +210,30 @@ class LogDirectory:
     @property
     def needs_sync(self) -> bool:
         """Whether appends wait for `sync`."""
-        return self._unsynced_marks
+        return bool(self._unsynced_marks)
+
+    def is_unsynced(self, log: Recoverable) -> bool:
+        """Whether this log's appends wait for `sync`."""
+        return log.topic_partition in self._unsynced_marks
 
     def sync(self) -> None:
         """Make what `before_first_append` noted durable. Raises OSError: then it is still noted."""
         with self._noting:
             live = [(path, log) for path, log in self._unsynced_logs if not log.closed]
-            self._unsynced_logs, self._unsynced_marks = [], False
+            marks, self._unsynced_logs = list(self._unsynced_marks), []
         try:
             self._directories.sync_created([path for path, _ in live])
             self._points.write()
         except OSError:
             with self._noting:
                 self._unsynced_logs = live + self._unsynced_logs
-                self._unsynced_marks = True
             if not any(log.closed for _, log in live):
                 raise
             self.sync()  # without those whose topic was deleted meanwhile
+            return
+        with self._noting:
+            for topic_partition in marks:
+                self._unsynced_marks.pop(topic_partition, None)
 
     def sync_file_system(self) -> None:
         """Sync all that is dirty on the directory's file system. Raises OSError."""

@@ -1,6 +1,7 @@
 """A LogDirectory on a real file system, opened, written to and crashed at will."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.manual_clock import ManualClock
@@ -17,13 +18,17 @@ from logd_partitions.partition_log import PartitionLog
 
 
 class CountingFileSystem(OsFileSystem):
-    """Counts opened files and rewrites; calls on paths that hold a word can be made to fail."""
+    """Counts opened files and rewrites; calls on paths that hold a word can be made to fail.
+
+    `on_rename` is called once, after the next rename.
+    """
 
     def __init__(self) -> None:
         self.opened: list[str] = []
         self.renamed: list[str] = []
         self.synced: list[str] = []
         self.fail: tuple[str, OSError] | None = None
+        self.on_rename: Callable[[], None] | None = None
 
     def open(self, path: str, mode: OpenMode) -> OsFile:
         self._maybe_fail(path)
@@ -34,6 +39,9 @@ class CountingFileSystem(OsFileSystem):
         self._maybe_fail(source)
         self.renamed.append(target.rpartition("/")[2])
         super().rename(source, target)
+        on_rename, self.on_rename = self.on_rename, None
+        if on_rename is not None:
+            on_rename()
 
     def sync_directory(self, path: str) -> None:
         self.synced.append(path)

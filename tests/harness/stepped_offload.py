@@ -18,10 +18,10 @@ class SteppedOffload:
         self.waiting.append((work, future))
         return await future  # type: ignore[return-value]
 
-    async def step(self) -> None:
-        """Run what waits now, then let the loop settle."""
+    async def step(self, count: int | None = None) -> None:
+        """Run what waits now, or the first `count` of it, then let the loop settle."""
         await settle()
-        batch, self.waiting = self.waiting, []
+        batch, self.waiting = self.waiting[:count], self.waiting[len(self.waiting[:count]) :]
         for work, future in batch:
             if future.done():
                 continue  # its waiter was cancelled

@@ -2,136 +2,40 @@ import asyncio
 import errno
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from harness.flusher_bench import FakeLog, FlusherBench, Ticket, flusher_bench
 from harness.inline_offload import InlineOffload
 from harness.log_directory_bench import ORDERS, P0, LogDirectoryBench, tp
-from harness.stepped_offload import SteppedOffload, settle
-from logd.model.errors import LogdError, LogReadOnly, SyncFailed
-from logd.model.ids import Offset, PartitionId, TopicPartition
-from logd.model.topic_config import Durability
+from harness.stepped_offload import settle
+from logd.model.errors import LogReadOnly, SyncFailed
+from logd.model.ids import PartitionId, TopicPartition
 from logd.system.thread_offload import ThreadOffload
 from logd_partitions import flusher as flusher_module
-from logd_partitions.flusher import PAGE_CACHE_UNSYNCED_BYTES_MAX, SYNCFS_FILES_MIN, Flusher
+from logd_partitions import sync_lane as sync_lane_module
+from logd_partitions.flusher import PAGE_CACHE_UNSYNCED_BYTES_MAX, Flusher
 from logd_partitions.partition_log import PartitionLog
-
-
-@dataclass
-class Ticket:
-    log: "FakeLog"
-    end: int
-
-    def run(self) -> None:
-        self.log.trace.append(f"sync {self.log.name}")
-        if self.log.error is not None:
-            raise self.log.error
-
-
-@dataclass(eq=False)
-class FakeLog:
-    name: str
-    trace: list[str]
-    durability: Durability = "fsync"
-    found: bool = True
-    end: int = 0
-    synced: int = 0
-    unsynced_bytes: int = 0
-    closed: bool = False
-    error: Exception | None = None
-
-    @property
-    def log_end_offset(self) -> Offset:
-        return Offset(self.end)
-
-    @property
-    def high_watermark(self) -> Offset:
-        return Offset(self.end if self.durability == "page_cache" and self.found else self.synced)
-
-    def start_sync(self) -> Ticket:
-        return Ticket(self, self.end)
-
-    def finish_sync(self, ticket: Ticket) -> None:
-        self.synced = ticket.end
-
-
-@dataclass
-class FakeDirectory:
-    trace: list[str]
-    needs_sync: bool = False
-    errors: list[OSError] = field(default_factory=list)
-    noted: list[FakeLog] = field(default_factory=list)
-    failed: Exception | None = None
-
-    def sync(self) -> None:
-        self.trace.append("sync directory")
-        if self.errors:
-            raise self.errors.pop(0)
-        self.needs_sync = False
-
-    def sync_file_system(self) -> None:
-        self.trace.append("syncfs")
-
-    def note_synced(self, log: FakeLog) -> None:
-        self.noted.append(log)
-
-    def collect_points(self) -> bool:
-        noted, self.noted = self.noted, []
-        return bool(noted)
-
-    def write_points(self) -> None:
-        self.trace.append("points")
-
-    def mark_failed(self, error: Exception) -> None:
-        self.failed = error
-
-
-class Bench:
-    """A flusher between fakes."""
-
-    def __init__(self) -> None:
-        self.trace: list[str] = []
-        self.offload = SteppedOffload()
-        self.directory = FakeDirectory(self.trace)
-        self.failures: list[LogdError] = []
-        self.flusher: Flusher[FakeLog] = Flusher(
-            self.offload, self.directory, on_synced=self.synced, on_failed=self.failures.append
-        )
-
-    def synced(self, log: FakeLog) -> None:
-        self.trace.append(f"synced {log.name} {log.synced}")
-
-    def log(self, name: str, durability: Durability = "fsync") -> FakeLog:
-        return FakeLog(name, self.trace, durability)
-
-    def append(self, log: FakeLog) -> None:
-        log.end += 1
-        log.unsynced_bytes += 1
-        self.flusher.mark_dirty(log)
+from logd_partitions.sync_lane import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
 
 
 @pytest.fixture
-async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FlusherBench]:
     for name in ("POINTS_INTERVAL_S", "PAGE_CACHE_SYNC_INTERVAL_S", "FULL_RETRY_S"):
         monkeypatch.setattr(flusher_module, name, 0.001)
-    made = Bench()
-    yield made
-    made.flusher._closing = True
-    closing = asyncio.ensure_future(made.flusher.close())
-    while not closing.done():
-        await made.offload.step()
-    await closing
+    monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 60_000)
+    async with flusher_bench() as made:
+        yield made
 
 
-async def test_a_lone_append_is_synced_at_once(bench: Bench) -> None:
+async def test_a_lone_append_is_synced_at_once(bench: FlusherBench) -> None:
     bench.append(bench.log("a"))
     await bench.offload.step()
     assert bench.trace == ["sync a", "synced a 1"]
 
 
-async def test_appends_during_a_sync_belong_to_the_next(bench: Bench) -> None:
+async def test_appends_during_a_sync_belong_to_the_next(bench: FlusherBench) -> None:
     a, b = bench.log("a"), bench.log("b")
     bench.append(a)
     await settle()
@@ -145,36 +49,40 @@ async def test_appends_during_a_sync_belong_to_the_next(bench: Bench) -> None:
     assert bench.trace == ["sync a", "sync b", "synced a 3", "synced b 1"]
 
 
-async def test_appends_of_one_tick_share_a_round(bench: Bench) -> None:
+async def test_appends_of_one_tick_share_a_round(bench: FlusherBench) -> None:
     logs = [bench.log(str(i)) for i in range(20)]
     for log in logs:
         bench.append(log)
     await settle()
-    assert len(bench.offload.waiting) == flusher_module.SYNCS_AT_ONCE_MAX
+    assert len(bench.offload.waiting) == SYNCS_AT_ONCE_MAX
     await bench.offload.step()
     assert [log.synced for log in logs] == [1] * 20
 
 
-async def test_with_many_files_syncfs_goes_before(bench: Bench) -> None:
-    for i in range(SYNCFS_FILES_MIN):
+async def test_with_many_files_syncfs_goes_before(bench: FlusherBench) -> None:
+    for i in range(SYNCFS_LOGS_MIN):
         bench.append(bench.log(str(i)))
     await bench.offload.step()
     assert bench.trace == ["syncfs"]
     await bench.offload.step()
-    assert len(bench.trace) == 1 + 2 * SYNCFS_FILES_MIN
+    assert len(bench.trace) == 1 + 2 * SYNCFS_LOGS_MIN
 
 
-async def test_the_directory_is_synced_before_the_first_acknowledgement(bench: Bench) -> None:
-    bench.directory.needs_sync = True
-    bench.append(bench.log("a"))
+async def test_the_directory_is_synced_before_the_first_acknowledgement(
+    bench: FlusherBench,
+) -> None:
+    a = bench.log("a")
+    bench.directory.unsynced.append(a)
+    bench.append(a)
     await bench.offload.step()
     assert bench.trace == ["sync a", "sync directory", "synced a 1"]
 
 
-async def test_a_full_disk_delays_the_acknowledgement(bench: Bench) -> None:
-    bench.directory.needs_sync = True
+async def test_a_full_disk_delays_the_acknowledgement(bench: FlusherBench) -> None:
+    a = bench.log("a")
+    bench.directory.unsynced.append(a)
     bench.directory.errors = [OSError(errno.ENOSPC, "full")] * 2
-    bench.append(bench.log("a"))
+    bench.append(a)
     while "synced a 1" not in bench.trace:
         assert bench.trace.count("sync directory") < 4
         await asyncio.sleep(0.002)
@@ -183,7 +91,7 @@ async def test_a_full_disk_delays_the_acknowledgement(bench: Bench) -> None:
     assert not bench.failures
 
 
-async def test_page_cache_does_not_wait_but_is_synced_in_a_while(bench: Bench) -> None:
+async def test_page_cache_does_not_wait_but_is_synced_in_a_while(bench: FlusherBench) -> None:
     a = bench.log("a", "page_cache")
     bench.append(a)
     await settle()
@@ -194,7 +102,7 @@ async def test_page_cache_does_not_wait_but_is_synced_in_a_while(bench: Bench) -
 
 
 async def test_page_cache_is_synced_at_once_above_a_bound_or_if_somebody_waits(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flusher_module, "PAGE_CACHE_SYNC_INTERVAL_S", 1000)
     a, b = bench.log("a", "page_cache"), bench.log("b", "page_cache")
@@ -216,11 +124,11 @@ async def test_page_cache_is_synced_at_once_above_a_bound_or_if_somebody_waits(
 
 
 @pytest.mark.parametrize("in_directory", [False, True])
-async def test_a_failed_sync_is_not_tried_again(bench: Bench, in_directory: bool) -> None:
+async def test_a_failed_sync_is_not_tried_again(bench: FlusherBench, in_directory: bool) -> None:
     a, b = bench.log("a"), bench.log("b")
     error = OSError(errno.EIO, "broken")
     if in_directory:
-        bench.directory.needs_sync, bench.directory.errors = True, [error]
+        bench.directory.unsynced, bench.directory.errors = [a, b], [error]
     else:
         a.error = error
     bench.append(a)
@@ -237,7 +145,60 @@ async def test_a_failed_sync_is_not_tried_again(bench: Bench, in_directory: bool
     assert bench.trace == []
 
 
-async def test_closed_logs_are_left_alone(bench: Bench) -> None:
+async def test_after_a_failed_sync_nothing_is_acknowledged(bench: FlusherBench) -> None:
+    held, failing, late = (bench.log(name) for name in ("held", "failing", "late"))
+    bench.directory.unsynced.append(held)
+    failing.error = OSError(errno.EIO, "broken")
+    for log in (held, failing, late):
+        bench.append(log)
+    await bench.offload.step(1)
+    await bench.offload.step()
+    assert bench.directory.failed is failing.error
+    await bench.offload.step()
+    assert {"sync held", "sync directory", "sync late"} <= set(bench.trace)
+    assert not any(line.startswith("synced") for line in bench.trace)
+
+
+async def test_a_failure_counts_from_the_moment_it_is_known_to_a_thread(
+    bench: FlusherBench,
+) -> None:
+    failing, other = bench.log("failing"), bench.log("other")
+    failing.error = OSError(errno.EIO, "broken")
+    bench.append(other)
+    bench.append(failing)
+    await settle()
+    (_, first), (fail, second) = bench.offload.waiting
+    bench.offload.waiting = []
+    with pytest.raises(OSError):
+        fail()
+    first.set_result([True])  # the loop hears of the good one before it hears of the bad one
+    await settle()
+    assert other.synced == 0
+    second.set_exception(failing.error)
+    await settle()
+    assert [type(failure) for failure in bench.failures] == [SyncFailed]
+
+
+async def test_only_first_appends_wait_for_the_directory(bench: FlusherBench) -> None:
+    first, other = bench.log("first"), bench.log("other")
+    await bench.sync_once(other)
+    bench.directory.unsynced.append(first)
+    bench.append(first)
+    bench.append(other)
+    await bench.offload.step(2)
+    assert bench.trace == ["sync first", "sync other", "synced other 2"]
+    bench.append(first)
+    await settle()
+    directory, again = bench.offload.waiting
+    bench.offload.waiting = [again]
+    await bench.offload.step()
+    assert first.synced == 0
+    bench.offload.waiting = [directory]
+    await bench.offload.step()
+    assert bench.trace[-3:] == ["sync directory", "synced first 1", "synced first 2"]
+
+
+async def test_closed_logs_are_left_alone(bench: FlusherBench) -> None:
     a, b = bench.log("a"), bench.log("b")
     bench.append(a)
     bench.append(b)
@@ -249,7 +210,7 @@ async def test_closed_logs_are_left_alone(bench: Bench) -> None:
     assert not bench.failures
 
 
-async def test_who_waits_may_fail(bench: Bench) -> None:
+async def test_who_waits_may_fail(bench: FlusherBench) -> None:
     def stumble(log: FakeLog) -> None:
         raise ZeroDivisionError
 
@@ -262,7 +223,7 @@ async def test_who_waits_may_fail(bench: Bench) -> None:
     assert a.synced == 2
 
 
-async def test_recovery_points_follow(bench: Bench) -> None:
+async def test_recovery_points_follow(bench: FlusherBench) -> None:
     a = bench.log("a")
     for _ in range(3):
         bench.append(a)
@@ -276,9 +237,13 @@ async def test_recovery_points_follow(bench: Bench) -> None:
 
 
 async def test_close_syncs_what_is_dirty() -> None:
-    bench = Bench()
+    bench = FlusherBench()
     flusher: Flusher[FakeLog] = Flusher(
-        InlineOffload(), bench.directory, on_synced=bench.synced, on_failed=bench.failures.append
+        InlineOffload(),
+        bench.directory,
+        bench.clock,
+        on_synced=bench.synced,
+        on_failed=bench.failures.append,
     )
     logs = [bench.log("a"), bench.log("b", "page_cache")]
     for log in logs:
@@ -290,7 +255,7 @@ async def test_close_syncs_what_is_dirty() -> None:
 
 
 async def test_files_are_synced_side_by_side() -> None:
-    bench = Bench()
+    bench = FlusherBench()
     barrier = threading.Barrier(2, timeout=10)
     offload = ThreadOffload("flush", 2)
 
@@ -303,13 +268,17 @@ async def test_files_are_synced_side_by_side() -> None:
             return Meets(self, self.end)
 
     flusher: Flusher[FakeLog] = Flusher(
-        offload, bench.directory, on_synced=bench.synced, on_failed=bench.failures.append
+        offload,
+        bench.directory,
+        bench.clock,
+        on_synced=bench.synced,
+        on_failed=bench.failures.append,
     )
     for name in "ab":
-        flusher.mark_dirty(MeetingLog(name, bench.trace))
+        flusher.mark_dirty(MeetingLog(name, bench.trace, bench.clock))
     await flusher.close()
     offload.close()
-    assert bench.trace == ["synced a 0", "synced b 0"]
+    assert sorted(bench.trace) == ["synced a 0", "synced b 0"]
 
 
 # On a real directory
@@ -327,6 +296,7 @@ async def test_group_commit_end_to_end(directories: LogDirectoryBench) -> None:
     flusher: Flusher[PartitionLog] = Flusher(
         offload,
         directory,
+        directories.clock,
         on_synced=lambda log: synced.update({log.topic_partition: log.high_watermark}),
         on_failed=lambda error: pytest.fail(str(error)),
     )
@@ -356,6 +326,7 @@ async def test_a_failed_sync_end_to_end(directories: LogDirectoryBench) -> None:
     flusher: Flusher[PartitionLog] = Flusher(
         offload,
         directory,
+        directories.clock,
         on_synced=lambda log: pytest.fail("not synced"),
         on_failed=failures.append,
     )

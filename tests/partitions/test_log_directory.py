@@ -173,6 +173,20 @@ def test_first_appends_share_rewrites(bench: Bench) -> None:
     assert len(bench.open().unclean()) == 20
 
 
+def test_what_begins_during_a_sync_waits_for_the_next(bench: Bench) -> None:
+    directory = bench.open()
+    first, second = (directory.open_log(ORDERS, p) for p in (P0, P1))
+    bench.append(first, b"x")
+    assert directory.is_unsynced(first) and not directory.is_unsynced(second)
+    bench.fs.on_rename = lambda: bench.append(second, b"y")
+    directory.sync()
+    assert directory.is_unsynced(second) and not directory.is_unsynced(first)
+    directory.sync()
+    assert not directory.needs_sync
+    bench.crash()
+    assert bench.open().unclean() == [tp(0), tp(1)]
+
+
 def test_recovery_points_follow_the_synced_ends(bench: Bench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)

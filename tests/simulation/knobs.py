@@ -11,6 +11,7 @@ from logd_partitions import (
     log_segment,
     offset_index,
     partition_directories,
+    sync_lane,
     sync_progress,
 )
 
@@ -21,7 +22,7 @@ KNOBS: tuple[tuple[ModuleType, str, tuple[int, ...]], ...] = (
     (sync_progress, "SNAPSHOT_INTERVAL_BYTES", (1, 50_000)),
     (sync_progress, "SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER", (1,)),
     (sync_progress, "UNSYNCED_BYTES_MAX", (1_000, 200_000)),
-    (flusher, "SYNCFS_FILES_MIN", (2,)),
+    (sync_lane, "SYNCFS_LOGS_MIN", (2,)),
     (flusher, "PAGE_CACHE_UNSYNCED_BYTES_MAX", (1_000,)),
     (partition_directories, "SYNCFS_DIRECTORIES_MIN", (2,)),
     (snapshots, "LOG_BYTES_MIN", (1_000,)),
