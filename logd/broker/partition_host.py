@@ -178,10 +178,15 @@ class PartitionHost:
         await self._flusher.close()
 
     def is_open(self, topic_partition: TopicPartition) -> bool:
-        return topic_partition in self._hosted
+        hosted = self._hosted.get(topic_partition)
+        return hosted is not None and hosted.log.ready_for_append
 
     async def open(self, topic_partition: TopicPartition) -> None:
-        await self.hosted(topic_partition)
+        hosted = await self.hosted(topic_partition)
+        if not hosted.log.ready_for_append:
+            await self._pools.maintenance.run(
+                lambda: hosted.log.prepare_append(hosted.leader_epoch)
+            )
 
     async def hosted(self, topic_partition: TopicPartition) -> HostedPartition:
         """The open partition; many callers at once share one opening."""

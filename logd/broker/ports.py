@@ -208,7 +208,9 @@ class Topics(Protocol):
 class Partitions(Protocol):
     """The partitions this broker hosts."""
 
-    def is_open(self, topic_partition: TopicPartition) -> bool: ...
+    def is_open(self, topic_partition: TopicPartition) -> bool:
+        """Whether the log is ready for `append`."""
+        ...
 
     async def open(self, topic_partition: TopicPartition) -> None:
         """Make the log ready for `append`. Raises UnknownTopic, UnknownPartition, disk errors."""

@@ -7,7 +7,7 @@ from logd_partitions.recovery_points import RecoveryPoint
 
 
 class Recoverable(Protocol):
-    """A log that can say from where a start would have to read it. Called on the loop."""
+    """A log that can say from where a start would have to read it."""
 
     @property
     def topic_partition(self) -> TopicPartition: ...
@@ -30,7 +30,7 @@ class DirectoryPort(Protocol):
     """What a PartitionLog asks of the directory it lives in."""
 
     def before_first_append(self, log: Recoverable) -> None:
-        """Called once a run, on the loop, before the log's first write of the run.
+        """Called once a run, from any thread, before the log's first write of the run.
 
         Makes the partition's directory and `partition.json` where they are missing, and notes the
         partition as open. Does not wait for the disk: the flusher's round makes it durable

@@ -158,6 +158,10 @@ class LogSegment:
         time_index.add(batch.append_ms, batch.record_ms, batch.base_offset, position)
         self.next_offset = batch.next_offset
 
+    def reserve(self) -> None:
+        """Have space for a first small batch. Raises StorageFull or LogReadOnly."""
+        self._writer.reserve()
+
     def seal(self) -> None:
         """No appends any more; reserved space is given back. Raises OSError."""
         self._writer.give_back()

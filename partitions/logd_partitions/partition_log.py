@@ -153,6 +153,23 @@ class PartitionLog:
 
     # Appending
 
+    @property
+    def ready_for_append(self) -> bool:
+        """Whether appends make no more files and directories, but for new segments."""
+        return not self._before_first_append
+
+    def prepare_append(self, leader_epoch: LeaderEpoch) -> None:
+        """Do on the disk what the first append of a run would, so that it need not.
+
+        Blocking (about 2 ms): off the loop, which thousands of first appends would hold up. Raises
+        what `append` would; a closed log is left as it is.
+        """
+        with self._lock:
+            if self._failed is not None:
+                raise self._failed
+            if not self.closed:
+                self._active_for(0, leader_epoch, self._last_append_ms).reserve()
+
     def append(
         self, batch: Buffer, header: BatchHeader, leader_epoch: LeaderEpoch, now_ms: int
     ) -> Appended:

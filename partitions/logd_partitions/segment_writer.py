@@ -59,6 +59,14 @@ class SegmentWriter:
         self._torn = False
         self.size = end
 
+    def reserve(self) -> None:
+        """Have reserved space behind the good end. Raises StorageFull or LogReadOnly."""
+        try:
+            if self.allocated == self.size or self._torn:
+                self._make_room(self.size + 1)
+        except OSError as error:
+            raise write_error(error, self._path) from error
+
     def give_back(self) -> None:
         """Cut off what is reserved or torn behind the good end. Raises OSError."""
         if self.allocated > self.size or self._torn:

@@ -15,7 +15,7 @@ from logd.model.errors import (
     StorageFull,
     SyncFailed,
 )
-from logd.model.ids import Offset
+from logd.model.ids import LeaderEpoch, Offset
 from logd.model.record_batch import LeaderFlag
 from logd.model.topic_config import Durability
 
@@ -27,6 +27,38 @@ def test_opening_and_reading_an_unused_log_makes_nothing_on_disk(tmp_path: Path)
     assert bench.log.apply_retention(10**13) == []
     bench.log.close()
     assert not bench.path.exists()
+
+
+def test_a_prepared_log_makes_no_files_at_its_first_append(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    assert not bench.log.ready_for_append
+    for _ in range(2):
+        bench.log.prepare_append(LeaderEpoch(1))
+    assert bench.log.ready_for_append and bench.first_appends == 1
+    files, before = bench.files(), bench.fs.calls.copy()
+    bench.append()
+    assert bench.files() == files == ["00000000000000000000.log"]
+    assert bench.fs.calls - before == {"pwrite": 1}
+    bench.stop()
+    bench.log.prepare_append(LeaderEpoch(1))
+    before = bench.fs.calls.copy()
+    assert bench.append().base_offset == 3
+    assert bench.fs.calls - before == {"pwrite": 1}
+
+
+def test_preparing_fails_as_an_append_would_and_leaves_a_closed_log_alone(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path)
+    bench.fs.faults.append(Fault("allocate", error=errno.ENOSPC, times=2))
+    with pytest.raises(StorageFull):
+        bench.log.prepare_append(LeaderEpoch(1))
+    assert bench.append().base_offset == 0
+    bench.log.sync_failed(OSError(errno.EIO, "broken"))
+    with pytest.raises(LogReadOnly):
+        bench.log.prepare_append(LeaderEpoch(1))
+    other = LogBench(tmp_path / "other")
+    other.log.discard()
+    other.log.prepare_append(LeaderEpoch(1))
+    assert not other.path.exists()
 
 
 def test_offsets_are_dense_and_receipts_say_what_was_stamped(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ and bare stubs send few at a time, from many clients at once.
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from logd.broker.doors.grpc_door.plain_records import encode_plain_records
@@ -18,6 +19,8 @@ from logd_proto.v1 import data_pb2
 JOINED_BYTES_MAX = 1 << 20
 JOINED_RECORDS_MAX = 10_000
 """Joined batches end there; the records of one call are never parted."""
+PARTITIONS_A_TURN_MAX = 64
+"""So many small batches take some 5 ms: then everything else has its turn."""
 
 
 class PlainReceipt(NamedTuple):
@@ -41,7 +44,7 @@ class _Call(NamedTuple):
 
 
 class PlainAppends:
-    """One a door, on the loop. Holds nothing longer than to the loop's next turn."""
+    """One a door, on the loop. Holds nothing longer than to one of the loop's next turns."""
 
     def __init__(self, partitions: Partitions, clock: Clock) -> None:
         self._partitions = partitions
@@ -69,11 +72,13 @@ class PlainAppends:
         return await call.answer
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for where, calls in waiting.items():
+        for where in list(islice(self._waiting, PARTITIONS_A_TURN_MAX)):
+            calls = self._waiting.pop(where)
             live = [call for call in calls if not call.answer.done()]  # done: its client has gone
             for some in _joined(live):
                 self._append(where, some)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _append(self, where: _Where, calls: list[_Call]) -> None:
         def done(result: Receipt | LogdError) -> None:

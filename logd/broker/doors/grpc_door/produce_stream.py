@@ -17,6 +17,8 @@ from logd_proto.v1 import data_pb2
 PENDING_ENTRIES_MAX = 1024
 """Entries of one stream whose receipt is not on its way yet; past it the stream is not read on, and
 gRPC's flow control holds the client. So also a client that reads no receipts is held."""
+APPENDS_A_TURN_MAX = 64
+"""So many small batches take some 5 ms: then everything else has its turn."""
 ACK_TIMEOUT_MS_DEFAULT = 30_000
 ACK_TIMEOUT_MS_MAX = 600_000
 _ACKS: dict[int, Acks] = {
@@ -67,7 +69,9 @@ class ProduceStream:
         sender.add_done_callback(self._sender_ended)
         try:
             while not sender.done() and (message := await self._stream.receive()) is not None:
-                for entry in _parse(message):
+                for number, entry in enumerate(_parse(message), 1):
+                    if number % APPENDS_A_TURN_MAX == 0:
+                        await asyncio.sleep(0)
                     while self._pending >= PENDING_ENTRIES_MAX and not sender.done():
                         self._room.clear()
                         await self._room.wait()

@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
 
 from harness.manual_clock import ManualClock
 from logd.broker.doors.grpc_door import plain_appends
-from logd.broker.doors.grpc_door.plain_appends import PlainAppends, PlainReceipt
+from logd.broker.doors.grpc_door.plain_appends import (
+    PARTITIONS_A_TURN_MAX,
+    PlainAppends,
+    PlainReceipt,
+)
 from logd.broker.ports import Acks, Partitions, Receipt
 from logd.model.batch_decoder import decode_batch
 from logd.model.errors import AckTimeout, InvalidTimestamp, LogdError, UnknownTopic
@@ -31,7 +36,7 @@ class FakePartitions:
         self.held: list[Callable[[Receipt | LogdError], None]] = []
 
     async def open(self, topic_partition: TopicPartition) -> None:
-        if topic_partition not in (P0, P1):
+        if topic_partition.topic_id != P0.topic_id:
             raise UnknownTopic("gone")
 
     def append(
@@ -159,3 +164,15 @@ async def test_a_fault_of_ours_reaches_those_who_wait() -> None:
     bench.partitions.acknowledges = fail
     with pytest.raises(ZeroDivisionError):
         await bench.append(P0, b"a")
+
+
+async def test_a_turn_appends_to_so_many_partitions_at_most() -> None:
+    bench = Bench()
+    wheres = [P0._replace(partition=PartitionId(n)) for n in range(2 * PARTITIONS_A_TURN_MAX + 1)]
+    calls = [asyncio.ensure_future(bench.append(where, b"x")) for where in wheres]
+    turns = [0]
+    while not all(call.done() for call in calls):
+        await asyncio.sleep(0)
+        turns.append(len(bench.partitions.appended))
+    assert max(b - a for a, b in pairwise(turns)) == PARTITIONS_A_TURN_MAX
+    assert [where for where, _ in bench.partitions.appended] == wheres

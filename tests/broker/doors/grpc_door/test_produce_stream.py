@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ from logd.broker.doors.grpc_door import produce_stream
 from logd.broker.doors.grpc_door.produce_stream import (
     ACK_TIMEOUT_MS_DEFAULT,
     ACK_TIMEOUT_MS_MAX,
+    APPENDS_A_TURN_MAX,
     ProduceStream,
     to_ack_timeout_ms,
 )
@@ -314,3 +316,14 @@ async def test_on_a_broker(broker: DoorBench) -> None:
     ]
     await stream.finish_sending()
     await stream.close()
+
+
+async def test_a_long_message_gives_everything_else_its_turn() -> None:
+    count = 3 * APPENDS_A_TURN_MAX
+    bench = Bench(message(*(entry(number) for number in range(count))))
+    turns = [0]
+    while turns[-1] < count:
+        await asyncio.sleep(0)
+        turns.append(len(bench.partitions.appended))
+    assert max(b - a for a, b in pairwise(turns)) == APPENDS_A_TURN_MAX
+    bench.running.cancel()
