@@ -1,6 +1,7 @@
 """One ProduceStream: appends as messages come, and sends receipts joined per turn of the loop."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from google.protobuf.message import DecodeError
@@ -69,13 +70,17 @@ class ProduceStream:
         sender.add_done_callback(self._sender_ended)
         try:
             while not sender.done() and (message := await self._stream.receive()) is not None:
-                for number, entry in enumerate(_parse(message), 1):
-                    if number % APPENDS_A_TURN_MAX == 0:
-                        await asyncio.sleep(0)
-                    while self._pending >= PENDING_ENTRIES_MAX and not sender.done():
-                        self._room.clear()
-                        await self._room.wait()
-                    await self._append(entry)
+                entries = _parse(message)
+                for first in range(0, len(entries), APPENDS_A_TURN_MAX):
+                    some = entries[first : first + APPENDS_A_TURN_MAX]
+                    wheres = [self._where(entry) for entry in some]
+                    await self._open(wheres)
+                    for entry, where in zip(some, wheres, strict=True):
+                        while self._pending >= PENDING_ENTRIES_MAX and not sender.done():
+                            self._room.clear()
+                            await self._room.wait()
+                        await self._append(entry, where)
+                    await asyncio.sleep(0)
             self._ended = True
             self._answered.set()
             await sender
@@ -87,20 +92,35 @@ class ProduceStream:
             sender.exception()  # `run` raises it, unless the client went away first
         self._room.set()
 
-    async def _append(self, entry: Entry) -> None:
-        self._pending += 1
-        done = partial(self._answer, entry.correlation_id)
+    def _where(self, entry: Entry) -> TopicPartition | LogdError:
+        """The entry's partition, if this client may write there."""
         try:
             topic_id = to_topic_id(entry.topic_id)
             if topic_id not in self._authorized:
                 resource = id_resource(self._topics, topic_id)
                 self._authorizer.authorize(self._context, "write", resource)
                 self._authorized.add(topic_id)
-            topic_partition = TopicPartition(topic_id, PartitionId(entry.partition))
-            if not self._partitions.is_open(topic_partition):
-                await self._partitions.open(topic_partition)
+        except LogdError as error:
+            return error
+        return TopicPartition(topic_id, PartitionId(entry.partition))
+
+    async def _open(self, wheres: Sequence[TopicPartition | LogdError]) -> None:
+        """Open side by side what is not open yet. What fails, `_append` tries again and tells."""
+        known = {where: None for where in wheres if not isinstance(where, LogdError)}
+        closed = [where for where in known if not self._partitions.is_open(where)]
+        if closed:
+            await asyncio.gather(*map(self._partitions.open, closed), return_exceptions=True)
+
+    async def _append(self, entry: Entry, where: TopicPartition | LogdError) -> None:
+        self._pending += 1
+        done = partial(self._answer, entry.correlation_id)
+        try:
+            if isinstance(where, LogdError):
+                raise where
+            if not self._partitions.is_open(where):
+                await self._partitions.open(where)
             self._partitions.append(
-                topic_partition,
+                where,
                 entry.batch,
                 done,
                 acks=to_acks(entry.acks),

@@ -45,14 +45,21 @@ def entry(correlation_id: int, **fields: object) -> ProduceEntry:
 
 
 class FakePartitions:
-    """Every partition is open; appends are answered when a test does."""
+    """Every partition is open, or once the gate is; appends are answered when a test does."""
 
     def __init__(self) -> None:
+        self.gate: asyncio.Event | None = None
+        self.opening = 0
         self.appended: list[TopicPartition] = []
         self.dones: deque[Callable[[Receipt | LogdError], None]] = deque()
 
     def is_open(self, topic_partition: TopicPartition) -> bool:
-        return True
+        return self.gate is None or self.gate.is_set()
+
+    async def open(self, topic_partition: TopicPartition) -> None:
+        assert self.gate is not None
+        self.opening += 1
+        await self.gate.wait()
 
     def append(
         self,
@@ -326,4 +333,16 @@ async def test_a_long_message_gives_everything_else_its_turn() -> None:
         await asyncio.sleep(0)
         turns.append(len(bench.partitions.appended))
     assert max(b - a for a, b in pairwise(turns)) == APPENDS_A_TURN_MAX
+    bench.running.cancel()
+
+
+async def test_the_partitions_of_a_message_are_opened_side_by_side() -> None:
+    bench = Bench(message(*(entry(number, partition=number % 5) for number in range(10))))
+    bench.partitions.gate = asyncio.Event()
+    await bench.turns()
+    assert bench.partitions.opening == 5 and not bench.partitions.appended
+    bench.partitions.gate.set()
+    await bench.turns()
+    assert [where.partition for where in bench.partitions.appended] == [0, 1, 2, 3, 4] * 2
+    assert bench.partitions.opening == 5
     bench.running.cancel()
