@@ -31,7 +31,10 @@ HOT_BYTES_MAX = 64 << 20
 """How far behind its end a segment is read through its map. What lies farther may have left the
 page cache, and a page fault would stop every client; it is read as cold."""
 TAIL_ENTRIES_MIN = 64
-"""Index entries that are written behind together: 256 KiB of batches."""
+"""Index entries that are written behind together: 256 KiB of small batches..."""
+TAIL_BYTES_MIN = 16 << 20
+"""...or of large ones so many bytes, which have an entry each. What is not written behind is read
+again after a crash, so it should be no more than producers' snapshots let be read."""
 _SEGMENT_BYTES_END = 1 << 32
 _WALK = struct.Struct("<I12xq32xI")  # batch_length, base_offset, last_offset_delta
 assert _WALK.size <= HEADER_BYTES
@@ -81,6 +84,7 @@ class LogSegment:
         self._index: OffsetIndex | None = None
         self._time_index: TimeIndex | None = None
         self._written: tuple[int, int] = (0, 0)
+        self._tail_start = 0
         self._indexed_bytes = -1
         self._writer = SegmentWriter(storage, self.path, size=size, allocated=size, limit=limit)
 
@@ -109,6 +113,7 @@ class LogSegment:
         self.sealed = self.saved = False
         self.hot_from = next_offset, self.size
         self._written = (len(index), len(time_index)) if on_disk else (0, 0)
+        self._tail_start = self.size if on_disk else 0
         self._indexed_bytes = self.size if on_disk else -1
 
     @property
@@ -182,9 +187,10 @@ class LogSegment:
         if self.sealed or self._index is None or self._time_index is None:
             return None
         written, total = self._written, (len(self._index), len(self._time_index))
-        if total[0] - written[0] < TAIL_ENTRIES_MIN:
+        few = total[0] - written[0] < TAIL_ENTRIES_MIN
+        if few and self.size - self._tail_start < TAIL_BYTES_MIN:
             return None
-        self._written = total
+        self._written, self._tail_start = total, self.size
         index_bytes = self._index.entry_bytes(written[0])
         return IndexTail(self, index_bytes, self._time_index.entry_bytes(written[1]), total)
 

@@ -27,13 +27,17 @@ ACK_TIMEOUT_MS = 60_000
 
 
 class GatedOffload:
-    """Implements `Offload`: work runs inline, once the gate is open; `waiting` is what waits."""
+    """Implements `Offload`: work runs inline, once the gate is open; `waiting` is what waits.
+
+    `running`: whether the caller is this pool's work.
+    """
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
         self.waiting = 0
         self.runs = 0
+        self.running = False
 
     async def run(self, work: Callable[[], T]) -> T:
         self.runs += 1
@@ -42,7 +46,11 @@ class GatedOffload:
             await self.gate.wait()
         finally:
             self.waiting -= 1
-        return work()
+        self.running = True
+        try:
+            return work()
+        finally:
+            self.running = False
 
     def close(self) -> None: ...
 
