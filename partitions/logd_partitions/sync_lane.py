@@ -64,17 +64,20 @@ class SyncLane(Generic[Log]):
 
     async def _run_rounds(self) -> None:
         while self._waiting:
-            logs = list(islice(self._waiting, LOGS_A_ROUND_MAX))
+            if len(self._parts) == SYNCS_AT_ONCE_MAX:
+                await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
+            threads = SYNCS_AT_ONCE_MAX - len(self._parts)
+            # However few threads are free, each takes no more than it would of eight.
+            share = -(-min(len(self._waiting), LOGS_A_ROUND_MAX) // SYNCS_AT_ONCE_MAX)
+            logs = list(islice(self._waiting, share * threads))
             for log in logs:
                 del self._waiting[log]
                 self._taken[log] = False
             if len(logs) >= SYNCFS_LOGS_MIN:
                 await self._sync_file_system()
-            if len(self._parts) == SYNCS_AT_ONCE_MAX:
-                await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
-            threads = min(len(logs), SYNCS_AT_ONCE_MAX - len(self._parts))
+            threads = min(threads, len(logs))
             parts = [self._begin(logs[thread::threads]) for thread in range(threads)]
-            await asyncio.wait(parts, timeout=-(-len(logs) // threads) * QUICK_SYNC_MS_MAX / 1000)
+            await asyncio.wait(parts, timeout=share * QUICK_SYNC_MS_MAX / 1000)
         self._rounds = None
 
     def _begin(self, logs: Sequence[Log]) -> asyncio.Task[None]:

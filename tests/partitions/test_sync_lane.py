@@ -1,5 +1,6 @@
 """A slow log holds nobody else up: through the flusher, which has two lanes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -93,3 +94,22 @@ async def test_a_log_that_has_become_quick_leaves_the_slow(bench: FlusherBench) 
     bench.append(other)
     await bench.offload.step(2)
     assert (slow.synced, other.synced) == (2, 4)
+
+
+async def test_the_last_free_thread_is_not_given_everything(
+    bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 1)
+    for number in range(SYNCS_AT_ONCE_MAX):
+        bench.append(bench.log(f"first {number}"))
+    await settle()
+    assert len(bench.offload.waiting) == SYNCS_AT_ONCE_MAX
+    for number in range(3 * SYNCS_AT_ONCE_MAX):
+        bench.append(bench.log(f"later {number}"))
+    await asyncio.sleep(0.005)
+    await bench.offload.step(1)
+    bench.trace.clear()
+    stuck, bench.offload.waiting = bench.offload.waiting[:-1], bench.offload.waiting[-1:]
+    await bench.offload.step()
+    assert sum(line.startswith("sync ") for line in bench.trace) == 3
+    bench.offload.waiting += stuck
