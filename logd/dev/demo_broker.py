@@ -26,6 +26,11 @@ class DemoBroker:
         return ["logd", "start", "--data-dir", data, "--listen", self.address]
 
     @property
+    def program(self) -> list[str]:
+        """What runs as `logd`."""
+        return [sys.executable, "-m", "logd.main"]
+
+    @property
     def pid(self) -> int:
         return 0 if self._process is None else self._process.pid
 
@@ -34,7 +39,7 @@ class DemoBroker:
         errors = self.directory / "broker.log"
         with errors.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "logd.main", *self.command[1:]],
+                [*self.program, *self.command[1:]],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 start_new_session=True,  # Ctrl-C reaches the demo, which ends the broker itself
