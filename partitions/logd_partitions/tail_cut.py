@@ -43,7 +43,8 @@ def cut_tail(
         for kind in COMPANIONS:
             with contextlib.suppress(FileNotFoundError):
                 storage.fs.unlink(segment.companion(kind))
-    storage.fs.sync_directory(storage.path)
+    if saved or later:
+        storage.fs.sync_directory(storage.path)
     kept[-1] = shorten(storage, kept[-1], place.position)
     return kept, saved
 
