@@ -1,14 +1,27 @@
 """A slow log holds nobody else up: through the flusher, which has two lanes."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from harness.flusher_bench import FlusherBench, flusher_bench
+from harness.log_directory_bench import ORDERS, P0, CountingFileSystem, LogDirectoryBench, topic
 from harness.stepped_offload import settle
+from logd.model.ids import PartitionId
+from logd.model.seams import OpenMode
+from logd.system.os_file_system import OsFile
+from logd.system.system_clock import SystemClock
+from logd.system.thread_offload import ThreadOffload
 from logd_partitions import sync_lane as sync_lane_module
+from logd_partitions.flusher import FLUSH_THREADS, Flusher
+from logd_partitions.partition_log import PartitionLog
 from logd_partitions.sync_lane import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX
+
+HANG_S = 20
+"""Longer only where a test fails."""
 
 
 @pytest.fixture
@@ -113,3 +126,70 @@ async def test_the_last_free_thread_is_not_given_everything(
     await bench.offload.step()
     assert sum(line.startswith("sync ") for line in bench.trace) == 3
     bench.offload.waiting += stuck
+
+
+# On a real directory and real threads
+
+
+class StuckFileSystem(CountingFileSystem):
+    """Syncs of files of the topic 'slow' wait until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+        self.stuck = threading.Semaphore(0)
+
+    def open(self, path: str, mode: OpenMode) -> OsFile:
+        file = super().open(path, mode)
+        return StuckFile(file._descriptor, self) if "/slow-" in path else file
+
+
+class StuckFile(OsFile):
+    def __init__(self, descriptor: int, owner: StuckFileSystem) -> None:
+        super().__init__(descriptor)
+        self._owner = owner
+
+    def datasync(self) -> None:
+        self._owner.stuck.release()
+        assert self._owner.let_go.wait(HANG_S)
+        super().datasync()
+
+
+async def test_a_topic_whose_syncs_are_stuck_holds_no_other_topic(tmp_path: Path) -> None:
+    directories = LogDirectoryBench(tmp_path)
+    fs = directories.fs = StuckFileSystem()
+    directory = directories.open()
+    offload = ThreadOffload("flush", FLUSH_THREADS)
+    synced = asyncio.Event()
+    flusher: Flusher[PartitionLog] = Flusher(
+        offload,
+        directory,
+        SystemClock(),
+        on_synced=lambda log: synced.set(),
+        on_failed=lambda error: pytest.fail(str(error)),
+    )
+    other = directory.open_log(ORDERS, P0)
+    slow = topic("slow", number=2, partitions=3 * SYNCS_AT_ONCE_MAX)
+    logs = [
+        directory.open_log(slow, spec) for spec in map(PartitionId, range(len(slow.partitions)))
+    ]
+    directories.append(other, b"first")
+    flusher.mark_dirty(other)
+    await flusher.sync_all()
+    for log in logs:
+        directories.append(log, b"x")
+        flusher.mark_dirty(log)
+    for _ in range(SYNCS_AT_ONCE_MAX):
+        assert await asyncio.to_thread(fs.stuck.acquire, timeout=HANG_S)
+    for _ in range(20):
+        synced.clear()
+        directories.append(other, b"x")
+        flusher.mark_dirty(other)
+        async with asyncio.timeout(HANG_S):
+            await synced.wait()
+    assert (other.high_watermark, max(log.high_watermark for log in logs)) == (21, 0)
+    fs.let_go.set()
+    await flusher.close()
+    assert {log.high_watermark for log in logs} == {1}
+    offload.close()
+    directory.close()
