@@ -2,14 +2,19 @@
 
 Tables, each row with a CRC-32C over all its other columns, since SQLite's pages carry none:
 
-    store    one row: the store's revision, and the revision up to which changes were dropped
+    store    one row: the store's revision, the revision up to which changes were dropped, and the
+             sum of the CRCs of all rows of the other tables
     entries  key, revision of its last change, revision of its creation, lease (0: none), value
     changes  the latest changes in order, for watches that fell behind; NULL value: a deletion
 
-Trusted after a crash: what was committed (write-ahead log, synced at each commit). Checked at open:
-every row's CRC and SQLite's own structure; later, each row that is read. `user_version` is the
-layout's version; a newer one is refused. Damage to the write-ahead log's end looks to SQLite like a
-commit that never happened, and is not noticed here.
+Trusted after a crash: what was committed. Checked at open: every row's CRC, their sum (a row that
+vanished, or came back) and SQLite's own structure; later, each row that is read. `user_version` is
+the layout's version; any other is refused.
+
+The journal is a rollback journal, emptied and synced at each commit: a commit stands in the file
+itself. In a write-ahead log a single damaged bit makes SQLite drop all commits behind it without a
+word. A damaged rollback journal leaves at worst a mixture of an unfinished transaction's pages and
+older ones, which the sum finds.
 """
 
 import sqlite3
@@ -31,7 +36,7 @@ from logd.model.errors import (
 )
 from logd.model.seams import Compare, Delete, KeyValue, MetadataEvent, Put
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 CHANGES_KEPT_MAX = 1000
 CHANGES_KEPT_BYTES_MAX = 16 << 20
 
@@ -39,7 +44,8 @@ _LAYOUT = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE store(
     id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL,
-    compacted_revision INTEGER NOT NULL, crc INTEGER NOT NULL);
+    compacted_revision INTEGER NOT NULL, crc_sum INTEGER NOT NULL,
+    crc INTEGER NOT NULL);
 CREATE TABLE entries(
     key BLOB PRIMARY KEY, revision INTEGER NOT NULL, create_revision INTEGER NOT NULL,
     lease_id INTEGER NOT NULL, crc INTEGER NOT NULL, value BLOB NOT NULL);
@@ -108,15 +114,17 @@ class SqliteDatabase:
         with self._errors_translated(), self._transaction():
             if not all(self._holds(compare) for compare in compares):
                 return None, []
-            revision, compacted = self._state()
+            revision, compacted, crc_sum = self._state()
             events = []
             for operation in operations:
-                event = self._change(operation, revision + 1)
+                event, added = self._change(operation, revision + 1)
+                crc_sum += added
                 if event is not None:
                     events.append(event)
             if events:
                 revision += 1
-                self._write_state(revision, self._drop_changes(compacted))
+                compacted, dropped = self._drop_changes(compacted)
+                self._write_state(revision, compacted, crc_sum - dropped)
         return revision, events
 
     def drop_leased(self, lease_ids: Sequence[int] | None) -> list[MetadataEvent]:
@@ -131,7 +139,7 @@ class SqliteDatabase:
     def changes_after(self, prefix: str, revision: int) -> tuple[list[MetadataEvent], int]:
         """Events after `revision`, and the store's revision. Raises Conflict if some are gone."""
         with self._errors_translated():
-            current, compacted = self._state()
+            current, compacted, _ = self._state()
             if revision < compacted:
                 raise Conflict(
                     f"the metadata store keeps changes after revision {compacted}, not those after "
@@ -150,29 +158,32 @@ class SqliteDatabase:
             self._connection.close()
 
     def _prepare(self) -> None:
-        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL"):
+        for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = TRUNCATE", "synchronous = FULL"):
             self._connection.execute(f"PRAGMA {pragma}")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version > LAYOUT_VERSION:
+        if version not in (0, LAYOUT_VERSION):
             raise UnsupportedVersion(
-                f"metadata file {self._path} has layout {version}, this logd knows up to "
-                f"{LAYOUT_VERSION}; start it with the logd that wrote it, or a newer one",
+                f"metadata file {self._path} has layout {version}, this logd knows only "
+                f"{LAYOUT_VERSION}; start it with the logd that wrote it",
                 version=version,
             )
         if version == 0 and tables == 0:
             self._connection.executescript(_LAYOUT)
-            self._write_state(0, 0)
+            self._write_state(0, 0, 0)
             self._connection.execute("COMMIT")
         elif version != LAYOUT_VERSION:
             raise self._corrupt("its layout version is missing")
 
     def _check_all(self) -> None:
+        crc_sum = 0
         for row in self._connection.execute(_ENTRY):
-            self._checked(row)
+            crc_sum += self._checked(row)[4]
         for row in self._connection.execute("SELECT revision, crc, key, value FROM changes"):
             self._checked_change(*row)
-        self._state()
+            crc_sum += row[1]
+        if crc_sum != self._state()[2]:
+            raise self._corrupt("rows are missing, or there are rows too many")
         (finding,) = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
         if finding != "ok":
             raise self._corrupt(finding)
@@ -186,52 +197,59 @@ class SqliteDatabase:
         found = 0 if row is None else row[2] if compare.created else row[1]
         return found == compare.revision
 
-    def _change(self, operation: Put | Delete, revision: int) -> MetadataEvent | None:
+    def _change(self, operation: Put | Delete, revision: int) -> tuple[MetadataEvent | None, int]:
+        """The event, and what the sum of the rows' CRCs rose by."""
         key = operation.key.encode()
         before = self._entry(key)
+        added = 0 if before is None else -before[4]
         value = None
         if isinstance(operation, Put):
             value = operation.value
             created = revision if before is None else before[2]
             numbers = (revision, created, operation.lease_id)
+            crc = _crc(numbers, key, value)
+            added += crc
             self._connection.execute(
                 "INSERT OR REPLACE INTO entries"
                 "(key, revision, create_revision, lease_id, crc, value) VALUES (?, ?, ?, ?, ?, ?)",
-                (key, *numbers, _crc(numbers, key, value), value),
+                (key, *numbers, crc, value),
             )
         elif before is None:
-            return None
+            return None, 0
         else:
             self._connection.execute("DELETE FROM entries WHERE key = ?", (key,))
+        crc = _crc((revision,), key, value)
         self._connection.execute(
             "INSERT INTO changes(revision, crc, key, value) VALUES (?, ?, ?, ?)",
-            (revision, _crc((revision,), key, value), key, value),
+            (revision, crc, key, value),
         )
-        return MetadataEvent(operation.key, value, revision)
+        return MetadataEvent(operation.key, value, revision), added + crc
 
-    def _drop_changes(self, compacted: int) -> int:
+    def _drop_changes(self, compacted: int) -> tuple[int, int]:
+        """The revision up to which none are kept, and the sum of the CRCs of those dropped."""
         bounds = (CHANGES_KEPT_MAX, CHANGES_KEPT_BYTES_MAX)
         (last,) = self._connection.execute(_CHANGES_TO_DROP, bounds).fetchone()
         if last is None:
-            return compacted
+            return compacted, 0
         row = self._connection.execute("SELECT revision FROM changes WHERE id = ?", (last,))
         compacted = row.fetchone()[0]
-        self._connection.execute("DELETE FROM changes WHERE id <= ?", (last,))
-        return compacted
+        gone = self._connection.execute("DELETE FROM changes WHERE id <= ? RETURNING crc", (last,))
+        return compacted, sum(crc for (crc,) in gone.fetchall())
 
-    def _state(self) -> tuple[int, int]:
+    def _state(self) -> tuple[int, int, int]:
+        """Revision, compacted revision, sum of the rows' CRCs."""
         row = self._connection.execute(
-            "SELECT revision, compacted_revision, crc FROM store WHERE id = 1"
+            "SELECT revision, compacted_revision, crc_sum, crc FROM store WHERE id = 1"
         ).fetchone()
-        if row is None or not _is_sound(row[:2], b"", b"", row[2]):
+        if row is None or not _is_sound(row[:3], b"", b"", row[3]):
             raise self._corrupt("its own revision does not match its checksum")
-        return row[0], row[1]
+        return row[0], row[1], row[2]
 
-    def _write_state(self, revision: int, compacted: int) -> None:
-        numbers = (revision, compacted)
+    def _write_state(self, revision: int, compacted: int, crc_sum: int) -> None:
+        numbers = (revision, compacted, crc_sum)
         self._connection.execute(
-            "INSERT OR REPLACE INTO store(id, revision, compacted_revision, crc)"
-            " VALUES (1, ?, ?, ?)",
+            "INSERT OR REPLACE INTO store(id, revision, compacted_revision, crc_sum, crc)"
+            " VALUES (1, ?, ?, ?, ?)",
             (*numbers, _crc(numbers, b"", b"")),
         )
 

@@ -1,5 +1,9 @@
+import random
 import re
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,11 +51,93 @@ def contents(path: Path) -> tuple[tuple[list[KeyValue], int], list[MetadataEvent
 def test_what_was_committed_is_there_after_a_crash(path: Path) -> None:
     database = SqliteDatabase(str(path))
     database.apply((), [Put("a", b"1")])
-    copy = path.with_name("copy.sqlite")  # what a process killed here would leave
-    for suffix in ("", "-wal"):
-        Path(f"{copy}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
+    copy = path.with_name("copy.sqlite")
+    copy.write_bytes(path.read_bytes())  # the file alone: no commit stands in a journal only
     assert SqliteDatabase(str(copy)).get("a") == KeyValue("a", b"1", 1, 1)
     database.close()
+
+
+COMMITTER = """
+import sys
+from logd.model.seams import Put
+from logd_replication.sqlite_database import SqliteDatabase
+database = SqliteDatabase(sys.argv[1])
+for number in range(1, 1_000_000):
+    database.apply((), [Put(f"{part}/{number % 50}", b"%d" % number) for part in "ab"])
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_was_acknowledged_outlives_a_kill(path: Path, seed: int) -> None:
+    command = [sys.executable, "-c", COMMITTER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(random.Random(seed).randrange(1, 120)):
+            process.stdout.readline()
+        process.kill()
+        acknowledged = [line for line in process.stdout if line.endswith("\n")]
+    database = SqliteDatabase(str(path))
+    entries, revision = database.range("")
+    database.close()
+    assert revision >= int(acknowledged[-1]) if acknowledged else revision >= 1
+    a, b = ([e.value for e in entries if e.key.startswith(part)] for part in "ab")
+    assert a == b, "half a transaction"
+    assert str(revision).encode() in a
+
+
+def interrupted(path: Path) -> tuple[bytes, bytes]:
+    """File and journal as a kill leaves them amid a transaction, some of it in the file already."""
+    files: list[bytes] = []
+
+    def operations() -> Iterator[Put]:
+        for i in range(12):
+            yield Put(f"topics/{i:02}", b"not acknowledged" * 300)
+        files.extend(Path(f"{path}{suffix}").read_bytes() for suffix in ("", "-journal"))
+
+    database = SqliteDatabase(str(path))
+    database._connection.execute("PRAGMA cache_size = 1")
+    database.apply((), operations())  # type: ignore[arg-type]
+    database.close()
+    return files[0], files[1]
+
+
+@pytest.mark.slow
+def test_no_flipped_bit_after_a_kill_goes_unnoticed(path: Path) -> None:
+    filled(path)
+    before, committed = contents(path), path.read_bytes()
+    sound = interrupted(path)
+    journal_path = Path(f"{path}-journal")
+    assert sound[0] != committed and len(sound[1]) > 4096
+    chance, noticed = random.Random(4), 0
+    for number in range(401):
+        files = [bytearray(each) for each in sound]
+        if number:  # first with nothing flipped
+            which = files[number % 2]
+            at = chance.randrange(len(which) if number % 4 else 64)
+            which[at] ^= 1 << chance.randrange(8)
+        path.write_bytes(files[0])
+        journal_path.write_bytes(files[1])
+        try:
+            assert contents(path) == before, f"flip {number} changed what is read"
+        except (StoredDataCorrupt, UnsupportedVersion):
+            assert number, "nothing is damaged"
+            noticed += 1
+        except LogdError as error:
+            assert error.reason in ("SYNC_FAILED", "LOG_READ_ONLY"), f"flip {number}: {error}"
+        journal_path.unlink(missing_ok=True)
+    assert noticed > 10
+
+
+@pytest.mark.parametrize("table", ["entries", "changes"])
+def test_a_row_that_vanished_is_noticed(path: Path, table: str) -> None:
+    filled(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"DELETE FROM {table} WHERE key = ?", (b"topics/07",))
+    connection.close()
+    with pytest.raises(StoredDataCorrupt, match="rows are missing"):
+        SqliteDatabase(str(path))
 
 
 def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
@@ -176,12 +262,13 @@ def test_another_process_is_kept_out(path: Path) -> None:
     SqliteDatabase(str(path)).close()
 
 
-def test_a_newer_layout_is_refused(path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 99])
+def test_another_layout_is_refused(path: Path, version: int) -> None:
     filled(path)
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
-    with pytest.raises(UnsupportedVersion, match="layout 99"):
+    with pytest.raises(UnsupportedVersion, match=f"layout {version}"):
         SqliteDatabase(str(path))
 
 
