@@ -12,7 +12,13 @@ log read-only for good; a full disk does not, and appends recover by themselves.
 import threading
 from typing import NamedTuple
 
-from logd.model.errors import FencedLeaderEpoch, LogdError, LogReadOnly, SyncFailed
+from logd.model.errors import (
+    FencedLeaderEpoch,
+    LogdError,
+    LogReadOnly,
+    StoredDataCorrupt,
+    SyncFailed,
+)
 from logd.model.ids import NO_PRODUCER, LeaderEpoch, Offset, TopicPartition
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, LeaderFlag, stamp
 from logd.model.seams import Buffer
@@ -36,6 +42,8 @@ from logd_partitions.time_lookup import Found
 SAVED_AT_CLOSE_BYTES_MIN = 1 << 20
 """Less is read again at the next open, which costs less than the syncs of saving it: so that a stop
 with 10,000 small partitions takes seconds."""
+DAMAGE_TOLD_MAX = 100
+"""So many damaged ranges of a log stand in its problems; readers are told of all."""
 
 
 class Appended(NamedTuple):
@@ -73,6 +81,7 @@ class PartitionLog:
         self._log_start = self._log_start_to_be = recovered.log_start_offset
         self._last_append_ms = recovered.last_append_ms
         self._problems = recovered.problems
+        self._damage_told = {str(end) for s in recovered.segments for _, end in s.damaged}
         self._failed: LogdError | None = None
         self._before_first_append = True
         self._idle_since = Offset(-1)
@@ -148,7 +157,7 @@ class PartitionLog:
             self._config = config
 
     def problems(self) -> list[StorageProblem]:
-        """What recovery found, until the next start."""
+        """What recovery and readers found, until the next start."""
         return list(self._problems)
 
     # Appending
@@ -320,7 +329,11 @@ class PartitionLog:
         About `max_bytes`, at least one batch; None: nothing is there (yet). Never blocks. Raises
         OffsetOutOfRange, StoredDataCorrupt (details: next_offset).
         """
-        return self._reader.plan(offset, max_bytes, end_offset)
+        try:
+            return self._reader.plan(offset, max_bytes, end_offset)
+        except StoredDataCorrupt as error:
+            self._note_damage(error)
+            raise
 
     def read(self, plan: ReadPlan) -> Buffer:
         """Carry a plan out. Hot: at once, valid until the next call. Cold: blocking, checked.
@@ -328,7 +341,11 @@ class PartitionLog:
         Sets a cold plan's `next_offset` and `size_bytes`. Raises StoredDataCorrupt,
         OffsetOutOfRange (retention was faster).
         """
-        return self._reader.read(plan)
+        try:
+            return self._reader.read(plan)
+        except StoredDataCorrupt as error:
+            self._note_damage(error)
+            raise
 
     def try_read_cached(self, plan: Cold) -> Buffer | None:
         """Carry a cold plan out from the page cache, without blocking; None if that can't be."""
@@ -341,11 +358,26 @@ class PartitionLog:
 
         Raises StoredDataCorrupt, UndecodableBatch.
         """
-        return self._reader.find_offset_by_time(time_ms, by_record_time, end_offset)
+        try:
+            return self._reader.find_offset_by_time(time_ms, by_record_time, end_offset)
+        except StoredDataCorrupt as error:
+            self._note_damage(error)
+            raise
 
     def bytes_between(self, start: Offset, end: Offset) -> int:
         """About how many stored bytes [start, end) has, by the indexes. Blocking."""
         return self._reader.bytes_between(start, end)
+
+    def _note_damage(self, error: StoredDataCorrupt) -> None:
+        """What a reader was refused is told to operators too: each range, by its end, once."""
+        end = error.details.get("next_offset", "")
+        with self._lock:
+            if end in self._damage_told or len(self._damage_told) >= DAMAGE_TOLD_MAX:
+                return
+            self._damage_told.add(end)
+            where, now_ms = str(self.topic_partition), self._storage.clock.wall_ms()
+            problem = StorageProblem("error", error.reason, where, error.message, now_ms)
+            self._problems.append(problem)
 
     # Maintenance
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.faulty_file_system import Fault
-from harness.log_bench import LARGE_SEGMENTS, SMALL_SEGMENTS, LogBench
+from harness.log_bench import LARGE_SEGMENTS, SMALL_SEGMENTS, LogBench, written_log
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import (
     FencedLeaderEpoch,
@@ -196,6 +196,25 @@ def test_after_a_failed_sync_readers_stay_where_they_are(
     bench.open()
     assert bench.fs.calls["drop_cache"] == 1
     assert bench.base_offsets() == [0, 3]
+
+
+def test_damage_that_a_reader_meets_is_a_problem_once(tmp_path: Path) -> None:
+    bench = written_log(tmp_path)
+    bench.stop()
+    [segment] = bench.segment_paths()
+    data = bytearray(segment.read_bytes())
+    data[-1] ^= 1
+    segment.write_bytes(data)
+    bench.stop()
+    assert bench.reasons() == [], "nothing of it was read"
+    for _ in range(2):
+        assert bench.readable()[1] == [(14, 16)]
+    [problem] = bench.log.problems()
+    assert (problem.severity, problem.reason) == ("error", "STORED_DATA_CORRUPT")
+    assert str(segment) in problem.message and "offsets 14 to 15" in problem.message
+    bench.crash()
+    assert bench.readable()[1] == [(14, 16)]
+    assert bench.reasons() == ["STORED_DATA_CORRUPT"], "recovery and readers tell the same once"
 
 
 def test_retention_by_size_and_by_time(tmp_path: Path) -> None:
