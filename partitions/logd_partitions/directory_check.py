@@ -16,6 +16,7 @@ from logd_partitions.leader_epochs import decode_epochs
 from logd_partitions.offset_index import OffsetIndex
 from logd_partitions.producer_state import ProducerState
 from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints
+from logd_partitions.segment_manifest import SegmentManifest, hash_file
 from logd_partitions.segment_scan import Damage, ScannedBatch, SegmentScan
 from logd_partitions.segment_tools import (
     PartitionFiles,
@@ -143,6 +144,7 @@ class _DirectoryCheck:
                 continue
             if not is_last:
                 self._indexes(path, base_offset, names)
+                self._manifest(path, base_offset, names)
         if expected < synced:
             path = files.segment_path(bases[-1]) if bases else files.path
             self._lost(path, expected, synced, None)
@@ -196,6 +198,27 @@ class _DirectoryCheck:
             index_path = f"{path.removesuffix('.log')}.{kind}"
             if index_path.rpartition("/")[2] in names:
                 self._checked(index_path, load, "warning")
+
+    def _manifest(self, path: str, base_offset: Offset, names: list[str]) -> None:
+        """Whether a sealed segment's bytes are those that were sealed."""
+        manifest_path = f"{path.removesuffix('.log')}.manifest"
+        if manifest_path.rpartition("/")[2] not in names:
+            return
+        try:
+            manifest = SegmentManifest.from_bytes(read_file(self._fs, manifest_path), manifest_path)
+        except (OSError, LogdError, ValueError) as error:
+            message = f"{error}; remove it, and the broker makes it again"
+            self._add("warning", "STORED_DATA_CORRUPT", manifest_path, message)
+            return
+        file = self._fs.open(path, "read")
+        try:
+            size = file.size()
+            is_sealed = size == manifest.size_bytes and hash_file(file, size) == manifest.sha256
+        finally:
+            file.close()
+        if not is_sealed:
+            message = "its bytes are not those that were sealed: their hash in the manifest differs"
+            self._add("error", "STORED_DATA_CORRUPT", path, message, base_offset, 0)
 
     def _checked(self, path: str, load: Callable[[bytes], object], severity: Severity) -> None:
         try:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
+from logd.model.seams import File
 from logd_partitions.checked_json import decode_checked, encode_checked
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_segment import LogSegment
@@ -97,7 +98,7 @@ def make_manifest(
         segment.base_offset,
         next_offset,
         segment.size,
-        hash_segment(segment),
+        _hash_of(segment),
         times.first_append_ms,
         times.last_append_ms,
         times.max_record_ms,
@@ -105,13 +106,17 @@ def make_manifest(
     )
 
 
-def hash_segment(segment: LogSegment) -> str:
-    """SHA-256 of the segment's bytes, in hex. Blocking. Raises OSError."""
+def hash_file(file: File, size: int) -> str:
+    """SHA-256 of the first `size` bytes, in hex. Blocking. Raises OSError."""
     digest = hashlib.sha256()
-    with segment.open() as file:
-        for at in range(0, segment.size, _HASHED_AT_ONCE_BYTES):
-            digest.update(file.pread(min(_HASHED_AT_ONCE_BYTES, segment.size - at), at))
+    for at in range(0, size, _HASHED_AT_ONCE_BYTES):
+        digest.update(file.pread(min(_HASHED_AT_ONCE_BYTES, size - at), at))
     return digest.hexdigest()
+
+
+def _hash_of(segment: LogSegment) -> str:
+    with segment.open() as file:
+        return hash_file(file, segment.size)
 
 
 def _from_members(members: Mapping[str, object]) -> SegmentManifest:

@@ -1,3 +1,5 @@
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from logd_partitions.leader_epochs import EpochEntry, encode_epochs
 from logd_partitions.offset_index import OffsetIndex
 from logd_partitions.producer_state import ProducerState
 from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints
+from logd_partitions.segment_manifest import SegmentManifest
 
 
 class ReadOnly(OsFileSystem):
@@ -74,6 +77,7 @@ def flip(path: Path, at: int) -> None:
 
 FIRST, LAST = "orders-0/00000000000000000000.log", "orders-0/00000000000000000005.log"
 CORRUPT = "STORED_DATA_CORRUPT"
+MANIFEST = SegmentManifest(TOPIC.topic_id, PartitionId(0), Offset(0), Offset(5), 0, "", 0, 0, 0, ())
 
 
 def test_a_healthy_directory_has_no_findings(tmp_path: Path) -> None:
@@ -141,6 +145,24 @@ def test_what_the_broker_makes_again_is_a_warning(tmp_path: Path, name: str) -> 
     healthy(tmp_path)
     flip(tmp_path / name, 10)
     assert reasons(tmp_path) == [("warning", CORRUPT, name, None)]
+
+
+def test_a_manifest_that_is_damaged_or_tells_of_other_bytes(tmp_path: Path) -> None:
+    segment = healthy(tmp_path) / "00000000000000000000.log"
+    manifest = replace(
+        MANIFEST,
+        size_bytes=segment.stat().st_size,
+        sha256=hashlib.sha256(segment.read_bytes()).hexdigest(),
+    )
+    path = segment.with_suffix(".manifest")
+    path.write_bytes(manifest.to_bytes())
+    assert reasons(tmp_path) == []
+    flip(path, 40)
+    name = "orders-0/00000000000000000000.manifest"
+    assert reasons(tmp_path) == [("warning", CORRUPT, name, None)]
+    path.write_bytes(manifest.to_bytes())
+    segment.write_bytes(stored_batch(0, 3) + stored_batch(3, 2, at_ms=1))  # each batch is intact
+    assert reasons(tmp_path) == [("error", CORRUPT, FIRST, 0)]
 
 
 @pytest.mark.parametrize("name", ["format.json", "orders-0/partition.json"])
