@@ -3,13 +3,18 @@
 By append time the answer is a batch's first offset: all its records were appended at once. By
 record time it is a record: the running maximum in the time index leads to a stretch of batches,
 their headers to the batch, and the decoded batch to the record. Blocking.
+
+Damaged batches that may hold the answer are the answer: whoever reads from there is told what is
+lost, where the next good batch would pass it over in silence. By append time that is damage right
+before the first batch that qualifies, since append times never fall.
 """
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from logd.model.batch_decoder import decode_batch
+from logd.model.errors import CorruptBatch
 from logd.model.ids import Offset
 from logd.model.record_batch import LeaderFlag
 from logd.model.seams import File
@@ -17,8 +22,12 @@ from logd_partitions.log_segment import LogSegment
 from logd_partitions.segment_scan import Damage, ScannedBatch, SegmentScan
 from logd_partitions.time_index import APPEND_TIME, RECORD_TIME, record_time_ms
 
-Found = tuple[Offset, int]
-"""An offset and its time in ms."""
+
+class Found(NamedTuple):
+    """An offset and its time in ms; None: what stands there is damaged."""
+
+    offset: Offset
+    time_ms: int | None
 
 
 def find_in_segments(
@@ -31,64 +40,100 @@ def find_in_segments(
 ) -> Found | None:
     """The first record in [start_offset, end_offset) with a time of at least `time_ms`.
 
-    `segments` are those from the one that holds `start_offset` on. Raises StoredDataCorrupt where
-    the batch that would answer is damaged, OSError.
+    `segments` are those from the one that holds `start_offset` on. Raises OSError,
+    UndecodableBatch.
     """
-    wanted = _Wanted(time_ms, by_record_time, start_offset, end_offset)
-    for segment in segments:
+    search = _Search(time_ms, by_record_time, start_offset, end_offset)
+    for segment, following in pairwise([*segments, None]):
+        assert segment is not None
         if segment.base_offset >= end_offset:
             break
-        times = segment.time_index()
-        last_ms = times.max_record_ms if by_record_time else times.last_append_ms
-        if last_ms < time_ms:
-            continue
-        found = _find_in_segment(segment, wanted)
+        end = end_offset if following is None else min(end_offset, following.base_offset)
+        found = search.in_segment(segment, end)
         if found is not None:
             return found
-    return None
+    return search.damaged()
 
 
-class _Wanted(NamedTuple):
-    time_ms: int
-    by_record_time: bool
-    start_offset: Offset
-    end_offset: Offset
+class _Search:
+    """One look-up, segment by segment. `_damage`: offset of damage that may hold the answer."""
 
+    def __init__(
+        self, time_ms: int, by_record_time: bool, start_offset: Offset, end_offset: Offset
+    ) -> None:
+        self._time_ms = time_ms
+        self._by_record_time = by_record_time
+        self._start_offset = start_offset
+        self._end_offset = end_offset
+        self._damage: Offset | None = None
 
-def _find_in_segment(segment: LogSegment, wanted: _Wanted) -> Found | None:
-    column = RECORD_TIME if wanted.by_record_time else APPEND_TIME
-    begin = segment.time_index().before(wanted.time_ms, column) or segment.base_offset
-    offset, position = segment.index().floor(Offset(max(begin, wanted.start_offset)))
-    with segment.open() as file:
-        items = SegmentScan(file, segment.size, bodies=False).items(position, offset)
-        first = next(items, None)
-        if isinstance(first, Damage) and first.position == position:
-            segment.rebuild_indexes()  # they led to where no batch is
-            offset, position = segment.index().floor(Offset(max(begin, wanted.start_offset)))
+    def damaged(self) -> Found | None:
+        """The damage that may hold the answer, if there was any."""
+        return None if self._damage is None else Found(self._damage, None)
+
+    def in_segment(self, segment: LogSegment, end: Offset) -> Found | None:
+        """The answer, if it stands in this segment, whose offsets are those below `end`."""
+        times = segment.time_index()
+        last_ms = times.max_record_ms if self._by_record_time else times.last_append_ms
+        if last_ms < self._time_ms:
+            if times.first_append_ms >= 0:
+                self._passed()
+            if segment.find_end() < end:
+                self._met(segment.find_end())
+            return None
+        column = RECORD_TIME if self._by_record_time else APPEND_TIME
+        begin = times.before(self._time_ms, column) or segment.base_offset
+        with segment.open() as file:
+            for item in self._items(segment, file, Offset(max(begin, self._start_offset))):
+                if isinstance(item, Damage):
+                    if not item.zeros:
+                        self._met(item.expected_offset)
+                    continue
+                if item.header.base_offset >= self._end_offset:
+                    return self.damaged()
+                found = self._in_batch(file, item)
+                if found is not None:
+                    return self.damaged() or found
+        return None
+
+    def _items(
+        self, segment: LogSegment, file: File, begin: Offset
+    ) -> Iterator[ScannedBatch | Damage]:
+        for _ in range(2):
+            offset, position = segment.index().floor(begin)
             items = SegmentScan(file, segment.size, bodies=False).items(position, offset)
             first = next(items, None)
-        for item in chain(() if first is None else (first,), items):
-            if isinstance(item, Damage):
-                continue
-            if item.header.base_offset >= wanted.end_offset:
-                return None
-            found = _find_in_batch(file, item, wanted)
-            if found is not None:
-                return found
-    return None
+            if not isinstance(first, Damage) or first.position != position:
+                break
+            segment.rebuild_indexes()  # they led to where no batch is
+        return chain(() if first is None else (first,), items)
 
-
-def _find_in_batch(file: File, item: ScannedBatch, wanted: _Wanted) -> Found | None:
-    """Raises CorruptBatch, UndecodableBatch."""
-    header, by_record_time = item.header, wanted.by_record_time
-    batch_ms = record_time_ms(header) if by_record_time else header.append_timestamp_ms
-    if header.next_offset <= wanted.start_offset or batch_ms < wanted.time_ms:
+    def _in_batch(self, file: File, item: ScannedBatch) -> Found | None:
+        """Raises UndecodableBatch."""
+        header = item.header
+        batch_ms = record_time_ms(header) if self._by_record_time else header.append_timestamp_ms
+        if header.next_offset <= self._start_offset:
+            return None
+        if batch_ms < self._time_ms:
+            self._passed()
+            return None
+        first = Offset(max(header.base_offset, self._start_offset))
+        if not self._by_record_time or header.leader_flags & LeaderFlag.APPEND_TIME:
+            return Found(first, header.append_timestamp_ms)
+        try:
+            decoded = decode_batch(file.pread(header.batch_length, item.position))
+        except CorruptBatch:
+            return Found(first, None)
+        for offset, record_ms in zip(decoded.offsets, decoded.timestamps_ms, strict=True):
+            if record_ms >= self._time_ms and offset >= self._start_offset:
+                return Found(Offset(offset), record_ms)
         return None
-    if not by_record_time or header.leader_flags & LeaderFlag.APPEND_TIME:
-        first = Offset(max(header.base_offset, wanted.start_offset))
-        return first, header.append_timestamp_ms
-    decoded = decode_batch(file.pread(header.batch_length, item.position))
-    for offset, record_ms in zip(decoded.offsets, decoded.timestamps_ms, strict=True):
-        if record_ms >= wanted.time_ms and offset >= wanted.start_offset:
-            return Offset(offset), record_ms
-    return None
+
+    def _met(self, offset: Offset) -> None:
+        if self._damage is None and offset < self._end_offset:
+            self._damage = Offset(max(offset, self._start_offset))
+
+    def _passed(self) -> None:
+        """A batch is too old: what was appended before it is, too."""
+        if not self._by_record_time:
+            self._damage = None

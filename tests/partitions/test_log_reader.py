@@ -10,6 +10,7 @@ from logd.model.errors import (
     StoredDataCorrupt,
 )
 from logd.model.ids import Offset
+from logd.model.record_batch import BatchHeader
 from logd.model.topic_config import TopicConfig
 from logd_partitions.read_plan import Cold, Hot
 
@@ -140,10 +141,10 @@ def test_time_lookups(tmp_path: Path) -> None:
         bench.clock.advance(10)
     end = bench.log.log_end_offset
 
-    def by_append_time(time_ms: int) -> tuple[int, int] | None:
+    def by_append_time(time_ms: int) -> tuple[int, int | None] | None:
         return bench.log.find_offset_by_time(time_ms, False, end)
 
-    def by_record_time(time_ms: int) -> tuple[int, int] | None:
+    def by_record_time(time_ms: int) -> tuple[int, int | None] | None:
         return bench.log.find_offset_by_time(time_ms, True, end)
 
     for reopen in (bench.same, bench.stop, bench.crash):
@@ -160,6 +161,45 @@ def test_time_lookups(tmp_path: Path) -> None:
     bench.log.truncate_before(Offset(301))
     assert by_append_time(0) == (301, start + 1000)
     assert by_record_time(0) == (301, start + 901)
+
+
+@pytest.mark.parametrize("number", [0, 3, 19])
+@pytest.mark.parametrize("at", [10, 110])
+def test_damage_that_may_be_what_a_time_names_is_the_answer(
+    tmp_path: Path, number: int, at: int
+) -> None:
+    bench = LogBench(tmp_path)
+    start = bench.clock.wall_ms()
+    for _ in range(20):
+        bench.append([b"x" * 500] * 3)
+        bench.clock.advance(10)
+    bench.stop()
+    end = bench.log.log_end_offset
+    flip_byte_of_batch(bench, 3 * number, at)
+    bench.stop()
+    for by_record_time in (False, True):
+        for before_ms in (5, 0):
+            time_ms = start + 10 * number - before_ms
+            found = bench.log.find_offset_by_time(time_ms, by_record_time, end)
+            assert found is not None and found[0] == 3 * number
+        if number:
+            found = bench.log.find_offset_by_time(start + 10 * number - 10, by_record_time, end)
+            assert found == (3 * number - 3, start + 10 * number - 10), "what is older is not it"
+    if number < 19:
+        after = bench.log.find_offset_by_time(start + 10 * number + 20, False, end)
+        assert after == (3 * number + 6, start + 10 * number + 20)
+    assert (3 * number, 3 * number + 3) in bench.readable()[1]
+
+
+def flip_byte_of_batch(bench: LogBench, base_offset: int, at: int) -> None:
+    for path in bench.segment_paths():
+        data, position = bytearray(path.read_bytes()), 0
+        while position < len(data) and (header := BatchHeader.unpack(data[position:])).magic:
+            if header.base_offset == base_offset:
+                data[position + at] ^= 1
+                path.write_bytes(data)
+                return
+            position += header.batch_length
 
 
 def test_bytes_between_is_about_right(tmp_path: Path) -> None:
