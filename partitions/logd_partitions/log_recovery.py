@@ -32,6 +32,7 @@ from logd_partitions.offset_index import OffsetIndex
 from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.producer_state import ProducerState
 from logd_partitions.recovery_points import RecoveryPoint
+from logd_partitions.segment_manifest import find_sealed_offset
 from logd_partitions.segment_reader import stored_data_corrupt
 from logd_partitions.segment_scan import ScannedBatch, SegmentScan
 from logd_partitions.storage_problem import StorageProblem
@@ -103,6 +104,7 @@ class LogRecovery:
         """Do all of it."""
         self._list_segments()
         if not self._segments:
+            self._report_missing()
             return self._recovered(self._synced_offset, False)
         known = self._load_known_state()
         if self._is_clean():
@@ -248,7 +250,8 @@ class LogRecovery:
         return _Resume(place, index.up_to(offset), time_index.up_to(timed, position), timed)
 
     def _scan(self, start: Place) -> TailVerdict:
-        judge = TailJudge(self._synced_offset, start.offset)
+        sealed = find_sealed_offset(self._storage.fs, self._segments)
+        judge = TailJudge(max(self._synced_offset, sealed), start.offset)
         epoch, rest = NO_LEADER_EPOCH, None
         position, expected = start.position, start.offset
         number = start.segment
@@ -283,7 +286,7 @@ class LogRecovery:
             number += 1
         if rest is not None:
             judge.damage(rest)
-        elif judge.end < self._synced_offset:
+        elif judge.end < judge.synced_offset:
             judge.damage(Place(number - 1, self._segments[-1].size, judge.end))
         return judge.verdict()
 
@@ -352,14 +355,23 @@ class LogRecovery:
     # What is reported and set aside
 
     def _cut(self, place: Place) -> None:
+        given_out = self._segments[-1].base_offset > place.offset
         self._segments, saved = cut_tail(self._storage, self._segments, place)
-        if saved:
+        if saved or given_out:
+            kept = f"cut off and kept in {', '.join(saved)}" if saved else "empty or missing"
             self._report(
                 "warning",
                 "POSSIBLE_LOSS",
                 f"what stood from offset {place.offset} on was torn, and was never known to be "
-                f"synced; it was cut off and kept in {', '.join(saved)}",
+                f"synced; it was {kept}",
             )
+
+    def _report_missing(self) -> None:
+        """No segment is there; whether one has to be."""
+        start = self._point.log_start_offset if self._point is not None else self._synced_offset
+        if start < self._synced_offset:
+            error = stored_data_corrupt(self._storage.path, start, self._synced_offset)
+            self._report("error", error.reason, error.message)
 
     def _report_lost(self, lost: LostRange) -> None:
         segment = self._segments[lost.place.segment]

@@ -14,17 +14,20 @@ A checked JSON object (see `checked_json`):
                        may have begun before the segment
 
 Written by temporary file, sync, rename and sync of the directory, after the segment itself has been
-synced and its indexes saved. Recovery does not need it; verify, repair and tiering do. One that is
-missing after a crash is made by the next maintenance, from the bytes as they are then.
+synced and its indexes saved: so what is missing below its end is lost, not torn. Recovery does
+without; verify, repair and tiering need it. One that is missing after a crash is made by the next
+maintenance, from the bytes as they are then.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
-from logd.model.seams import File
+from logd.model.seams import File, FileSystem
+from logd_partitions.atomic_file import read_file
 from logd_partitions.checked_json import decode_checked, encode_checked
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_segment import LogSegment
@@ -104,6 +107,17 @@ def make_manifest(
         times.max_record_ms,
         tuple(before + inside),
     )
+
+
+def find_sealed_offset(fs: FileSystem, segments: Sequence[LogSegment]) -> Offset:
+    """Where the last segment with a readable manifest ends, which was synced before that was
+    written; 0 if there is none. Blocking. Raises OSError, UnsupportedVersion."""
+    for segment in reversed(segments):
+        if segment.saved:
+            path = segment.companion("manifest")
+            with contextlib.suppress(StoredDataCorrupt):
+                return SegmentManifest.from_bytes(read_file(fs, path), path).next_offset
+    return Offset(0)
 
 
 def hash_file(file: File, size: int) -> str:

@@ -44,6 +44,8 @@ def find_in_segments(
     UndecodableBatch.
     """
     search = _Search(time_ms, by_record_time, start_offset, end_offset)
+    if not segments or segments[0].base_offset > start_offset:
+        search.met(start_offset)
     for segment, following in pairwise([*segments, None]):
         assert segment is not None
         if segment.base_offset >= end_offset:
@@ -79,7 +81,7 @@ class _Search:
             if times.first_append_ms >= 0:
                 self._passed()
             if segment.find_end() < end:
-                self._met(segment.find_end())
+                self.met(segment.find_end())
             return None
         column = RECORD_TIME if self._by_record_time else APPEND_TIME
         begin = times.before(self._time_ms, column) or segment.base_offset
@@ -87,7 +89,7 @@ class _Search:
             for item in self._items(segment, file, Offset(max(begin, self._start_offset))):
                 if isinstance(item, Damage):
                     if not item.zeros:
-                        self._met(item.expected_offset)
+                        self.met(item.expected_offset)
                     continue
                 if item.header.base_offset >= self._end_offset:
                     return self.damaged()
@@ -129,7 +131,8 @@ class _Search:
                 return Found(Offset(offset), record_ms)
         return None
 
-    def _met(self, offset: Offset) -> None:
+    def met(self, offset: Offset) -> None:
+        """Damage begins there, or files are missing."""
         if self._damage is None and offset < self._end_offset:
             self._damage = Offset(max(offset, self._start_offset))
 

@@ -74,6 +74,41 @@ def test_lost_synced_data_is_corruption_however_it_is_known(
     assert bench.readable() == ([0, 2, 4, 8, 10, 12, 14, 16], [(6, 8)])
 
 
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_an_emptied_segment_is_lost_if_it_was_finished_else_torn(
+    tmp_path: Path, has_manifest: bool
+) -> None:
+    bench = written_log(tmp_path)
+    point = bench.point
+    bench.log.roll()
+    bench.append([b"a", b"b"])
+    bench.log.roll()
+    bench.sync()
+    if has_manifest:
+        bench.log.apply_retention(None)
+    bench.point = point  # the latest is a second old
+    bench.segment_paths()[1].write_bytes(b"")
+    bench.crash()
+    if has_manifest:
+        assert bench.readable()[1] == [(16, 18)] and bench.reasons() == ["STORED_DATA_CORRUPT"]
+        assert bench.append([b"next"]).base_offset == 18
+    else:
+        assert bench.readable()[1] == [] and bench.reasons() == ["POSSIBLE_LOSS"]
+
+
+def test_a_log_without_its_segments_says_so(tmp_path: Path) -> None:
+    bench = written_log(tmp_path)
+    end = bench.log.log_end_offset
+    bench.stop()
+    for path in bench.segment_paths():
+        path.unlink()
+    bench.stop()
+    assert bench.reasons() == ["STORED_DATA_CORRUPT"]
+    assert bench.log.find_offset_by_time(0, False, end) == (0, None)
+    assert bench.readable() == ([], [(0, 16)])
+    assert bench.append([b"next"]).base_offset == 16
+
+
 def test_a_lost_synced_end_leaves_no_offset_to_be_given_twice(tmp_path: Path) -> None:
     bench = written_log(tmp_path)
     path = bench.segment_paths()[-1]
