@@ -28,7 +28,7 @@ class LocalBroker:
 
 @asynccontextmanager
 async def local_broker(
-    directory: Path, file_system: FileSystem | None = None
+    directory: Path, file_system: FileSystem | None = None, seed: int = 1
 ) -> AsyncIterator[LocalBroker]:
     clock = ManualClock()
     inline = InlineOffload()
@@ -38,7 +38,7 @@ async def local_broker(
 
     seams = Seams(
         clock,
-        SeededRandom(1),
+        SeededRandom(seed),
         file_system or OsFileSystem(),
         BrokerPools(inline, inline, inline, inline),
         open_metadata,
