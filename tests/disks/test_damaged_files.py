@@ -1,0 +1,204 @@
+"""Files emptied, cut, overwritten, moved and doubled: every kind of file, every kind of damage."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.directory_survey import survey_directory
+from harness.door_bench import door_bench
+from harness.prepared_data import LOG_START, PreparedData
+from harness.survey_verdict import Touched, Verdict, judge_survey
+from logd.model.errors import StoredDataCorrupt
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet")]
+
+FILES = {
+    "first segment": "rolled-0/00000000000000000000.log",
+    "sealed segment": "rolled-0/00000000000000000020.log",
+    "last segment": "rolled-0/00000000000000000080.log",
+    "large segment": "large-0/00000000000000000000.log",
+    "index": "rolled-0/00000000000000000040.index",
+    "timeindex": "rolled-0/00000000000000000040.timeindex",
+    "manifest": "rolled-0/00000000000000000040.manifest",
+    "index of the active segment": "large-0/00000000000000000000.index",
+    "leader epochs": "rolled-0/leader-epochs",
+    "snapshot": "rolled-0/producers.snapshot",
+    "partition.json": "rolled-0/partition.json",
+    "recovery points": "recovery-points",
+    "format.json": "format.json",
+    "metadata": "metadata.sqlite",
+}
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2 + 1])
+
+
+def foreign(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(path.stat().st_size))
+
+
+def text(path: Path) -> None:
+    path.write_bytes(b"not what was here\n")
+
+
+def moved(path: Path) -> None:
+    path.rename(path.with_name(path.name + ".bak"))
+
+
+def lengthened(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"and more of it\n")
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    each.__name__: each for each in (empty, cut, foreign, text, moved, lengthened)
+}
+
+
+TOUCHED = {
+    "first segment": Touched("rolled", range(0, 20)),
+    "sealed segment": Touched("rolled", range(20, 40)),
+    "last segment": Touched("rolled", range(80, 120)),
+    "large segment": Touched("large", range(0, 360)),
+}
+"""What a segment holds: all of it may be lost, and nothing else."""
+
+
+def expected_verdicts(kind: str, damage: str, killed: bool) -> set[Verdict]:
+    """ "Unseen" is what leaves no trace: a file that need not be there, hints, and a tail that
+    SQLite does not look at, or, after a kill, its main file where the journal has the pages."""
+    if kind in TOUCHED:
+        if damage == "lengthened":
+            return {"repaired"}
+        return {"reported", "cut"} if killed else {"reported"}
+    if kind == "index of the active segment":
+        return {"unseen"}
+    if kind == "format.json":
+        return {"refused"}
+    if kind == "metadata":
+        if damage == "lengthened":
+            return {"unseen"}
+        return {"refused", "unseen"} if killed else {"refused"}
+    needed = kind in ("partition.json", "recovery points")
+    return {"unseen"} if damage == "moved" and not needed else {"repaired"}
+
+
+@pytest.fixture
+def copy(prepared: PreparedData, room: Path) -> Path:
+    """A directory with a copy of what was prepared in `data`."""
+    directory = room / "copy"
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(prepared.directory / "data", directory / "data")
+    return directory
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", FILES)
+async def test_a_damaged_file_is_repaired_or_told(
+    prepared: PreparedData, copy: Path, kind: str, damage: str
+) -> None:
+    DAMAGES[damage](copy / "data" / FILES[kind])
+    survey = await survey_directory(copy, prepared)
+    verdict = judge_survey(prepared, survey, TOUCHED.get(kind, Touched()))
+    assert verdict in expected_verdicts(kind, damage, prepared.killed)
+
+
+COPIES: dict[str, tuple[str, str, Touched, set[Verdict]]] = {
+    "a segment over another": (
+        "rolled-0/00000000000000000000.log",
+        "rolled-0/00000000000000000020.log",
+        Touched("rolled", range(20, 40)),
+        {"reported"},
+    ),
+    "a segment between others": (
+        "rolled-0/00000000000000000020.log",
+        "rolled-0/00000000000000000060.log",
+        Touched("rolled", range(60, 80)),
+        {"reported", "repaired"},
+    ),
+    "a segment behind the last": (
+        "rolled-0/00000000000000000020.log",
+        "rolled-0/00000000000000000500.log",
+        Touched(),
+        {"repaired"},
+    ),
+    "an index over another": (
+        "rolled-0/00000000000000000040.index",
+        "rolled-0/00000000000000000080.index",
+        Touched(),
+        {"repaired"},
+    ),
+    "a partition beside the others": ("rolled-0", "rolled-1", Touched(), {"repaired"}),
+    "a partition with another name": ("large-0", "other-0", Touched(), {"repaired"}),
+}
+"""Name -> what is copied, where to, what may be lost, and what becomes of it."""
+
+
+@pytest.mark.parametrize("name", COPIES)
+async def test_a_doubled_file_is_told_and_never_read_twice(
+    prepared: PreparedData, copy: Path, name: str
+) -> None:
+    source, target, touched, expected = COPIES[name]
+    path = copy / "data" / source
+    (shutil.copytree if path.is_dir() else shutil.copyfile)(path, copy / "data" / target)
+    survey = await survey_directory(copy, prepared)
+    assert judge_survey(prepared, survey, touched) in expected
+
+
+async def test_a_partition_with_anothers_identity_is_set_aside_and_told(
+    prepared: PreparedData, copy: Path
+) -> None:
+    shutil.copyfile(copy / "data/rolled-0/partition.json", copy / "data/large-0/partition.json")
+    segment = (copy / "data" / FILES["large segment"]).read_bytes()
+    survey = await survey_directory(copy, prepared)
+    assert isinstance(survey.logs["large"].error, StoredDataCorrupt)
+    assert isinstance(survey.logs["large"].appended, StoredDataCorrupt), "nothing takes its place"
+    assert "ORPHANED" in [problem.reason for problem in survey.problems]
+    aside = copy / "data" / ".orphaned" / "1-large-0" / Path(FILES["large segment"]).name
+    assert aside.read_bytes()[: len(segment)] == segment
+    assert survey.logs["rolled"].records == prepared.records["rolled"][LOG_START:]
+
+
+async def test_a_copied_partition_is_not_taken_for_that_of_a_new_topic(
+    prepared: PreparedData, copy: Path
+) -> None:
+    shutil.copytree(copy / "data" / "large-0", copy / "data" / "other-0")
+    async with door_bench(copy) as bench:
+        await bench.topic("other")
+        [receipt] = await bench.produce("other", b"first")
+        assert receipt.offset == 0
+        [fetched] = await bench.fetch("other", (0, 0))
+        assert fetched.high_watermark == 1
+    assert [path.name for path in (copy / "data" / ".orphaned").iterdir()] == ["1-other-0"]
+
+
+async def test_a_directory_of_a_newer_format_is_left_as_it_is(
+    prepared: PreparedData, copy: Path
+) -> None:
+    path = copy / "data" / "format.json"
+    members = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**members, "layout_version": 2, "needs": "logd 7 or newer"}))
+    before = contents(copy / "data")
+    survey = await survey_directory(copy, prepared)
+    assert survey.refused is not None and survey.refused.reason == "UNSUPPORTED_VERSION"
+    assert "logd 7 or newer" in survey.refused.message
+    assert contents(copy / "data") == before
+
+
+def contents(directory: Path) -> dict[Path, bytes | None]:
+    """Every file but the lock, which each start takes."""
+    return {
+        path: path.read_bytes() if path.is_file() else None
+        for path in directory.rglob("*")
+        if path.name != "lock"
+    }
