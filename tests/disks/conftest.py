@@ -1,7 +1,8 @@
 """Small disks, where this machine lets us mount them, and directories to tamper with."""
 
+import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import structlog
 from harness.prepared_data import PreparedData, prepare_data
 from harness.small_disk import KINDS, Kind, MountRefused, SmallDisk, small_disk
 
-DISK_BYTES = 24 << 20
+DISK_BYTES = 16 << 20
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +47,18 @@ def room() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.fixture(scope="session", params=["clean stop", "kill"])
-def prepared(request: pytest.FixtureRequest, room: Path) -> PreparedData:
-    """Made once, and copied by who changes it."""
-    return prepare_data(room / request.param, killed=request.param == "kill")
+@pytest.fixture(scope="session")
+def prepared_after(room: Path) -> Callable[[str], PreparedData]:
+    """Made once for each way to end, and copied by who changes it."""
+    return functools.cache(lambda end: prepare_data(room / end, killed=end == "kill"))
+
+
+@pytest.fixture(params=["clean stop", "kill"])
+def prepared(
+    request: pytest.FixtureRequest, prepared_after: Callable[[str], PreparedData]
+) -> PreparedData:
+    """After either way to end."""
+    return prepared_after(request.param)
 
 
 @pytest.fixture

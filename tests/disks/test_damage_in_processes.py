@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.broker_process import BrokerProcess
 from harness.logctl_process import run_logctl
-from harness.prepared_data import GROUP, LOG_START, PreparedData, prepare_data
+from harness.prepared_data import GROUP, LOG_START, PreparedData
 from logd.model.record_batch import HEADER_BYTES
 from logd.system.os_file_system import OsFileSystem
 from logd_client import Consumer
@@ -29,9 +30,9 @@ REPAIRED = (
 )
 
 
-@pytest.fixture(scope="module")
-def stopped(room: Path) -> PreparedData:
-    return prepare_data(room / "for processes", killed=False)
+@pytest.fixture
+def stopped(prepared_after: Callable[[str], PreparedData]) -> PreparedData:
+    return prepared_after("clean stop")
 
 
 @pytest.fixture
@@ -115,9 +116,18 @@ def test_a_damaged_identity_is_no_start(data: Path, name: str) -> None:
     assert str(data / name) in told and "STORED_DATA_CORRUPT" in told and "Traceback" not in told
 
 
-def test_a_newer_format_is_no_start(data: Path) -> None:
+def test_a_newer_format_is_no_start_and_nothing_is_touched(data: Path) -> None:
     path = data / "format.json"
-    path.write_bytes(path.read_bytes().replace(b'"layout_version": 1', b'"layout_version": 2'))
+    members = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**members, "layout_version": 2, "needs": "logd 7 or newer"}))
+    before = contents(data)
     with pytest.raises(RuntimeError, match="the broker ended with 2") as refused:
         BrokerProcess(data.parent).start()
-    assert "UNSUPPORTED_VERSION" in str(refused.value) and str(data) in str(refused.value)
+    assert "UNSUPPORTED_VERSION" in str(refused.value) and "logd 7 or newer" in str(refused.value)
+    assert contents(data) == before
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    """Every file but the lock, which each start takes."""
+    files = [path for path in directory.rglob("*") if path.is_file() and path.name != "lock"]
+    return {path: path.read_bytes() for path in files}

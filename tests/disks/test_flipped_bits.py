@@ -18,8 +18,8 @@ from logd_partitions.segment_tools import dump_segment
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet")]
 
 KINDS: dict[str, tuple[str, int, set[Verdict]]] = {
-    "header": ("*.log", 30, {"reported", "cut", "repaired"}),
-    "body": ("*.log", 30, {"reported", "cut", "repaired"}),
+    "header": ("*.log", 28, {"reported", "cut", "repaired"}),
+    "body": ("*.log", 28, {"reported", "cut", "repaired"}),
     "reserved": ("*.log", 10, {"repaired"}),
     "index": ("*.index", 12, {"repaired", "unseen"}),
     "timeindex": ("*.timeindex", 12, {"repaired", "unseen"}),
@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, int, set[Verdict]]] = {
     "partition": ("partition.json", 10, {"repaired"}),
     "format": ("format.json", 6, {"refused"}),
     "points": ("recovery-points", 12, {"repaired"}),
-    "metadata": ("metadata.sqlite", 24, {"refused", "unseen"}),
+    "metadata": ("metadata.sqlite", 20, {"refused", "unseen"}),
 }
 """Kind of place -> files, flips in `make test` after each way to stop, what may become of it.
 

@@ -18,7 +18,7 @@ VALUE_BYTES = 4000
 IN_FLIGHT_RECORDS = 50
 DURABILITIES = ("fsync", "page_cache")
 SMALL_SEGMENTS = {"segment_bytes": "1MiB"}
-RECORDS_MAX = 8000
+RECORDS_MAX = 5000
 """More than any of the disks holds."""
 ALMOST_A_SEGMENT = 240
 """Records; a segment of 1 MiB takes about 20 more."""
@@ -102,7 +102,7 @@ async def test_a_disk_that_producers_fill(disk: SmallDisk, tmp_path: Path) -> No
                 await writer.write(durability, 5)
             for topic in ("ballast", "cut"):
                 await admin.create_topic(topic, config=SMALL_SEGMENTS)
-            await writer.write("cut", 900)
+            await writer.write("cut", 600)
             fill_by_logctl(writer, "ballast")
             await writer.write_until_full("cut", *DURABILITIES)
 
@@ -110,8 +110,8 @@ async def test_a_disk_that_producers_fill(disk: SmallDisk, tmp_path: Path) -> No
             for number in range(30):
                 assert await commit(admin, f"group-{number % 3}", number % 5) == [None, None]
             await admin.create_topic("made-of-the-reserve")
-            [deleted] = await admin.delete_records("cut", {0: OffsetSpec.at_offset(850)})
-            assert (deleted.error, deleted.log_start_offset) == (None, 850)
+            [deleted] = await admin.delete_records("cut", {0: OffsetSpec.at_offset(550)})
+            assert (deleted.error, deleted.log_start_offset) == (None, 550)
 
             await writer.write("fsync", 5)  # what the segments of `cut` took is free
             await writer.write_until_full("fsync")
