@@ -53,7 +53,10 @@ class PartitionDirectories:
         return decode_descriptor(read_file(self._fs, file), file)
 
     def create(self, path: str, members: TopicMembers, partition: PartitionId) -> None:
-        """Make the directory with its `partition.json`; durable only after `sync_created`."""
+        """Make the directory with its `partition.json`; durable only after `sync_created`.
+
+        Raises OSError: then there is no `partition.json`, not even a part of one.
+        """
         with contextlib.suppress(FileExistsError):
             self._fs.make_directory(path)
         file_path = f"{path}/{FILE_NAME}"
@@ -62,6 +65,10 @@ class PartitionDirectories:
         file = self._fs.open(file_path, "create")
         try:
             write_fully(file, encode_descriptor(members, partition))
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._fs.unlink(file_path)
+            raise
         finally:
             file.close()
 

@@ -1,7 +1,9 @@
+import errno
 from pathlib import Path
 
 import pytest
 
+from harness.faulty_file_system import Fault, FaultyFileSystem
 from logd.model.ids import PartitionId, TopicId
 from logd.model.key_ranges import KeyRange
 from logd.model.topic import PartitionSpec, Topic
@@ -56,6 +58,18 @@ def test_creation_is_repeated_after_half_of_it(tmp_path: Path) -> None:
     (tmp_path / "a-0" / "partition.json").write_bytes(b"half")
     [path] = create(tmp_path, A, 0)
     assert directories(tmp_path).read(path).topic_name == "a"
+
+
+def test_a_creation_that_finds_no_room_leaves_no_half_file(tmp_path: Path) -> None:
+    fs = FaultyFileSystem()
+    fs.faults.append(Fault("pwrite", "partition.json", errno.ENOSPC, short=10))
+    made = PartitionDirectories(fs, str(tmp_path))
+    path = made.path_of(A.name, PartitionId(0))
+    with pytest.raises(OSError, match="No space"):
+        made.create(path, topic_members(A), PartitionId(0))
+    assert names(tmp_path / "a-0") == [] and fs.open_files == 0
+    made.create(path, topic_members(A), PartitionId(0))
+    assert made.read(path).topic_partition == (A.topic_id, 0)
 
 
 def test_a_renamed_directory_is_told(tmp_path: Path) -> None:
