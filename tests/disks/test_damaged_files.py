@@ -73,11 +73,13 @@ TOUCHED = {
 
 def expected_verdicts(kind: str, damage: str, killed: bool) -> set[Verdict]:
     """ "Unseen" is what leaves no trace: a file that need not be there, hints, and a tail that
-    SQLite does not look at, or, after a kill, its main file where the journal has the pages."""
+    SQLite does not look at, or, after a kill, its main file where the journal has the pages. Cut is
+    what lies behind the recovery point where no manifest says that it was synced."""
     if kind in TOUCHED:
         if damage == "lengthened":
             return {"repaired"}
-        return {"reported", "cut"} if killed else {"reported"}
+        unfinished = kind == "large segment" or damage == "moved"
+        return {"cut", "reported"} if killed and unfinished else {"reported"}
     if kind == "index of the active segment":
         return {"unseen"}
     if kind == "format.json":

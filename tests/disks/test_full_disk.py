@@ -136,11 +136,13 @@ async def test_a_disk_that_another_program_fills(disk: SmallDisk, tmp_path: Path
             assert await commit(admin, "group", 1) == [None, None]
             await admin.create_topic("goes")
             await writer.write("goes", 100)
+            await admin.create_topic("late")
 
             reads = asyncio.create_task(read_on(broker.address))
             await asyncio.to_thread(disk.fill)
             await writer.write_until_full(*DURABILITIES)
             await asyncio.to_thread(disk.fill)  # what the rolled segments gave back
+            await writer.write_until_full("late")  # not even its directory finds room
             with pytest.raises(StorageFull):
                 await admin.create_topic("not-made")
             assert "not-made" not in [topic.name for topic in await admin.list_topics()]
@@ -157,17 +159,17 @@ async def test_a_disk_that_another_program_fills(disk: SmallDisk, tmp_path: Path
                 assert state.segments == 2, "it was full at the moment of a roll"
 
             disk.unfill()
-            for durability in DURABILITIES:
-                await writer.write(durability, 100)
+            for topic in ("late", *DURABILITIES):
+                await writer.write(topic, 100)
             assert await commit(admin, "group", 3) == [None, None]
             await admin.create_topic("not-made")
             await writer.write("not-made", 1)
             await admin.delete_topic("goes")
-            await writer.check("not-made", *DURABILITIES)
+            await writer.check("not-made", "late", *DURABILITIES)
         assert (broker.pid, broker.stop()) == (pid, 0)
         assert run_logctl("segments", "verify", broker.data_dir).status == 0
         broker.start()
-        await writer.check("not-made", *DURABILITIES)
+        await writer.check("not-made", "late", *DURABILITIES)
 
 
 async def read_on(address: str) -> None:
