@@ -10,7 +10,7 @@ import pytest
 
 from harness.directory_survey import survey_directory
 from harness.prepared_data import PreparedData
-from harness.survey_verdict import Touched, Verdict, judge_survey
+from harness.survey_verdict import Touched, Verdict, judge_next_start, judge_survey
 from logd.model.record_batch import HEADER_BYTES
 from logd.system.os_file_system import OsFileSystem
 from logd_partitions.segment_tools import dump_segment
@@ -21,8 +21,9 @@ KINDS: dict[str, tuple[str, int, set[Verdict]]] = {
     "header": ("*.log", 28, {"reported", "cut", "repaired"}),
     "body": ("*.log", 28, {"reported", "cut", "repaired"}),
     "reserved": ("*.log", 10, {"repaired"}),
-    "index": ("*.index", 12, {"repaired", "unseen"}),
-    "timeindex": ("*.timeindex", 12, {"repaired", "unseen"}),
+    "index": ("rolled-0/*.index", 10, {"repaired"}),
+    "timeindex": ("rolled-0/*.timeindex", 10, {"repaired"}),
+    "active index": ("large-0/*index", 4, {"unseen"}),
     "manifest": ("*.manifest", 8, {"repaired"}),
     "snapshot": ("producers.snapshot", 8, {"repaired"}),
     "epochs": ("leader-epochs", 8, {"repaired"}),
@@ -69,7 +70,7 @@ def find_places(prepared: PreparedData, kind: str) -> list[Place]:
 
 
 async def run_flips(
-    prepared: PreparedData, room: Path, kind: str, seeds: range
+    prepared: PreparedData, room: Path, kind: str, seeds: range, *, starts: int = 1
 ) -> Counter[Verdict]:
     verdicts: Counter[Verdict] = Counter()
     places = find_places(prepared, kind)
@@ -86,6 +87,8 @@ async def run_flips(
             survey = await survey_directory(copy, prepared)
             verdict = judge_survey(prepared, survey, place.touched)
             assert verdict in KINDS[kind][2], verdict
+            if starts > 1:
+                judge_next_start(survey, await survey_directory(copy, prepared))
         except Exception as error:
             error.add_note(f"{kind}, seed {seed}: bit {bit} of byte {at} of {place.path}")
             raise
@@ -111,6 +114,8 @@ async def test_a_flipped_bit_is_repaired_or_told(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
-async def test_more_flipped_bits(prepared: PreparedData, room: Path, kind: str) -> None:
-    verdicts = await run_flips(prepared, room, kind, range(1000, 1300))
+async def test_more_flipped_bits_and_a_second_start(
+    prepared: PreparedData, room: Path, kind: str
+) -> None:
+    verdicts = await run_flips(prepared, room, kind, range(1000, 1300), starts=2)
     print(f"\n{kind}, killed {prepared.killed}: {dict(verdicts)}")

@@ -35,6 +35,20 @@ def judge_survey(prepared: PreparedData, survey: DirectorySurvey, touched: Touch
     return "repaired" if survey.checked.findings else "unseen"
 
 
+def judge_next_start(first: DirectorySurvey, second: DirectorySurvey) -> None:
+    """What the first start served and took, the second serves too."""
+    assert (second.refused is None) == (first.refused is None)
+    for topic, before in first.logs.items():
+        after = second.logs[topic]
+        assert [each for each in after.records if each in before.records] == before.records
+        assert before.reread[0] in after.records
+        assert [gap[:2] for gap in after.gaps] == [gap[:2] for gap in before.gaps]
+        assert isinstance(before.appended, int) and isinstance(after.appended, int)
+        assert after.appended > before.appended
+        if isinstance(before.committed, int):
+            assert after.committed == before.committed
+
+
 def _check_refusal(error: LogdError) -> None:
     """Damage can make a file look newer; it is refused all the same."""
     assert isinstance(error, StoredDataCorrupt | UnsupportedVersion | InvalidConfig), repr(error)
