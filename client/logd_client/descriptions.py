@@ -153,7 +153,8 @@ class PartitionDescription:
 
 @dataclass(frozen=True, slots=True)
 class FoundOffset:
-    """What a look-up gave. `timestamp_ms` is that of the record found, None where none was."""
+    """What a look-up gave. `timestamp_ms` is that of the record found; None where none was, or
+    where what stands there is damaged, as its reader will be told."""
 
     partition: int
     offset: int

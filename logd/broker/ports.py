@@ -138,7 +138,8 @@ class OffsetSpec:
 
 @dataclass(frozen=True, slots=True)
 class FoundOffset:
-    """`timestamp_ms` is None where no record was found; then the offset is the high watermark."""
+    """`timestamp_ms` is None where no record was found, and the offset then the high watermark; and
+    where damaged records stand there, which may be what was asked for."""
 
     offset: Offset
     timestamp_ms: int | None

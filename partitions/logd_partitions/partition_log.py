@@ -356,7 +356,8 @@ class PartitionLog:
     ) -> Found | None:
         """The first record at or after `time_ms` below `end_offset`, and its time. Blocking.
 
-        Raises StoredDataCorrupt, UndecodableBatch.
+        Damage before it that may be it is the answer, without a time. Raises StoredDataCorrupt,
+        UndecodableBatch.
         """
         try:
             return self._reader.find_offset_by_time(time_ms, by_record_time, end_offset)
