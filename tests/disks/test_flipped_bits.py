@@ -3,13 +3,14 @@
 import random
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from harness.directory_survey import survey_directory
-from harness.prepared_data import PreparedData
+from harness.prepared_data import TOPICS, PreparedData
 from harness.survey_verdict import Touched, Verdict, judge_next_start, judge_survey
 from logd.model.record_batch import HEADER_BYTES
 from logd.system.os_file_system import OsFileSystem
@@ -84,7 +85,7 @@ async def run_flips(
         shutil.copytree(prepared.directory / "data", copy / "data")
         flip_bit(copy / "data" / place.path, at, bit)
         try:
-            survey = await survey_directory(copy, prepared)
+            survey = await survey_directory(copy, prepared, looked_at(place.path, seed))
             verdict = judge_survey(prepared, survey, place.touched)
             assert verdict in KINDS[kind][2], verdict
             if starts > 1:
@@ -94,6 +95,12 @@ async def run_flips(
             raise
         verdicts[verdict] += 1
     return verdicts
+
+
+def looked_at(path: Path, seed: int) -> Sequence[str]:
+    """The topic whose file it is; both where it is no topic's, and each fourth time."""
+    topic = path.parent.name.removesuffix("-0")
+    return (topic,) if topic in TOPICS and seed % 4 else TOPICS
 
 
 def flip_bit(path: Path, at: int, bit: int) -> None:

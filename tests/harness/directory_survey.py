@@ -1,6 +1,6 @@
 """Opens a data directory that was tampered with, reads all, appends: what clients saw."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,8 +49,11 @@ class DirectorySurvey:
     problems: list[HealthProblem] = field(default_factory=list)
 
 
-async def survey_directory(directory: Path, prepared: PreparedData) -> DirectorySurvey:
-    """`directory` holds `data`, made of what was prepared. What was sent last is sent again."""
+async def survey_directory(
+    directory: Path, prepared: PreparedData, topics: Sequence[str] = TOPICS
+) -> DirectorySurvey:
+    """`directory` holds `data`, made of what was prepared. Of each topic all is read, and what was
+    sent last is sent again."""
     survey = DirectorySurvey(check_directory(OsFileSystem(), str(directory / "data")))
     try:
         async with (
@@ -61,7 +64,7 @@ async def survey_directory(directory: Path, prepared: PreparedData) -> Directory
             asked = data_pb2.InitProducerRequest()
             answer = await DoorBench(local).call("DataService/InitProducer", asked)
             survey.producer_id = answer.producer_id
-            for topic in TOPICS:
+            for topic in topics:
                 log = survey.logs[topic] = LogSurvey()
                 await _survey_log(local, admin, topic, log, prepared)
                 await _append(local, topic, log, prepared.last_batches[topic])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.directory_survey import DirectorySurvey, LogSurvey
-from harness.prepared_data import LOG_START, TOPICS, PreparedData
+from harness.prepared_data import LOG_START, PreparedData
 from logd.model.errors import InvalidConfig, LogdError, StoredDataCorrupt, UnsupportedVersion
 
 Verdict = Literal["unseen", "repaired", "reported", "cut", "refused"]
@@ -28,7 +28,7 @@ def judge_survey(prepared: PreparedData, survey: DirectorySurvey, touched: Touch
         return "refused"
     assert survey.topics == prepared.topics
     assert survey.producer_id not in prepared.producer_ids, "ids are never given out again"
-    verdicts = {_judge_log(prepared, survey, topic, touched) for topic in TOPICS}
+    verdicts = {_judge_log(prepared, survey, topic, touched) for topic in survey.logs}
     for verdict in ("reported", "cut"):
         if verdict in verdicts:
             return verdict
