@@ -168,6 +168,10 @@ async def test_a_disk_that_another_program_fills(disk: SmallDisk, tmp_path: Path
             await writer.check("not-made", "late", *DURABILITIES)
         assert (broker.pid, broker.stop()) == (pid, 0)
         assert run_logctl("segments", "verify", broker.data_dir).status == 0
+        disk.fill()
+        with pytest.raises(RuntimeError, match="the broker ended with 7"):
+            broker.start()
+        disk.unfill()
         broker.start()
         await writer.check("not-made", "late", *DURABILITIES)
 
