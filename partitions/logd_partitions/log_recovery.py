@@ -209,7 +209,9 @@ class LogRecovery:
         verdict = self._scan(resume.place)
         if verdict.cut is not None:
             self._cut(verdict.cut)
-        if self._snapshot_offset > verdict.next_offset:  # of batches that are gone
+        if self._snapshot_offset > verdict.next_offset:  # of batches that are gone: others will
+            # take their offsets, of which it must not seem to tell
+            self._storage.fs.unlink(self._storage.file_path(SNAPSHOT_FILE))
             self._producers, self._snapshot_offset = ProducerState(), verdict.next_offset
             self._record(self._headers_from(self._segments[0].base_offset))
         for lost in verdict.lost:

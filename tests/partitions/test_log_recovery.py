@@ -151,6 +151,26 @@ def test_producers_and_epochs_are_as_before(tmp_path: Path) -> None:
                     assert again.duplicate
 
 
+def test_a_snapshot_of_batches_that_are_gone_does_not_tell_of_their_successors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk forgets a synced batch; another producer's takes its offset, and is sent again."""
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES", 1)
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER", 1)
+    bench = LogBench(tmp_path)
+    bench.append([b"gone"], producer=(1, 0, 0))
+    point = bench.point
+    bench.sync()
+    bench.point = point
+    path = bench.segment_paths()[-1]
+    path.write_bytes(b"\1" + path.read_bytes()[1:])
+    bench.crash()
+    assert bench.reasons() == ["POSSIBLE_LOSS"]
+    bench.append([b"next"], producer=(2, 0, 0), epoch=2)
+    bench.crash()
+    assert bench.append([b"next"], producer=(2, 0, 0), epoch=2).duplicate
+
+
 def test_a_producer_whose_state_was_lost_is_not_taken_for_new(tmp_path: Path) -> None:
     bench = written_log(tmp_path)
     path = bench.segment_paths()[-1]

@@ -77,7 +77,8 @@ def crashed(operation: Operation, at: int, variant: int | None) -> list[str]:
         if power:
             bench.power_failed()
         assert await machine.start()
-        await outcome_of(running)
+        for work in (running, *bench.unfinished):
+            await outcome_of(work)
         findings = await bench.check()
         await bench.go_on()
         findings += await bench.check()
