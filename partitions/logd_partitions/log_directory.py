@@ -91,6 +91,9 @@ class LogDirectory:
         make_directories(fs, path)
         lock = lock_directory(fs, path, os.getpid() if process_id is None else process_id)
         try:
+            # A kill may have come between a rename and its sync: what is read here and acted on
+            # must not be undone by a power failure any more.
+            fs.sync_directory(path)
             identity = _identify(fs, path, broker_id, cluster_id)
             directory = LogDirectory(fs, clock, path, lock, identity)
             directory._load()

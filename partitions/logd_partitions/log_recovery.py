@@ -6,8 +6,7 @@ the producer snapshot and the leader epochs all cover. The order, so that a cras
 means that it is done again:
 
 1. sync what will be scanned and drop it from the page cache: what is read then is on the disk, and
-   the high watermark may include it. A sync that failed in the run before has left pages that look
-   clean and are nowhere but in memory
+   the high watermark may include it. An earlier sync that failed left pages that only look clean
 2. scan, with bodies; `TailJudge` says what is a torn tail and what is corrupt
 3. of a torn tail, save the bytes as `.cut`, set later segments aside, truncate
 4. replay the headers that stay into indexes, leader epochs and producer state
@@ -209,8 +208,8 @@ class LogRecovery:
         verdict = self._scan(resume.place)
         if verdict.cut is not None:
             self._cut(verdict.cut)
-        if self._snapshot_offset > verdict.next_offset:  # of batches that are gone: others will
-            # take their offsets, of which it must not seem to tell
+        self._epochs.truncate_from(verdict.next_offset)
+        if self._snapshot_offset > verdict.next_offset:  # others will take the offsets it tells of
             self._storage.fs.unlink(self._storage.file_path(SNAPSHOT_FILE))
             self._producers, self._snapshot_offset = ProducerState(), verdict.next_offset
             self._record(self._headers_from(self._segments[0].base_offset))

@@ -103,6 +103,16 @@ def test_nothing_is_made_before_the_first_append(bench: Bench) -> None:
     assert points(bench.open())[0][2], "open is on disk"
 
 
+def test_what_a_start_reads_is_made_durable_first(bench: Bench) -> None:
+    bench.stopped_with(b"x")
+    bench.fs.synced.clear()
+    bench.fs.opened.clear()
+    bench.fs.fail = ("format.json", OSError(errno.EIO, "not read yet"))
+    with pytest.raises(OSError, match="not read yet"):
+        bench.open()
+    assert bench.fs.synced == [str(bench.root)]
+
+
 def test_a_directory_that_a_crash_left_unsynced_is_synced_before_it_is_served(
     bench: Bench,
 ) -> None:

@@ -171,6 +171,26 @@ def test_a_snapshot_of_batches_that_are_gone_does_not_tell_of_their_successors(
     assert bench.append([b"next"], producer=(2, 0, 0), epoch=2).duplicate
 
 
+def test_leader_epochs_of_batches_that_are_gone_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES", 1)
+    bench = LogBench(tmp_path)
+    bench.append()
+    bench.sync()
+    point = bench.point
+    bench.log.roll()
+    bench.append([b"gone"])
+    bench.append([b"gone too"], epoch=2)
+    bench.sync()
+    bench.point = point
+    path = bench.segment_paths()[-1]
+    path.write_bytes(b"\1" * bench.log.size_bytes)
+    bench.crash()
+    assert bench.log.leader_epochs.latest() == 1
+    assert bench.append(epoch=3).base_offset == 3
+
+
 def test_a_producer_whose_state_was_lost_is_not_taken_for_new(tmp_path: Path) -> None:
     bench = written_log(tmp_path)
     path = bench.segment_paths()[-1]

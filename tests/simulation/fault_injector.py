@@ -114,7 +114,7 @@ class FaultInjector:
                 machine.crash_after(calls, power=event == "lose_power_in_call")
                 await self._wait_for_death()
             case "kill_then_lose_power":
-                machine.crash_after(1 + self._random.below(20), power=False)
+                machine.crash_after(1 + self._random.below(CALLS_UNTIL_DEATH_MAX), power=False)
                 await self._wait_for_death()
                 await self.ensure_up()
                 await asyncio.sleep(self._random.uniform(0, 0.3))

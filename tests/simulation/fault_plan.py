@@ -23,6 +23,7 @@ EVENTS = (
     "clock",
     "rot",
 )
+CRASHES = ("kill", "lose_power", "kill_in_call", "lose_power_in_call", "kill_then_lose_power")
 POWER = frozenset({"lose_power", "lose_power_in_call", "kill_then_lose_power", "rot"})
 SYNC = frozenset({"sync_errors", "any_errors"})
 UNREADABLE = frozenset({"read_errors", "any_errors", "rot"})
@@ -58,7 +59,7 @@ class FaultPlan:
 
 def draw_plan(random: SeededRandom) -> FaultPlan:
     """Two to five kinds of events, so that they meet; a power failure or a kill is among them."""
-    crash = random.pick(("kill", "lose_power", "kill_in_call", "lose_power_in_call"))
+    crash = random.pick(CRASHES)
     others = [random.pick(EVENTS) for _ in range(1 + random.below(4))]
     if random.chance(0.2):
         others.append("rot")

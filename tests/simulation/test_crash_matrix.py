@@ -80,6 +80,10 @@ def crashed(operation: Operation, at: int, variant: int | None) -> list[str]:
         for work in (running, *bench.unfinished):
             await outcome_of(work)
         findings = await bench.check()
+        machine.lose_power()  # what has been acknowledged or read by now is durable
+        bench.power_failed()
+        assert await machine.start()
+        findings += await bench.check()
         await bench.go_on()
         findings += await bench.check()
         await machine.stop()
