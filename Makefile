@@ -8,7 +8,7 @@ SOURCES := logd partitions/logd_partitions replication/logd_replication \
 	consumer_groups/logd_consumer_groups client/logd_client
 CHECKED := $(SOURCES) tests $(wildcard load/*.py)
 
-.PHONY: install check test demo bench soak proto clean
+.PHONY: install check test demo bench simulate soak proto clean
 
 install: .venv/installed-dev
 
@@ -48,6 +48,11 @@ demo: .venv/installed
 
 bench: install
 	$(BIN)/python load/bench.py
+
+SEEDS ?= 0:200
+TRACE ?=
+simulate: install
+	PYTHONPATH=tests $(BIN)/python -m simulation.run_seeds --seeds $(SEEDS) $(if $(TRACE),--trace)
 
 soak: install
 	$(BIN)/python -m pytest -m soak

@@ -61,6 +61,8 @@ def draw_plan(random: SeededRandom) -> FaultPlan:
     """Two to five kinds of events, so that they meet; a power failure or a kill is among them."""
     crash = random.pick(CRASHES)
     others = [random.pick(EVENTS) for _ in range(1 + random.below(4))]
+    if random.chance(0.25):
+        others.append("slow_disk")
     if random.chance(0.2):
         others.append("rot")
     else:  # it excuses losses, so most runs are without

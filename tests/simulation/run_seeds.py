@@ -1,7 +1,7 @@
 """Runs seeds of the one-broker simulation, and says what it found.
 
-    python tests/simulation/run_seeds.py --seeds 0:200
-    python tests/simulation/run_seeds.py --seeds 17 --trace
+    make simulate SEEDS=0:200
+    make simulate SEEDS=17 TRACE=1
 
 Exits with 1 at the first seed that finds something (or after all, with --all).
 """
@@ -35,7 +35,7 @@ def main() -> int:
             print(f"seed {seed}: {finding}")
         if findings:
             found += 1
-            print(f"replay: python tests/simulation/run_seeds.py --seeds {seed} --trace")
+            print(f"replay: make simulate SEEDS={seed} TRACE=1")
             if not args.all:
                 return 1
     seconds = time.perf_counter() - began
