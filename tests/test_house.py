@@ -85,6 +85,7 @@ TESTS_OF_MANY = {
     "tests/cli/test_process.py": "logctl as a process: pipes, signals, long input",
     "tests/cli/test_transcripts.py": "what logctl prints, command by command",
     "tests/system/test_file_system.py": "the contract of every FileSystem",
+    "tests/partitions/test_log_directory_damage.py": "a LogDirectory that meets what it should not",
     "tests/partitions/test_partition_log_model.py": "a PartitionLog against a list of batches",
     "tests/replication/test_metadata_store.py": "the contract of every MetadataStore",
 }

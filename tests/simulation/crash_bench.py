@@ -16,8 +16,8 @@ DELIVERY_TIMEOUT_MS = 20_000
 @dataclass
 class Expected:
     """What a topic's partition 0 must hold: `acknowledged` (what was read counts as that too), and
-    of `sent` (by producer, in order) no record twice. `start`: the acknowledged start of the log; `start_max`: what was asked for.
-    `in_page_cache`: a power failure may take what was acknowledged."""
+    of `sent` (by producer, in order) no record twice. `start`: the acknowledged start of the log;
+    `start_max`: what was asked for. `in_page_cache`: a power failure may take any of it."""
 
     sent: dict[bytes, int] = field(default_factory=dict)
     acknowledged: list[tuple[int, bytes]] = field(default_factory=list)
