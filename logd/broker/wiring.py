@@ -61,7 +61,7 @@ async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:
                 process_id=seams.process_id,
             )
         )
-        stack.callback(directory.close)
+        stack.push_async_callback(seams.pools.maintenance.run, directory.close)
         store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}")
         stack.push_async_callback(store.close)
         broker = await _build(config, seams, directory, store)
