@@ -1,7 +1,7 @@
 """For all tests: soak tests run only when asked for, and each run ends with a table of times."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 import pytest
@@ -16,6 +16,7 @@ settings.load_profile("logd")
 
 _seconds: Counter[str] = Counter()
 _tests: Counter[str] = Counter()
+_said: list[str] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -35,13 +36,23 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Seconds and tests of each folder, the slowest first."""
+    """What tests have said, then seconds and tests of each folder, the slowest first."""
+    if _said:
+        terminalreporter.section("what was tried", sep="-")
+        for line in _said:
+            terminalreporter.write_line(line)
     if not _seconds:
         return
     terminalreporter.section("seconds by folder", sep="-")
     for folder, seconds in [*_seconds.most_common(), ("all", sum(_seconds.values()))]:
         tests = _tests[folder] if folder != "all" else sum(_tests.values())
         terminalreporter.write_line(f"{seconds:8.1f} s  {tests:6} tests  {folder}")
+
+
+@pytest.fixture
+def say() -> Callable[[str], None]:
+    """Puts a line into the output of the run, for tests whose numbers matter when they pass."""
+    return _said.append
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import random
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,15 +87,15 @@ def _start_until_dead(broker: KilledBroker, kind: str, count: int) -> bool:
 
 
 @pytest.mark.slow
-async def test_twelve_kills(tmp_path: Path) -> None:
+async def test_twelve_kills(tmp_path: Path, say: Callable[[str], None]) -> None:
     hits, verdict = await run_kills(tmp_path, seed=1, kills=12)
-    print(f"\n12 kills: hits {dict(hits)}; {verdict}")
+    say(f"12 kills: hits {dict(hits)}; {verdict}")
     assert set(hits) == set(killing_broker.KINDS), f"every kind of moment must be hit: {hits}"
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 12))
-async def test_a_hundred_kills(tmp_path: Path, seed: int) -> None:
+async def test_a_hundred_kills(tmp_path: Path, seed: int, say: Callable[[str], None]) -> None:
     hits, verdict = await run_kills(tmp_path, seed, kills=10)
-    print(f"\nseed {seed}: hits {dict(hits)}; {verdict}")
+    say(f"10 kills, seed {seed}: hits {dict(hits)}; {verdict}")
     assert set(hits) == set(killing_broker.KINDS)

@@ -114,7 +114,7 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_an_operation_can_be_crashed_anywhere(
-    operation: Operation, processes: ProcessPoolExecutor
+    operation: Operation, processes: ProcessPoolExecutor, say: Callable[[str], None]
 ) -> None:
     calls = changes_of(operation)
     assert calls >= CALLS_MIN
@@ -124,4 +124,4 @@ def test_an_operation_can_be_crashed_anywhere(
     for (at, variant), findings in zip(cases, found, strict=True):
         how = "killed" if variant is None else f"power failed, variant {variant}"
         assert not findings, f"{operation.name}, {how} in change {at}: {findings}"
-    print(f"\n{operation.name}: {calls} changes, {len(cases)} cases")
+    say(f"crash matrix: {operation.name}: {calls} changes of the disk, {len(cases)} cases")

@@ -1,6 +1,7 @@
 """Deliberate bugs: each is found by the simulation, and soon."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_there_are_enough() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("patch", MUTATIONS, ids=lambda patch: patch.stem)
-def test_a_mutation_is_found(tmp_path: Path, patch: Path) -> None:
+def test_a_mutation_is_found(tmp_path: Path, patch: Path, say: Callable[[str], None]) -> None:
     """Fails too where the patch no longer fits: then it has to be made anew."""
     tree = MutatedTree(tmp_path, patch)
     seed = likely_seed(patch)
@@ -34,12 +35,14 @@ def test_a_mutation_is_found(tmp_path: Path, patch: Path) -> None:
     assert finding, f"{SEEDS} seeds have not found it"
     found = _FOUND.search(finding)
     assert found is not None, finding
-    print(f"\n{patch.stem}: {finding[:300]}")
+    say(f"mutation: {patch.stem}: found by seed {found[1]}")
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("patch", MUTATIONS, ids=lambda patch: patch.stem)
-def test_the_first_seed_that_finds_a_mutation(tmp_path: Path, patch: Path) -> None:
-    finding = MutatedTree(tmp_path, patch).first_finding(0, SEEDS)
-    assert finding
-    print(f"\n{patch.stem}: {finding[:300]}")
+def test_the_first_seed_that_finds_a_mutation(
+    tmp_path: Path, patch: Path, say: Callable[[str], None]
+) -> None:
+    found = _FOUND.search(MutatedTree(tmp_path, patch).first_finding(0, SEEDS))
+    assert found is not None
+    say(f"mutation: {patch.stem}: first found by seed {found[1]}")

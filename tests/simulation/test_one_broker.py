@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +29,7 @@ def run(*arguments: str, hash_seed: int = 0) -> "subprocess.CompletedProcess[str
     )
 
 
-def run_all(seeds: int) -> None:
+def run_all(seeds: int, say: Callable[[str], None]) -> None:
     """In as many processes as there are processors."""
     parts = os.cpu_count() or 1
     bounds = [seeds * part // parts for part in range(parts + 1)]
@@ -36,18 +37,18 @@ def run_all(seeds: int) -> None:
     with ThreadPoolExecutor(parts) as threads:
         ran = list(threads.map(lambda part: run("--seeds", part, "--all"), ranges))
     for each in ran:
-        print(each.stdout)
         assert each.returncode == 0, each.stdout + each.stderr
+        say(f"simulation: {each.stdout.splitlines()[-1]}")
 
 
 @pytest.mark.slow
-def test_many_seeds_are_clean() -> None:
-    run_all(SEEDS)
+def test_many_seeds_are_clean(say: Callable[[str], None]) -> None:
+    run_all(SEEDS, say)
 
 
 @pytest.mark.soak
-def test_many_more_seeds_are_clean() -> None:
-    run_all(SOAK_SEEDS)
+def test_many_more_seeds_are_clean(say: Callable[[str], None]) -> None:
+    run_all(SOAK_SEEDS, say)
 
 
 @pytest.mark.slow
