@@ -36,6 +36,9 @@ from logd_partitions.storage_problem import Severity, StorageProblem
 logger = structlog.get_logger()
 
 POINTS_FILE = "recovery-points"
+SYNCFS_UNCLEAN_MIN = 16
+"""From so many unclean partitions on, a start syncs the file system once, not each of them: 10,000
+took 13 s."""
 POINTS_COLLECTED_MAX = 2000
 """Logs whose points are noted in one go on the loop: some 10 ms."""
 
@@ -64,6 +67,7 @@ class LogDirectory:
         self._logs: dict[TopicPartition, PartitionLog] = {}
         self._topics: dict[TopicId, tuple[Topic, TopicMembers]] = {}
         self._unclean: dict[TopicPartition, None] = {}
+        self._synced_at_start: frozenset[TopicPartition] = frozenset()
         self._problems: list[StorageProblem] = []
         self._failed: LogReadOnly | None = None
         self._open_marks: set[TopicPartition] = set()
@@ -149,6 +153,7 @@ class LogDirectory:
             self,
             path,
             reserve_bytes=0 if topic.internal else self._reserve_bytes,
+            is_synced=topic_partition in self._synced_at_start,
         )
         point = self._points.get(topic_partition)
         if point is None and self._fs.exists(path):
@@ -314,6 +319,9 @@ class LogDirectory:
             if self._directories.any():
                 message = f"{error}; all partitions are read from their start"
                 self._report("warning", "RECOVERY_POINTS_LOST", self.path, message)
+        if len(self._unclean) >= SYNCFS_UNCLEAN_MIN:
+            self._fs.sync_file_system(self.path)
+            self._synced_at_start = frozenset(self._unclean)
 
     def _check_directory(self, path: str, topic: Topic, topic_partition: TopicPartition) -> None:
         """On return `path` is this partition's directory, or does not exist."""

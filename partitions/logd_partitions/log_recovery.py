@@ -2,8 +2,7 @@
 
 A partition that was cleanly closed is taken as its recovery point says. Any other is scanned from
 the recovery point on, or a little before it: from the last place that the indexes written behind,
-the producer snapshot and the leader epochs all cover. The order, so that a crash on the way only
-means that it is done again:
+the producer snapshot and the leader epochs all cover. After a crash on the way it is done again:
 
 1. sync what will be scanned and drop it from the page cache: what is read then is on the disk, and
    the high watermark may include it. An earlier sync that failed left pages that only look clean
@@ -68,10 +67,7 @@ class RecoveredLog:
 
 @dataclass(slots=True)
 class _Resume:
-    """Where the scan starts, and the index entries that stand before it.
-
-    `timed`: the times of batches up to this offset are in `time_index`.
-    """
+    """Where the scan starts, and the index entries before it: with times up to offset `timed`."""
 
     place: Place
     index: OffsetIndex
@@ -203,7 +199,8 @@ class LogRecovery:
         resume = self._resume(known)
         for segment in self._segments[resume.place.segment :]:
             with self._storage.open_files.open(segment.path, "write") as file:
-                file.datasync()
+                if not self._storage.is_synced:
+                    file.datasync()
                 file.drop_cache()
         verdict = self._scan(resume.place)
         if verdict.cut is not None:
@@ -211,11 +208,13 @@ class LogRecovery:
         self._epochs.truncate_from(verdict.next_offset)
         if self._snapshot_offset > verdict.next_offset:  # others will take the offsets it tells of
             self._storage.fs.unlink(self._storage.file_path(SNAPSHOT_FILE))
+            self._storage.fs.sync_directory(self._storage.path)
             self._producers, self._snapshot_offset = ProducerState(), verdict.next_offset
             self._record(self._headers_from(self._segments[0].base_offset))
         for lost in verdict.lost:
             self._report_lost(lost)
-        self._storage.fs.sync_directory(self._storage.path)
+        if not self._storage.is_synced:
+            self._storage.fs.sync_directory(self._storage.path)
         self._replay(self._rebuild(resume, verdict))
         return verdict
 

@@ -12,7 +12,8 @@ class PartitionStorage:
     """`path` is the partition's directory, which need not exist before the first append.
 
     `open_files` is shared by all partitions of a data directory. `reserve_bytes` of the disk stay
-    free for internal topics and metadata.
+    free for internal topics and metadata. `is_synced`: the whole file system was synced since the
+    last run, so recovery need not sync what it finds.
     """
 
     fs: FileSystem
@@ -21,6 +22,7 @@ class PartitionStorage:
     port: DirectoryPort
     path: str
     reserve_bytes: int = 0
+    is_synced: bool = False
 
     def file_path(self, name: str) -> str:
         return f"{self.path}/{name}"

@@ -45,16 +45,20 @@ def cut_tail(
                 storage.fs.unlink(segment.companion(kind))
     if saved or later:
         storage.fs.sync_directory(storage.path)
-    kept[-1] = shorten(storage, kept[-1], place.position)
+    kept[-1] = shorten(storage, kept[-1], place.position, durable=not place.zeros)
     return kept, saved
 
 
-def shorten(storage: PartitionStorage, segment: LogSegment, size: int) -> LogSegment:
-    """The segment with its file cut to `size`, durably. Raises OSError."""
+def shorten(
+    storage: PartitionStorage, segment: LogSegment, size: int, *, durable: bool = True
+) -> LogSegment:
+    """The segment with its file cut to `size`. Raises OSError. Zeros need not be cut off durably:
+    to find them again does no harm."""
     storage.open_files.close_map(segment.path)
     with storage.open_files.open(segment.path, "write") as file:
         file.truncate(size)
-        file.datasync()
+        if durable:
+            file.datasync()
     return LogSegment(storage, segment.base_offset, size)
 
 

@@ -8,6 +8,7 @@ from logd.sim.seeded_random import SeededRandom
 from logd_consumer_groups.core import snapshots
 from logd_partitions import (
     flusher,
+    log_directory,
     log_segment,
     offset_index,
     partition_directories,
@@ -24,6 +25,7 @@ KNOBS: tuple[tuple[ModuleType, str, tuple[int, ...]], ...] = (
     (sync_progress, "UNSYNCED_BYTES_MAX", (1_000, 200_000)),
     (sync_lane, "SYNCFS_LOGS_MIN", (2,)),
     (flusher, "PAGE_CACHE_UNSYNCED_BYTES_MAX", (1_000,)),
+    (log_directory, "SYNCFS_UNCLEAN_MIN", (1, 4)),
     (partition_directories, "SYNCFS_DIRECTORIES_MIN", (2,)),
     (snapshots, "LOG_BYTES_MIN", (1_000,)),
     (snapshots, "CHUNK_BYTES_MAX", (100,)),
