@@ -3,6 +3,7 @@
 Nothing here needs, starts or disturbs a broker.
 """
 
+from logd.broker.metadata_repair import RebuildPlan, carry_out, planned_rebuild
 from logd_partitions.directory_check import CheckFinding, CheckReport, check_directory
 from logd_partitions.segment_tools import (
     DumpedBatch,
@@ -15,8 +16,11 @@ __all__ = [
     "CheckFinding",
     "CheckReport",
     "DumpedBatch",
+    "RebuildPlan",
     "SegmentInfo",
+    "carry_out",
     "check_directory",
     "dump_segment",
     "list_segments",
+    "planned_rebuild",
 ]

@@ -26,7 +26,7 @@ def real_seams() -> Seams:
         metadata=ThreadOffload("metadata", 1),
     )
 
-    async def open_metadata(path: str) -> MetadataStore:
-        return await SqliteMetadataStore.open(path, clock, pools.metadata)
+    async def open_metadata(path: str, must_exist: bool) -> MetadataStore:
+        return await SqliteMetadataStore.open(path, clock, pools.metadata, must_exist=must_exist)
 
     return Seams(clock, SystemRandom(), OsFileSystem(), pools, open_metadata, os.getpid())

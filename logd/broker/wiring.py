@@ -38,13 +38,16 @@ METADATA_FILE = "metadata.sqlite"
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """Everything a broker needs of the world outside."""
+    """Everything a broker needs of the world outside.
+
+    `open_metadata(path, must_exist)`: a store that must exist and does not is StoredDataCorrupt.
+    """
 
     clock: Clock
     random: Random
     file_system: FileSystem
     pools: BrokerPools
-    open_metadata: Callable[[str], Awaitable[MetadataStore]]
+    open_metadata: Callable[[str, bool], Awaitable[MetadataStore]]
     process_id: int
 
 
@@ -62,7 +65,8 @@ async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:
             )
         )
         stack.push_async_callback(seams.pools.maintenance.run, directory.close)
-        store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}")
+        is_known = bool(directory.cluster_id)
+        store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}", is_known)
         stack.push_async_callback(store.close)
         broker = await _build(config, seams, directory, store)
         broker.release_with(stack.pop_all())

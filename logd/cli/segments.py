@@ -10,7 +10,7 @@ from logd.cli.output import Column, Json, Section
 from logd.cli.times import format_time
 
 if TYPE_CHECKING:
-    from logd.broker.offline import DumpedBatch
+    from logd.broker.offline import DumpedBatch, RebuildPlan
 
 CORRUPTION = 8
 NO_PRODUCER = -1
@@ -62,11 +62,30 @@ _FINDINGS = Section(
 )
 
 
+_REBUILT = (
+    Column("state", "state", "state"),
+    Column("topics", "topic_count"),
+    Column("cluster", "cluster_id"),
+    Column("broker epoch", "broker_epoch"),
+    Column("next producer id", "next_producer_id"),
+)
+_TOPICS = Section(
+    "topics",
+    "topics",
+    (
+        Column("TOPIC", "topic", "name"),
+        Column("PARTITIONS", "partitions", "number"),
+        Column("ID", "topic_id"),
+    ),
+)
+
+
 @click.group(cls=NounGroup)
 def segments() -> None:
     """The files of a stopped broker.
 
-    DIR is a data directory, or one partition's directory in it. Nothing is ever written.
+    DIR is a data directory, or one partition's directory in it. Nothing is ever written, but by
+    rebuild-metadata.
     """
 
 
@@ -158,6 +177,60 @@ def verify(invocation: Invocation, directory: str) -> int:
         invocation.note(f"process {report.used_by} uses this directory: what it is just writing "
                         "may look torn")  # fmt: skip
     return CORRUPTION if report.is_damaged else 0
+
+
+@segments.command(
+    "rebuild-metadata",
+    broker=False,
+    epilog="""\b
+    Example:
+      logctl segments rebuild-metadata logd-data --yes""",
+)
+@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.pass_obj
+def rebuild_metadata(invocation: Invocation, directory: str, yes: bool) -> None:
+    """Make metadata.sqlite again from the partitions' own files.
+
+    For a data directory whose metadata is lost or damaged, with its broker stopped. Topics come
+    back with ids, settings, partitions and key ranges, as their partitions have noted them; one
+    that was never appended to has left no trace. The old file is kept under another name.
+    """
+    from logd.broker.offline import carry_out, planned_rebuild
+    from logd.system.os_file_system import OsFileSystem
+    from logd.system.system_clock import SystemClock
+
+    fs = OsFileSystem()
+    with planned_rebuild(fs, SystemClock(), directory) as plan:
+        count = len(plan.survey.topics)
+        what = f"the metadata of {directory} will be made again, with {count} topics"
+        for left_out, reason in plan.survey.skipped:
+            invocation.note(f"left out: {left_out}: {reason}")
+        invocation.confirm(what, directory, yes)
+        carry_out(fs, plan)
+        invocation.output.item(_rebuilt_row(plan), _REBUILT, "state", (_TOPICS,))
+
+
+def _rebuilt_row(plan: "RebuildPlan") -> Json:
+    return {
+        "directory": plan.directory,
+        "state": "rebuilt",
+        "cluster_id": plan.survey.identity.cluster_id,
+        "broker_epoch": plan.metadata.broker_epoch,
+        "next_producer_id": plan.metadata.next_producer_id,
+        "kept": [kept for _, kept in plan.aside],
+        "topic_count": len(plan.survey.topics),
+        "topics": [
+            {
+                "topic": topic.name,
+                "topic_id": topic.topic_id.hex(),
+                "partitions": len(topic.partitions),
+                "internal": topic.internal,
+            }
+            for topic in sorted(plan.survey.topics.values(), key=lambda each: each.name)
+        ],
+        "left_out": [{"what": what, "why": why} for what, why in plan.survey.skipped],
+    }
 
 
 def _batch_row(each: "DumpedBatch") -> Json:

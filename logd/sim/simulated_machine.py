@@ -148,7 +148,7 @@ class SimulatedMachine:
             )
         )
 
-        async def open_metadata(path: str) -> MetadataStore:
+        async def open_metadata(path: str, must_exist: bool) -> MetadataStore:
             self._database.drop_leased(None)
             return SqliteMetadataStore(self._database, self.clock, pools.metadata)
 

@@ -172,6 +172,11 @@ class ProducerState:
     def __len__(self) -> int:
         return len(self._producers)
 
+    @property
+    def highest_id(self) -> int:
+        """Of the producers that are remembered; -1 if none is."""
+        return max(self._producers, default=-1)
+
     def check(self, header: BatchHeader) -> Duplicate | None:
         """None: append it. A Duplicate: do not, and answer this.
 

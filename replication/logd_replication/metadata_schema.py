@@ -176,6 +176,6 @@ def _decode_partitions(value: TopicValue) -> tuple[PartitionSpec, ...]:
 def _corrupt(key: str, error: Exception) -> StoredDataCorrupt:
     return StoredDataCorrupt(
         f"metadata key '{key}' holds no value that logd wrote: {error}. "
-        f"Restore the metadata from a backup",
+        "Restore the metadata from a backup, or make it again: logctl segments rebuild-metadata",
         key=key,
     )

@@ -21,6 +21,7 @@ import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 from crc32c import crc32c
@@ -73,12 +74,15 @@ class SqliteDatabase:
     SyncFailed (the outcome of the transaction is unknown) and LogReadOnly.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, must_exist: bool = False) -> None:
         """Opens or creates the file, which one process at a time can have, and checks all of it.
 
-        Raises also DataDirectoryLocked and UnsupportedVersion.
+        Raises also DataDirectoryLocked and UnsupportedVersion. `must_exist`: a file that is not
+        there is StoredDataCorrupt.
         """
         self._path = path
+        if must_exist and not Path(path).exists():
+            raise self._corrupt("it is missing")
         with self._errors_translated():
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False
@@ -126,6 +130,13 @@ class SqliteDatabase:
                 compacted, dropped = self._drop_changes(compacted)
                 self._write_state(revision, compacted, crc_sum - dropped)
         return revision, events
+
+    def fill(self, revision: int, puts: Sequence[Put]) -> None:
+        """Put all into an empty store, as if `revision` changes had gone before."""
+        with self._errors_translated(), self._transaction():
+            assert self._state()[0] == 0, "only a new store is filled"
+            crc_sum = sum(self._change(put, revision + 1)[1] for put in puts)
+            self._write_state(revision + 1, revision, crc_sum)
 
     def drop_leased(self, lease_ids: Sequence[int] | None) -> list[MetadataEvent]:
         """Delete the keys of these leases (None: of all), in the order of the keys."""
@@ -273,7 +284,7 @@ class SqliteDatabase:
         where = "" if name is None else f", key '{name}'"
         return StoredDataCorrupt(
             f"metadata file {self._path}{where}: {finding}. Nothing was changed; restore the file "
-            f"from a backup",
+            "from a backup, or make it again from the partitions: logctl segments rebuild-metadata",
             file=self._path,
             key=name,
         )

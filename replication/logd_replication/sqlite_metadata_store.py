@@ -55,11 +55,13 @@ class SqliteMetadataStore:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: str, clock: Clock, offload: Offload) -> Self:
+    async def open(
+        cls, path: str, clock: Clock, offload: Offload, *, must_exist: bool = False
+    ) -> Self:
         """Open or create the file and check all of it. Raises as `SqliteDatabase` does."""
 
         def work() -> SqliteDatabase:
-            database = SqliteDatabase(path)
+            database = SqliteDatabase(path, must_exist=must_exist)
             try:
                 database.drop_leased(None)
             except BaseException:

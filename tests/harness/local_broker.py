@@ -33,8 +33,8 @@ async def local_broker(
     clock = ManualClock()
     inline = InlineOffload()
 
-    def open_metadata(path: str) -> Awaitable[MetadataStore]:
-        return SqliteMetadataStore.open(path, clock, inline)
+    def open_metadata(path: str, must_exist: bool) -> Awaitable[MetadataStore]:
+        return SqliteMetadataStore.open(path, clock, inline, must_exist=must_exist)
 
     seams = Seams(
         clock,

@@ -1,0 +1,94 @@
+"""Makes a broker's `metadata.sqlite` again, with the broker stopped."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from logd.broker.wiring import METADATA_FILE
+from logd.model.errors import InvalidConfig
+from logd.model.seams import Clock, FileSystem
+from logd_partitions.atomic_file import read_file, write_atomically
+from logd_partitions.directory_lock import lock_directory
+from logd_partitions.directory_survey import DirectorySurvey, survey_directory
+from logd_replication.metadata_schema import ClusterValue
+from logd_replication.rebuilt_metadata import RebuiltMetadata, rebuild_metadata
+from logd_replication.sqlite_database import SqliteDatabase
+
+COMPANIONS = ("", "-journal", "-wal", "-shm")
+"""What SQLite may have left beside the file: it must not be taken for the new one's."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """What would be made. `aside`: (file, the name under which it is kept)."""
+
+    directory: str
+    survey: DirectorySurvey
+    metadata: RebuiltMetadata
+    aside: tuple[tuple[str, str], ...]
+
+
+@contextlib.contextmanager
+def planned_rebuild(fs: FileSystem, clock: Clock, directory: str) -> Iterator[RebuildPlan]:
+    """The plan, under the directory's lock. Reads the headers of all batches; changes nothing.
+
+    Raises DataDirectoryLocked while a broker runs, InvalidConfig, StoredDataCorrupt,
+    UnsupportedVersion, OSError.
+    """
+    directory = directory.rstrip("/") or "/"
+    if not fs.exists(f"{directory}/format.json"):
+        raise InvalidConfig(f"{directory} is no data directory: it has no format.json", field="DIR")
+    lock = lock_directory(fs, directory, os.getpid())
+    try:
+        survey = survey_directory(fs, directory)
+        topics = sorted(survey.topics.values(), key=lambda topic: topic.name)
+        created_ms = min((topic.created_ms for topic in topics), default=clock.wall_ms())
+        metadata = rebuild_metadata(
+            ClusterValue(survey.identity.cluster_id, created_ms),
+            survey.identity.broker_id,
+            topics,
+            highest_leader_epoch=survey.highest_leader_epoch,
+            highest_producer_id=survey.highest_producer_id,
+        )
+        yield RebuildPlan(directory, survey, metadata, tuple(_aside(fs, directory)))
+    finally:
+        lock.release()
+
+
+def carry_out(fs: FileSystem, plan: RebuildPlan) -> None:
+    """Keep the old files under other names, and put the new one in their place by one rename.
+
+    A crash on the way leaves the old file or the new one; it is done again then. Raises OSError,
+    StorageFull.
+    """
+    path = f"{plan.directory}/{METADATA_FILE}"
+    fresh = f"{path}.rebuilt"
+    for suffix in COMPANIONS:
+        with contextlib.suppress(FileNotFoundError):
+            fs.unlink(fresh + suffix)
+    database = SqliteDatabase(fresh)
+    try:
+        database.fill(plan.metadata.revision, plan.metadata.entries)
+    finally:
+        database.close()
+    with contextlib.suppress(FileNotFoundError):
+        fs.unlink(f"{fresh}-journal")
+    for old, kept in plan.aside:
+        write_atomically(fs, kept, read_file(fs, old))
+    for suffix in COMPANIONS[1:]:
+        with contextlib.suppress(FileNotFoundError):
+            fs.unlink(path + suffix)
+    fs.sync_directory(plan.directory)
+    fs.rename(fresh, path)
+    fs.sync_directory(plan.directory)
+
+
+def _aside(fs: FileSystem, directory: str) -> Iterator[tuple[str, str]]:
+    path = f"{directory}/{METADATA_FILE}"
+    number = 1
+    while any(fs.exists(f"{path}{suffix}.aside-{number}") for suffix in COMPANIONS):
+        number += 1
+    for suffix in COMPANIONS:
+        if fs.exists(path + suffix) and fs.size(path + suffix):
+            yield path + suffix, f"{path}{suffix}.aside-{number}"

@@ -1,0 +1,93 @@
+"""What a data directory tells of the metadata that once stood beside it.
+
+Read from `format.json`, the `partition.json` of each partition, and the headers of all batches. It
+reads and changes nothing.
+"""
+
+from dataclasses import dataclass, field
+
+from logd.model.errors import StoredDataCorrupt
+from logd.model.ids import Offset
+from logd.model.seams import FileSystem
+from logd.model.topic import Topic
+from logd_partitions.atomic_file import read_file
+from logd_partitions.directory_format import DirectoryFormat, read_format
+from logd_partitions.partition_descriptor import PartitionDescriptor
+from logd_partitions.producer_state import ProducerState
+from logd_partitions.segment_scan import ScannedBatch, SegmentScan
+from logd_partitions.segment_tools import PartitionFiles, find_partitions
+
+
+@dataclass(slots=True)
+class DirectorySurvey:
+    """`topics` by case-folded name, each as the newest of its partitions' files has it. `skipped`:
+    what was left out, and why. The highest numbers are -1 where there is none."""
+
+    identity: DirectoryFormat
+    topics: dict[str, Topic] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    highest_leader_epoch: int = -1
+    highest_producer_id: int = -1
+
+
+def survey_directory(fs: FileSystem, directory: str) -> DirectorySurvey:
+    """Look at all of a data directory, with its broker stopped. Blocking.
+
+    Raises FileNotFoundError and StoredDataCorrupt where `format.json` does not tell whose it is,
+    UnsupportedVersion, InvalidConfig (no data directory), OSError.
+    """
+    survey = DirectorySurvey(read_format(fs, directory))
+    for partition in find_partitions(fs, directory):
+        descriptor = partition.descriptor
+        if descriptor is None:
+            survey.skipped.append((partition.path, partition.problem))
+        elif partition.name != f"{descriptor.topic_name}-{descriptor.topic_partition.partition}":
+            survey.skipped.append((partition.path, "renamed or copied: not what its name says"))
+        else:
+            _take_topic(survey, partition, descriptor)
+        _take_numbers(fs, survey, partition)
+    return survey
+
+
+def _take_topic(
+    survey: DirectorySurvey, partition: PartitionFiles, descriptor: PartitionDescriptor
+) -> None:
+    try:
+        topic = descriptor.topic()
+    except StoredDataCorrupt as error:
+        survey.skipped.append((partition.path, error.message))
+        return
+    known = survey.topics.get(topic.name.casefold())
+    if known is not None and known.topic_id != topic.topic_id:
+        kept = max(known, topic, key=lambda each: each.created_ms)
+        other = topic if kept is known else known
+        reason = f"its name has gone to a newer topic, {kept.topic_id.hex()}"
+        survey.skipped.append((f"topic {other.topic_id.hex()} ({other.name})", reason))
+        survey.topics[topic.name.casefold()] = kept
+    elif known is None or known.revision < topic.revision:
+        survey.topics[topic.name.casefold()] = topic
+
+
+def _take_numbers(fs: FileSystem, survey: DirectorySurvey, partition: PartitionFiles) -> None:
+    """The highest leader epoch and producer id, also of partitions that are left out."""
+    for base_offset in partition.bases:
+        file = fs.open(partition.segment_path(base_offset), "read")
+        try:
+            scan = SegmentScan(file, file.size(), bodies=False)
+            for item in scan.items(0, Offset(base_offset)):
+                if isinstance(item, ScannedBatch):
+                    _take_number(survey, item.header.leader_epoch, item.header.producer_id)
+        finally:
+            file.close()
+    try:
+        producers, _ = ProducerState.from_bytes(
+            read_file(fs, f"{partition.path}/producers.snapshot")
+        )
+    except (FileNotFoundError, StoredDataCorrupt):
+        return
+    _take_number(survey, -1, producers.highest_id)
+
+
+def _take_number(survey: DirectorySurvey, leader_epoch: int, producer_id: int) -> None:
+    survey.highest_leader_epoch = max(survey.highest_leader_epoch, leader_epoch)
+    survey.highest_producer_id = max(survey.highest_producer_id, producer_id)

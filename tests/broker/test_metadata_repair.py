@@ -1,0 +1,51 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from harness.door_bench import door_bench
+from harness.faulty_file_system import Fault, FaultyFileSystem
+from harness.manual_clock import ManualClock
+from logd.broker.metadata_repair import carry_out, planned_rebuild
+from logd.model.errors import DataDirectoryLocked, InvalidConfig
+
+CLOCK = ManualClock()
+
+
+async def prepare(tmp_path: Path) -> str:
+    """A stopped broker's directory with a topic in it."""
+    async with door_bench(tmp_path) as bench:
+        await bench.topic("orders", 2)
+        await bench.produce("orders", b"a", partition=1)
+    return str(tmp_path / "data")
+
+
+async def test_a_failure_on_the_way_leaves_the_old_file_in_its_place(tmp_path: Path) -> None:
+    directory, fs = await prepare(tmp_path), FaultyFileSystem()
+    file = Path(directory, "metadata.sqlite")
+    before = file.read_bytes()
+    for call, path in (("open", "aside"), ("rename", "rebuilt")):
+        fs.faults.append(Fault(call, path, errno.EIO))
+        with planned_rebuild(fs, CLOCK, directory) as plan, pytest.raises(OSError, match="Input"):
+            carry_out(fs, plan)
+        assert file.read_bytes() == before
+    with planned_rebuild(fs, CLOCK, directory) as plan:
+        carry_out(fs, plan)
+    assert file.read_bytes() != before
+    kept = [Path(name) for _, name in plan.aside]
+    assert [path.read_bytes() for path in kept] == [before]
+    assert not Path(directory, "metadata.sqlite.rebuilt").exists()
+    async with door_bench(tmp_path) as bench:
+        (result,) = await bench.fetch("orders", (1, 0))
+        assert [record.value for record in result.records] == [b"a"]
+
+
+async def test_it_needs_the_directory_for_itself(tmp_path: Path) -> None:
+    directory, fs = await prepare(tmp_path), FaultyFileSystem()
+    with planned_rebuild(fs, CLOCK, directory):
+        with pytest.raises(DataDirectoryLocked), planned_rebuild(fs, CLOCK, directory):
+            pass
+    with planned_rebuild(fs, CLOCK, directory) as plan:
+        assert list(plan.survey.topics) == ["orders"]
+    with pytest.raises(InvalidConfig), planned_rebuild(fs, CLOCK, str(tmp_path)):
+        pass
