@@ -1,14 +1,17 @@
-"""Makes a broker's `metadata.sqlite` again, with the broker stopped."""
+"""Checks a stopped broker's `metadata.sqlite`, and makes it again."""
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from logd.broker.wiring import METADATA_FILE
-from logd.model.errors import InvalidConfig
+from logd.model.errors import InvalidConfig, LogdError
 from logd.model.seams import Clock, FileSystem
 from logd_partitions.atomic_file import read_file, write_atomically
+from logd_partitions.directory_check import CheckFinding
 from logd_partitions.directory_lock import lock_directory
 from logd_partitions.directory_survey import DirectorySurvey, survey_directory
 from logd_replication.metadata_schema import ClusterValue
@@ -54,6 +57,27 @@ def planned_rebuild(fs: FileSystem, clock: Clock, directory: str) -> Iterator[Re
         yield RebuildPlan(directory, survey, metadata, tuple(_aside(fs, directory)))
     finally:
         lock.release()
+
+
+def check_metadata(fs: FileSystem, directory: str) -> CheckFinding | None:
+    """What is wrong with a data directory's metadata file; None too in a partition's directory.
+
+    A copy is opened, with what SQLite left beside it: nothing of the directory changes. Blocking.
+    Raises OSError.
+    """
+    path = f"{directory.rstrip('/')}/{METADATA_FILE}"
+    if not fs.exists(f"{directory.rstrip('/')}/format.json"):
+        return None
+    with tempfile.TemporaryDirectory(prefix="logd-verify-") as folder:
+        for suffix in COMPANIONS[:3]:
+            if fs.exists(path + suffix):
+                Path(folder, METADATA_FILE + suffix).write_bytes(read_file(fs, path + suffix))
+        try:
+            SqliteDatabase(f"{folder}/{METADATA_FILE}", must_exist=True).close()
+        except LogdError as error:
+            message = error.message.replace(folder, directory.rstrip("/"))
+            return CheckFinding("error", error.reason, path, message)
+    return None
 
 
 def carry_out(fs: FileSystem, plan: RebuildPlan) -> None:

@@ -3,7 +3,12 @@
 Nothing here needs, starts or disturbs a broker.
 """
 
-from logd.broker.metadata_repair import RebuildPlan, carry_out, planned_rebuild
+from logd.broker.metadata_repair import (
+    RebuildPlan,
+    carry_out,
+    check_metadata,
+    planned_rebuild,
+)
 from logd_partitions.directory_check import CheckFinding, CheckReport, check_directory
 from logd_partitions.segment_tools import (
     DumpedBatch,
@@ -20,6 +25,7 @@ __all__ = [
     "SegmentInfo",
     "carry_out",
     "check_directory",
+    "check_metadata",
     "dump_segment",
     "list_segments",
     "planned_rebuild",

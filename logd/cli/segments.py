@@ -147,10 +147,13 @@ def verify(invocation: Invocation, directory: str) -> int:
     Exit status 8 if records are lost or damaged; what the broker's next start repairs by itself is
     a warning.
     """
-    from logd.broker.offline import check_directory
+    from logd.broker.offline import check_directory, check_metadata
     from logd.system.os_file_system import OsFileSystem
 
-    report = check_directory(OsFileSystem(), directory)
+    fs = OsFileSystem()
+    report = check_directory(fs, directory)
+    metadata = check_metadata(fs, directory)
+    report.findings += [metadata] if metadata is not None else []
     row = {
         "directory": directory,
         "state": "damaged" if report.is_damaged else "ok",

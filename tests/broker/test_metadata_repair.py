@@ -6,7 +6,7 @@ import pytest
 from harness.door_bench import door_bench
 from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.manual_clock import ManualClock
-from logd.broker.metadata_repair import carry_out, planned_rebuild
+from logd.broker.metadata_repair import carry_out, check_metadata, planned_rebuild
 from logd.model.errors import DataDirectoryLocked, InvalidConfig
 
 CLOCK = ManualClock()
@@ -38,6 +38,27 @@ async def test_a_failure_on_the_way_leaves_the_old_file_in_its_place(tmp_path: P
     async with door_bench(tmp_path) as bench:
         (result,) = await bench.fetch("orders", (1, 0))
         assert [record.value for record in result.records] == [b"a"]
+
+
+async def test_a_check_names_the_key_and_changes_nothing(tmp_path: Path) -> None:
+    directory, fs = await prepare(tmp_path), FaultyFileSystem()
+    file = Path(directory, "metadata.sqlite")
+    assert check_metadata(fs, directory) is None
+    assert check_metadata(fs, f"{directory}/orders-1") is None, "a partition has none"
+    before = file.read_bytes()
+    damaged = before.replace(b'"name":"orders"', b'"name":"orderz"')
+    assert damaged != before
+    file.write_bytes(damaged)
+    names = sorted(path.name for path in Path(directory).iterdir())
+    found = check_metadata(fs, directory)
+    assert found is not None
+    assert (found.severity, found.path) == ("error", str(file))
+    assert "topics/" in found.message and str(file) in found.message
+    assert sorted(path.name for path in Path(directory).iterdir()) == names
+    assert file.read_bytes() == damaged
+    file.unlink()
+    found = check_metadata(fs, directory)
+    assert found is not None and "missing" in found.message
 
 
 async def test_it_needs_the_directory_for_itself(tmp_path: Path) -> None:
