@@ -29,8 +29,10 @@ class SimulatedOffload:
         self._slowness = slowness
 
     async def run(self, work: Callable[[], T]) -> T:
-        # A thread does not stop where its waiter is cancelled.
-        return await asyncio.shield(asyncio.ensure_future(self._do(work)))
+        # A thread does not stop where its waiter is cancelled, and nobody hears of its errors then.
+        working = asyncio.ensure_future(self._do(work))
+        working.add_done_callback(_hear)
+        return await asyncio.shield(working)
 
     async def _do(self, work: Callable[[], T]) -> T:
         await asyncio.sleep(self._delay_s())
@@ -44,3 +46,8 @@ class SimulatedOffload:
     def _delay_s(self) -> float:
         longest_s = LONG_S if self._random.chance(LONG_SHARE) else SHORT_S
         return self._slowness.seconds + self._random.uniform(0, longest_s)
+
+
+def _hear(working: "asyncio.Task[object]") -> None:
+    if not working.cancelled():
+        working.exception()

@@ -44,6 +44,8 @@ class SimulatedProcess:
     def bury(self) -> None:
         """At the simulation's end: let go of what a dead process left, its clean-up unheard."""
         for task in list(self._tasks):
+            if task.done() and not task.cancelled():
+                task.exception()  # it died before anybody could look
             for _ in range(AWAITS_IN_CLEAN_UP_MAX):
                 for frame in _frames(task.get_coro()):
                     with suppress(BaseException):
@@ -51,12 +53,12 @@ class SimulatedProcess:
         self._tasks.clear()
 
     def keep(self, task: asyncio.Task[Any]) -> None:
-        """Hold a task of this process until it is done."""
+        """Hold a task of this process until it is done, and who waited for it has heard."""
         self._tasks[task] = None
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.pop(task, None)
+        asyncio.get_running_loop().call_soon(self._tasks.pop, task, None)
 
     def run(self, callback: Callable[..., object], *args: object) -> None:
         """Call back, unless the process has died meanwhile."""
