@@ -20,6 +20,7 @@ from logd_partitions.directory_format import FILE_NAME as FORMAT_FILE
 from logd_partitions.directory_lock import lock_holder
 from logd_partitions.partition_descriptor import FILE_NAME as PARTITION_FILE
 from logd_partitions.partition_descriptor import PartitionDescriptor, decode_descriptor
+from logd_partitions.partition_directories import DELETED, ORPHANED
 from logd_partitions.segment_scan import Damage, ScannedBatch, SegmentScan
 
 _SEGMENT_NAME = re.compile(r"(\d{20})\.log")
@@ -116,7 +117,8 @@ def find_partitions(fs: FileSystem, directory: str) -> list[PartitionFiles]:
         raise InvalidConfig(f"there is no directory {directory}", field="DIR")
     if _is_partition(fs, directory):
         return [_read_partition(fs, directory)]
-    paths = [f"{directory}/{name}" for name in fs.list(directory) if not name.startswith(".")]
+    aside = (ORPHANED, DELETED)
+    paths = [f"{directory}/{name}" for name in fs.list(directory) if name not in aside]
     found = [_read_partition(fs, path) for path in paths if _is_partition(fs, path)]
     if not found and not fs.exists(f"{directory}/{FORMAT_FILE}"):
         raise InvalidConfig(

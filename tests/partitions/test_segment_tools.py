@@ -1,9 +1,10 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.partition_files import stored_batch, write_partition, write_segment
+from harness.partition_files import TOPIC, stored_batch, write_partition, write_segment
 from logd.model.errors import InvalidConfig
 from logd.model.ids import BrokerId, Offset
 from logd.model.record_batch import BatchHeader, Codec
@@ -104,3 +105,11 @@ def test_who_uses_a_directory(tmp_path: Path) -> None:
     for text in ("4194303999\n", "no number", ""):
         (tmp_path / "lock").write_text(text)
         assert used_by(FS, str(tmp_path)) == ""
+
+
+def test_a_topic_whose_name_begins_with_a_dot_is_found(tmp_path: Path) -> None:
+    write_partition(tmp_path, 0, replace(TOPIC, name=".hidden"))
+    for aside in (".orphaned", ".deleted"):
+        (tmp_path / aside).mkdir()
+        write_segment(tmp_path / aside, 0, [stored_batch(0, 1)])
+    assert [each.name for each in find_partitions(FS, str(tmp_path))] == [".hidden-0"]
