@@ -12,6 +12,7 @@ from logd.model.seams import FileSystem
 from logd.model.topic import Topic
 from logd_partitions.atomic_file import read_file
 from logd_partitions.directory_format import DirectoryFormat, read_format
+from logd_partitions.leader_epochs import decode_epochs
 from logd_partitions.partition_descriptor import PartitionDescriptor
 from logd_partitions.producer_state import ProducerState
 from logd_partitions.segment_scan import ScannedBatch, SegmentScan
@@ -79,6 +80,12 @@ def _take_numbers(fs: FileSystem, survey: DirectorySurvey, partition: PartitionF
                     _take_number(survey, item.header.leader_epoch, item.header.producer_id)
         finally:
             file.close()
+    try:
+        path = f"{partition.path}/leader-epochs"  # retention may have emptied the log
+        for entry in decode_epochs(read_file(fs, path), path):
+            _take_number(survey, entry.epoch, -1)
+    except (FileNotFoundError, StoredDataCorrupt):
+        pass
     try:
         producers, _ = ProducerState.from_bytes(
             read_file(fs, f"{partition.path}/producers.snapshot")

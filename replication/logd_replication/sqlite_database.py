@@ -81,8 +81,8 @@ class SqliteDatabase:
         there is StoredDataCorrupt.
         """
         self._path = path
-        if must_exist and not Path(path).exists():
-            raise self._corrupt("it is missing")
+        if must_exist and not (Path(path).exists() and Path(path).stat().st_size):
+            raise self._corrupt("it is missing or empty")
         with self._errors_translated():
             self._connection = sqlite3.connect(
                 path, timeout=0, isolation_level=None, check_same_thread=False

@@ -59,6 +59,8 @@ async def test_a_check_names_the_key_and_changes_nothing(tmp_path: Path) -> None
     file.unlink()
     found = check_metadata(fs, directory)
     assert found is not None and "missing" in found.message
+    file.touch()
+    assert check_metadata(fs, directory) is not None, "SQLite takes an empty file for a new store"
 
 
 async def test_it_needs_the_directory_for_itself(tmp_path: Path) -> None:

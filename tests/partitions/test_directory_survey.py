@@ -4,7 +4,9 @@ import pytest
 
 from harness.log_directory_bench import ORDERS, P0, P1, LogDirectoryBench, topic
 from logd.model.errors import StoredDataCorrupt
+from logd.model.ids import LeaderEpoch, Offset
 from logd_partitions.directory_survey import survey_directory
+from logd_partitions.leader_epochs import EpochEntry, encode_epochs
 
 
 @pytest.fixture
@@ -45,6 +47,15 @@ def test_a_name_is_the_newest_topics(bench: LogDirectoryBench) -> None:
     survey = survey_directory(bench.fs, str(bench.root))
     assert [found.topic_id for found in survey.topics.values()] == [newer.topic_id]
     assert ORDERS.topic_id.hex() in survey.skipped[0][0]
+
+
+def test_epochs_outlive_the_batches_that_had_them(bench: LogDirectoryBench) -> None:
+    bench.stopped_with(b"x")
+    (bench.root / "orders-0" / "leader-epochs").write_bytes(
+        encode_epochs((EpochEntry(LeaderEpoch(41), Offset(0)),))
+    )
+    (bench.root / "orders-0" / "00000000000000000000.log").write_bytes(b"")
+    assert survey_directory(bench.fs, str(bench.root)).highest_leader_epoch == 41
 
 
 def test_without_a_format_nothing_is_known(bench: LogDirectoryBench) -> None:

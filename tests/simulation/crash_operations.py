@@ -139,10 +139,6 @@ async def torn_tail(bench: CrashBench) -> None:
     bench.unfinished = [first, second]
 
 
-async def kill(bench: CrashBench) -> None:
-    bench.machine.kill()
-
-
 async def appended_and_killed(bench: CrashBench) -> None:
     await bench.append("orders", 300)
     bench.machine.kill()
