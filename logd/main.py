@@ -19,6 +19,7 @@ def main() -> None:
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings, as TOML.")
 @click.option("--data-dir", help="Where records and metadata are kept. [default: ./logd-data]")
 @click.option("--listen", help="HOST:PORT; port 0 picks a free one. [default: 127.0.0.1:9600]")
+@click.option("--flight-listen", help="HOST:PORT of Arrow Flight, auto or off. [default: off]")
 @click.option("--advertise", help="HOST:PORT that clients shall use, where it differs.")
 @click.option("--metadata", help="Where metadata is kept: sqlite. [default: sqlite]")
 @click.option("--broker-id", help="Number of this broker. [default: 0]")

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from logd.model.binary_columns import ARROW_INSTALLED
 from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
 from logd.model.ids import TopicId
 from logd.model.key_ranges import KeyRange, KeyRouter
@@ -86,7 +87,7 @@ class BrokerConnection:
         self._at = 0
         self._request_timeout_ms = request_timeout_ms
         self._retry_backoff_ms = retry_backoff_ms
-        self._transport: Transport = transport or GrpcTransport(client_id)
+        self._transport: Transport = transport or _real_transport(client_id)
         self._topics: dict[str, TopicMetadata] = {}
         self._answered = False
         self._guard = UseGuard("client")
@@ -200,6 +201,16 @@ class BrokerConnection:
             if self.clock.monotonic_ms() + wait_ms >= deadline_ms:
                 raise _gave_up(method, budget_ms, failures)
             await asyncio.sleep(wait_ms / 1000)
+
+
+def _real_transport(client_id: str) -> Transport:
+    """gRPC, and with pyarrow the Flight door for streams."""
+    calls = GrpcTransport(client_id)
+    if not ARROW_INSTALLED:
+        return calls
+    from logd_client.flight_transport import FlightTransport
+
+    return FlightTransport(calls, client_id)
 
 
 _PROBE = cluster_pb2.GetClusterInfoRequest().SerializeToString()

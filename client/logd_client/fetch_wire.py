@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from logd.model.errors import UnsupportedVersion, error_from_reason
+from logd.model.seams import Buffer
 from logd_client.core.consumer_positions import PartitionFetched
 from logd_client.core.fetch_session import FetchPlan
 from logd_proto.v1 import common_pb2, data_pb2
@@ -58,7 +59,7 @@ def serialize_request(plan: FetchPlan, limits: FetchLimits) -> bytes:
     ).SerializeToString()
 
 
-def parse_answer(message: bytes) -> FetchAnswer:
+def parse_answer(message: Buffer) -> FetchAnswer:
     """A FetchStreamResponse. Raises UnsupportedVersion for what is none."""
     correlation_id = throttle_ms = 0
     fetched: list[PartitionFetched] = []

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logd.model.errors import LogdError, error_from_reason
+from logd.model.seams import Buffer
 from logd_client.core.producer_batch import BatchReceipt
 from logd_proto.v1 import data_pb2
 
@@ -51,10 +52,10 @@ def pack_produce_request(
 
 
 def unpack_produce_response(
-    message: bytes,
+    message: Buffer,
 ) -> tuple[list[tuple[int, BatchReceipt | LogdError]], int]:
     """The answers by correlation id, and how many ms the broker asks to wait."""
-    response = data_pb2.ProduceStreamResponse.FromString(message)
+    response = data_pb2.ProduceStreamResponse.FromString(bytes(message))
     return [(ack.correlation_id, _answer(ack)) for ack in response.acks], response.throttle_ms
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -14,7 +13,7 @@ from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES
 from logd_client.core.producer_batch import ProducerBatch
-from logd_client.core.topic_lanes import TopicLanes
+from logd_client.core.topic_lanes import Added, TopicLanes
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
 from logd_client.use_guard import UseGuard
@@ -55,7 +54,7 @@ class Producer:
             clock=clock,
             random=random,
         )
-        self._guard = UseGuard("Producer")
+        self._guard = UseGuard("Producer", self._forget)
         self._sender: ProducerSender | None = None
         self._topics: dict[str, TopicLanes] = {}
         self._full: Sequence[ProducerBatch] = ()
@@ -73,6 +72,10 @@ class Producer:
         interrupted = kind is not None and not issubclass(kind, Exception)
         with contextlib.suppress(*(() if kind is None else (LogdError,))):  # the first error counts
             await self.close(flush=not interrupted)
+
+    def _forget(self) -> None:
+        """In a forked child: no batch there will be sent, so none takes a record."""
+        self._topics = {}
 
     @property
     def in_flight(self) -> int:
@@ -113,6 +116,38 @@ class Producer:
             await asyncio.sleep(0)  # a batch is full: let it be sent, even if send() never waits
         return handle
 
+    def send_nowait(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+        """Add one record without waiting and without a handle: the cheapest call a record.
+
+        Raises BufferFull where send() would wait: the buffer is full, a full batch waits for the
+        event loop's turn, or the topic is not known yet. Then `await send()`. A record that fails
+        later is told by flush(), close() and the diagnostics. Records of one batch may share a
+        timestamp, a few ms old.
+        """
+        lanes = self._topics.get(topic)
+        if lanes is None or (batch := lanes.plain) is None:
+            self._send_nowait(topic, value, key)
+            return
+        if key is None and type(value) is bytes:
+            room_bytes = batch.room_bytes - len(value) - RECORD_OVERHEAD_BYTES
+            if room_bytes >= 0:
+                batch.room_bytes = room_bytes
+                batch.values.append(value)
+                return
+        self._send_nowait(topic, value, key)
+
+    def _send_nowait(self, topic: str, value: bytes | None, key: bytes | None) -> None:
+        """The way that is not fast."""
+        self._guard.check()
+        self._check_fatal()
+        lanes = self._topics.get(topic)
+        if lanes is None:
+            raise BufferFull(f"topic '{topic}' is not known yet: await send()", topic=topic)
+        if self._full:
+            raise BufferFull("full batches wait for the event loop's turn: await send()")
+        if (lanes.add_plain(value) if key is None else lanes.add(value, key)) is None:
+            raise buffer_full(self.config, self.buffered_bytes)
+
     async def send_many(
         self,
         topic: str,
@@ -128,12 +163,12 @@ class Producer:
         whenever the buffer is full; BufferFull then says how many were added. The records of a type
         that send() would refuse are refused before any is added.
         """
-        check_columns(values, keys, timestamps_ms)
+        has_nulls = check_columns(values, keys, timestamps_ms)
         await self._lanes(topic)
         places = RecordPlaces()
         plain = keys is None and partition is None and timestamps_ms is None
         try:
-            if plain and None not in values:
+            if plain and not has_nulls:
                 await self._add_plain(topic, values, places)  # type: ignore[arg-type]
             else:
                 await self._add_each(topic, values, keys, partition, timestamps_ms, places)
@@ -218,9 +253,8 @@ class Producer:
                 return added
 
     async def _add_plain(self, topic: str, values: Sequence[bytes], places: RecordPlaces) -> None:
-        ends = list(accumulate(len(value) + RECORD_OVERHEAD_BYTES for value in values))
         while (at := len(places)) < len(values):
-            places.extend(await self._put(topic, TopicLanes.add_many, values, ends, at))
+            places.extend(await self._put(topic, TopicLanes.add_many, values, at))
             if self._full:
                 await asyncio.sleep(0)
 
@@ -241,8 +275,7 @@ class Producer:
             batch = lanes.add(*record)
             if batch is None:
                 batch = await self._when_room(topic, TopicLanes.add, *record)
-            places.batches.append(batch)
-            places.indexes.append(len(batch.values) - 1)
+            places.extend(Added(batch, len(batch.values) - 1, 1))
             if self._full or at % MANY_STEP == MANY_STEP - 1:
                 await asyncio.sleep(0)
 
@@ -262,13 +295,15 @@ def check_columns(
     values: Sequence[bytes | None],
     keys: Sequence[bytes | None] | None,
     timestamps_ms: Sequence[int] | None,
-) -> None:
-    """Raises TypeError and ValueError for what send_many() does not take."""
-    for what, column in (("values", values), ("keys", keys or ())):
-        wrong = set(map(type, column)) - {bytes, type(None)}
+) -> bool:
+    """Whether a value is None. Raises TypeError and ValueError for what is not taken."""
+    kinds = set(map(type, values))
+    for what, found in (("values", kinds), ("keys", set(map(type, keys or ())))):
+        wrong = found - {bytes, type(None)}
         if wrong:
             names = ", ".join(sorted(kind.__name__ for kind in wrong))
             raise TypeError(f"{what} are bytes or None, not {names}")
     for what, other in (("keys", keys), ("timestamps_ms", timestamps_ms)):
         if other is not None and len(other) != len(values):
             raise ValueError(f"{len(values)} values, but {len(other)} {what}")
+    return type(None) in kinds

@@ -1,7 +1,7 @@
 """What send() gives: a record on its way, and the receipt that it ends in."""
 
 import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,27 +83,37 @@ class RecordHandle(PendingRecord):
 
 
 class RecordPlaces:
-    """Where each of a series of records is: record i is record `indexes[i]` of `batches[i]`."""
+    """Where each of a series of records is, in runs of one batch."""
 
-    __slots__ = ("batches", "indexes")
+    __slots__ = ("_count", "_runs")
 
     def __init__(self) -> None:
-        self.batches: list[ProducerBatch] = []
-        self.indexes: list[int] = []
+        self._runs: list[Added] = []
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[ProducerBatch, int]]:
+        """The batch of each record and its index there."""
+        for batch, first, records in self._runs:
+            for index in range(first, first + records):
+                yield batch, index
+
+    @property
+    def batches(self) -> list[ProducerBatch]:
+        """Each once, in order."""
+        return list(dict.fromkeys(run.batch for run in self._runs))
 
     def extend(self, added: Added) -> None:
         """More records, the next of the series."""
-        batch, first, records = added
-        self.batches += [batch] * records
-        self.indexes += range(first, first + records)
+        self._runs.append(added)
+        self._count += added.records
 
     def receipts(self) -> list[RecordReceipt]:
         """All receipts, once every outcome is known; raises the first failure."""
         receipts = []
-        for added_to, at in zip(self.batches, self.indexes, strict=True):
+        for added_to, at in self:
             batch, index, outcome = added_to.outcome_of(at)
             assert outcome is not None, "asked for before it was known"
             receipts.append(receipt_of(batch, index, outcome))
@@ -127,12 +137,11 @@ class RecordHandles(Sequence[RecordHandle]):
 
     def __getitem__(self, at: Any) -> Any:
         if self._handles is None:
-            places = zip(self._places.batches, self._places.indexes, strict=True)
-            self._handles = [RecordHandle(batch, index) for batch, index in places]
+            self._handles = [RecordHandle(batch, index) for batch, index in self._places]
         return self._handles[at]
 
     def __await__(self) -> Generator[Any, None, list[RecordReceipt]]:
-        for batch in dict.fromkeys(self._places.batches):
+        for batch in self._places.batches:
             if not batch.future.done():
                 yield from asyncio.shield(batch.future).__await__()
         return self._places.receipts()

@@ -2,6 +2,7 @@
 
 import os
 import weakref
+from collections.abc import Callable
 
 from logd.model.errors import ClientClosed, LogdError, UsedAfterFork
 
@@ -15,10 +16,12 @@ class UseGuard:
     that existed turns unusable, before any other code runs there.
     """
 
-    __slots__ = ("__weakref__", "_what", "closed", "forked", "usable")
+    __slots__ = ("__weakref__", "_on_fork", "_what", "closed", "forked", "usable")
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, on_fork: Callable[[], None] = lambda: None) -> None:
+        """`on_fork` is called in the child, for paths that are too hot to look at `usable`."""
         self._what = what
+        self._on_fork = on_fork
         self.usable = True
         self.closed = False
         self.forked = False
@@ -47,6 +50,7 @@ class UseGuard:
         """From now on UsedAfterFork: this is the child."""
         self.forked = True
         self.usable = False
+        self._on_fork()
 
 
 def _in_child() -> None:

@@ -38,9 +38,9 @@ class Broker:
         """What `close` releases at its end, last made first."""
         self._release = stack
 
-    def announce(self, address: str) -> None:
+    def announce(self, address: str, flight_address: str = "") -> None:
         """Tell the cluster where clients find this broker, and begin maintenance."""
-        self._cluster.announce(replace(self._info, address=address))
+        self._cluster.announce(replace(self._info, address=address, flight_address=flight_address))
         self._maintenance.start()
 
     async def drain(self) -> None:

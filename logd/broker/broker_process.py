@@ -5,7 +5,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -13,9 +14,14 @@ from logd.broker.broker import Broker
 from logd.broker.config import BrokerConfig, split_address
 from logd.broker.diagnostics import configure_diagnostics
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
+from logd.broker.doors.grpc_door.rpc import Rpc
 from logd.broker.loop_watch import LoopWatch
 from logd.broker.wiring import Seams, open_broker
+from logd.model.errors import InvalidConfig
 from logd.system.malloc_thresholds import raise_malloc_thresholds
+
+if TYPE_CHECKING:
+    from logd.broker.doors.flight_door.flight_server import FlightServer
 
 logger = structlog.get_logger()
 
@@ -59,8 +65,11 @@ async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], N
     try:
         server = GrpcServer(broker.authorizer, seams.clock)
         port = await server.start(config.listen, broker.rpcs)
-        host = split_address(config.listen)[0]
-        broker.announce(config.advertise or f"{host}:{port}")
+        flight, flight_port = _open_flight_door(config, broker.rpcs)
+        host = config.listen_host
+        address = config.advertise or f"{host}:{port}"
+        advertised_host = split_address(address)[0]
+        broker.announce(address, f"{advertised_host}:{flight_port}" if flight else "")
         await server.set_serving(True)
     except BaseException:
         await broker.close()
@@ -74,16 +83,40 @@ async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], N
     logger.info("serving", address=f"{host}:{port}", data_dir=config.data_dir)
     await stop.wait()
     logger.info("draining", timeout_ms=config.drain_timeout_ms)
-    return await _drain(config, broker, server, watch)
+    await server.set_serving(False)
+    return await _drain(config, broker, [server, *filter(None, [flight])], watch)
 
 
-async def _drain(config: BrokerConfig, broker: Broker, server: GrpcServer, watch: LoopWatch) -> int:
-    """NOT_SERVING, answer what waits, sync all, release the lock; within the bound."""
+def _open_flight_door(
+    config: BrokerConfig, rpcs: Sequence[Rpc]
+) -> "tuple[FlightServer | None, int]":
+    """The door and its port, where pyarrow is installed. Raises InvalidConfig."""
+    if not config.flight_address:
+        return None, 0
+    try:
+        from logd.broker.doors.flight_door.flight_server import FlightServer
+    except ImportError:
+        if config.flight_listen != "auto":
+            raise InvalidConfig(
+                "flight_listen needs pyarrow: pip install 'logd[arrow]'", field="flight_listen"
+            ) from None
+        return None, 0
+    door = FlightServer()
+    return door, door.start(config.flight_address, rpcs)
+
+
+class _Door(Protocol):
+    async def stop(self, grace_s: float) -> None: ...
+
+
+async def _drain(
+    config: BrokerConfig, broker: Broker, doors: Sequence[_Door], watch: LoopWatch
+) -> int:
+    """Answer what waits, close the doors, sync all, release the lock; within the bound."""
     try:
         async with asyncio.timeout(config.drain_timeout_ms / 1000):
-            await server.set_serving(False)
             await broker.drain()
-            await server.stop(grace_s=1.0)
+            await asyncio.gather(*(door.stop(grace_s=1.0) for door in doors))
             watch.stop()
             await broker.close()
     except TimeoutError:

@@ -15,6 +15,7 @@ import msgspec
 from logd.model.errors import InvalidConfig
 
 DEFAULT_LISTEN = "127.0.0.1:9600"
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ENVIRONMENT_PREFIX = "LOGD_"
 OTHERS_IN_ENVIRONMENT = ("BOOTSTRAP", "OUTPUT", "CONFIG")
 """Read by logctl, or (CONFIG) by `logd start` itself to find the file."""
@@ -26,6 +27,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     data_dir: str = "./logd-data"
     listen: str = DEFAULT_LISTEN
+    flight_listen: str = "off"
     advertise: str = ""
     broker_id: Annotated[int, msgspec.Meta(ge=0, le=1 << 30)] = 0
     rack: str = ""
@@ -37,6 +39,13 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def listen_host(self) -> str:
         return split_address(self.listen)[0]
+
+    @property
+    def flight_address(self) -> str:
+        """Where to listen for Flight, if pyarrow is there; empty: nowhere."""
+        if self.flight_listen == "auto":
+            return f"{self.listen_host}:0" if self.listen_host in LOOPBACK_HOSTS else ""
+        return "" if self.flight_listen == "off" else self.flight_listen
 
 
 def split_address(address: str, name: str = "listen") -> tuple[str, int]:
@@ -63,6 +72,8 @@ def load_config(
     except msgspec.ValidationError as error:
         raise _not_acceptable(str(error), settings) from None
     split_address(config.listen, "listen")
+    if config.flight_listen not in ("auto", "off"):
+        split_address(config.flight_listen, "flight_listen")
     if config.advertise:
         split_address(config.advertise, "advertise")
     if config.metadata != "sqlite":

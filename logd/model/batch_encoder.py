@@ -31,6 +31,7 @@ from logd.model.record_batch import (
     pack_header,
 )
 from logd.model.seams import Buffer
+from logd.model.timestamp_runs import TimestampRuns
 
 Headers = Sequence[tuple[str, bytes | None]]
 """One record's headers: names and values, in order; a name may stand more than once."""
@@ -46,7 +47,7 @@ def encode_batch(
     values: Sequence[bytes | None],
     *,
     keys: Sequence[bytes | None] | None = None,
-    timestamps_ms: int | Sequence[int],
+    timestamps_ms: int | Sequence[int] | TimestampRuns,
     headers: Sequence[Headers] | None = None,
     codec: Codec = Codec.NONE,
     producer_id: int = -1,
@@ -56,7 +57,7 @@ def encode_batch(
     """A batch of at least one record, as a producer sends it: the leader's bytes are zeros.
 
     Record i is values[i], keys[i] (None: no key), its timestamp in ms since 1970 UTC (one for all,
-    or a sequence) and headers[i]. A null value is a tombstone. Raises RecordTooLarge,
+    a sequence, or runs) and headers[i]. A null value is a tombstone. Raises RecordTooLarge,
     InvalidTimestamp, and TypeError where a key or value is no bytes.
     """
     count = len(values)
@@ -145,21 +146,29 @@ def _pack_body(
     )
 
 
-def _pack_timestamps(timestamps_ms: int | Sequence[int], count: int) -> tuple[int, int, bytes]:
+def _pack_timestamps(
+    timestamps_ms: int | Sequence[int] | TimestampRuns, count: int
+) -> tuple[int, int, bytes]:
     """base_timestamp_ms, max_timestamp_ms and the deltas, which are empty where all are equal."""
+    times: Sequence[int]
     if isinstance(timestamps_ms, int):
-        low = base = high = timestamps_ms
+        times = (timestamps_ms,)
+    elif isinstance(timestamps_ms, TimestampRuns):
+        times = timestamps_ms.times_ms
     else:
         assert len(timestamps_ms) == count, "a timestamp for each record"
-        base, low, high = timestamps_ms[0], min(timestamps_ms), max(timestamps_ms)
+        times = timestamps_ms
+    base, low, high = times[0], min(times), max(times)
     if low < 0 or high >= 1 << 63:
         raise InvalidTimestamp(
             f"timestamps are milliseconds since 1970, but one is {low if low < 0 else high}",
             field="timestamp_ms",
         )
-    if isinstance(timestamps_ms, int) or low == high:
+    if low == high:
         return base, high, b""
-    return base, high, array("q", [at - base for at in timestamps_ms]).tobytes()
+    if isinstance(timestamps_ms, TimestampRuns):
+        return base, high, timestamps_ms.deltas(count)
+    return base, high, array("q", [at - base for at in times]).tobytes()
 
 
 def _pack_headers(headers: Sequence[Headers]) -> tuple[Buffer, ...]:

@@ -248,7 +248,7 @@ class TransportStream(Protocol):
 
     async def send(self, message: bytes) -> None: ...
 
-    async def receive(self) -> bytes | None:
+    async def receive(self) -> Buffer | None:
         """The next message; None at the orderly end."""
         ...
 

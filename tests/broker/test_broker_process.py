@@ -91,14 +91,16 @@ async def test_a_stop_drains_and_the_next_start_has_nothing_to_recover(tmp_path:
         entry = data_pb2.ProduceEntry(correlation_id=5, topic_id=topic_id, batch=batch)
         await stream.send(data_pb2.ProduceStreamRequest(entries=[entry]).SerializeToString())
         raw = await stream.receive()
-        assert data_pb2.ProduceStreamResponse.FromString(raw or b"").acks[0].base_offset == 20
+        assert (
+            data_pb2.ProduceStreamResponse.FromString(bytes(raw or b"")).acks[0].base_offset == 20
+        )
         assert await waiting.receive(), "woken by the new record"
         waiting = await client.fetch_stream(topic_id, 21)
         await asyncio.sleep(0.1)
         began = time.monotonic()
         watching = asyncio.ensure_future(health_after(broker.address, broker))
         answer = await asyncio.wait_for(waiting.receive(), 10)
-        assert not data_pb2.FetchStreamResponse.FromString(answer or b"").results
+        assert not data_pb2.FetchStreamResponse.FromString(bytes(answer or b"")).results
         assert (await asyncio.to_thread(broker.wait_until_dead)) == 0
         assert time.monotonic() - began < 10, "the default bound"
         assert await watching == [1, 2], "SERVING, then NOT_SERVING"
@@ -169,7 +171,7 @@ async def test_a_paused_broker_goes_on_and_so_do_its_clients(tmp_path: Path) -> 
         assert not producing.done()
         broker.resume()
         assert (await producing).offset == 1
-        answer = data_pb2.FetchStreamResponse.FromString(await waiting.receive() or b"")
+        answer = data_pb2.FetchStreamResponse.FromString(bytes(await waiting.receive() or b""))
         assert [result.next_offset for result in answer.results] == [2]
         assert await client.values() == [b"before", b"during"]
         await client.transport.close()

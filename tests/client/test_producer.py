@@ -41,6 +41,28 @@ def make(transport: FakeTransport, **settings: object) -> Producer:
     return Producer(transport=transport, **settings)  # type: ignore[arg-type]
 
 
+async def test_send_nowait_writes_what_send_would(transport: FakeTransport) -> None:
+    async with make(transport, linger_ms=1_000) as producer:
+        with pytest.raises(BufferFull):  # the topic is not known yet
+            producer.send_nowait("orders", b"a")
+        await producer.send("orders", b"0")
+        for value in (b"1", b"2"):
+            producer.send_nowait("orders", value)
+        await producer.send("orders", b"3", timestamp_ms=5)
+        producer.send_nowait("orders", b"4")
+        producer.send_nowait("orders", b"k", b"key")
+        with pytest.raises(TypeError):
+            producer.send_nowait("orders", "text")  # type: ignore[arg-type]
+    records = [r for p in transport.broker.topics["orders"].partitions for r in p.records]
+    plain = [record for record in records if record[0] is None]
+    assert [record[1] for record in plain] == [b"0", b"1", b"2", b"3", b"4"]
+    times_ms = [record[2] for record in plain]
+    assert times_ms[3] == 5 and all(at > 5 for at in times_ms[:3] + times_ms[4:])
+    assert [record[:2] for record in records if record[0]] == [(b"key", b"k")]
+    with pytest.raises(ClientClosed):
+        producer.send_nowait("orders", b"late")
+
+
 async def test_a_record_is_written_where_its_receipt_says(transport: FakeTransport) -> None:
     async with make(transport) as producer:
         handle = await producer.send(

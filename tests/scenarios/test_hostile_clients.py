@@ -102,7 +102,8 @@ class Attacker:
             await stream.send(request)
             answered = 0
             while answered < len(entries):
-                acks = data_pb2.ProduceStreamResponse.FromString(await stream.receive() or b"").acks
+                raw = bytes(await stream.receive() or b"")
+                acks = data_pb2.ProduceStreamResponse.FromString(raw).acks
                 answered += len(acks)
                 reasons = [ack.error.reason for ack in acks]
                 self.reasons.update(reasons)
@@ -120,7 +121,8 @@ class Attacker:
             await stream.send(request)
             raw = await stream.receive()
             reasons = [
-                r.error.reason for r in data_pb2.FetchStreamResponse.FromString(raw or b"").results
+                r.error.reason
+                for r in data_pb2.FetchStreamResponse.FromString(bytes(raw or b"")).results
             ]
             self.reasons.update(reasons)
             gone = "UNKNOWN_TOPIC" in reasons

@@ -28,7 +28,7 @@ async def refuse(_: RequestContext, request: object) -> cluster_pb2.GetClusterIn
 
 async def echo(_: RequestContext, stream: ServerStream) -> None:
     while (message := await stream.receive()) is not None:
-        await stream.send(message)
+        await stream.send(bytes(message))
 
 
 def rpcs(handler: Callable[..., Awaitable[cluster_pb2.GetClusterInfoResponse]]) -> list[Rpc]:
@@ -73,7 +73,7 @@ def test_a_stream_keeps_its_order() -> None:
         stream = await network.stream("b:1", ECHO)
         sent = [bytes([number]) for number in range(50)]
         for message in sent:
-            await stream.send(message)
+            await stream.send(bytes(message))
         assert [await stream.receive() for _ in sent] == sent
         await stream.close()
 

@@ -3,12 +3,13 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from logd.model.errors import RecordTooLarge
 from logd.model.seams import Clock
 from logd_client.core.partition_lane import PartitionLane
-from logd_client.core.producer_batch import ProducerBatch
+from logd_client.core.producer_batch import TIMESTAMP_STEP_MS, ProducerBatch
 
 RECORD_OVERHEAD_BYTES = 16
 """Counted for each record besides key and value: their ends and the timestamp. With it no batch of
@@ -58,6 +59,7 @@ class Accumulator:
         self.full: deque[ProducerBatch] = deque()
         self._lingering: deque[ProducerBatch] = deque()
         self._held: dict[ProducerBatch, None] = {}
+        self._plain: dict[ProducerBatch, int] = {}
 
     def make_room(
         self, lane: PartitionLane, size_bytes: int, *, rotates: bool = False
@@ -99,6 +101,7 @@ class Accumulator:
         self.full.clear()
         for batch in [b for b in self._held if b.lane.open is not b]:
             del self._held[batch]
+        self._end_plain(now_ms)
         due_ms = now_ms - self.limits.linger_ms
         while self._lingering and (batch := self._lingering[0]).opened_ms <= due_ms:
             self._lingering.popleft()
@@ -124,10 +127,26 @@ class Accumulator:
         return ready
 
     def next_due_ms(self) -> int | None:
-        """When the oldest lingering batch is due, on the monotonic clock."""
+        """When the oldest lingering batch is due, or no longer plain; on the monotonic clock."""
         while self._lingering and self._lingering[0].lane.open is not self._lingering[0]:
             self._lingering.popleft()
-        return self._lingering[0].opened_ms + self.limits.linger_ms if self._lingering else None
+        due = list(self._plain.values())
+        due += [batch.opened_ms + self.limits.linger_ms for batch in islice(self._lingering, 1)]
+        return min(due, default=None)
+
+    def make_plain(self, batch: ProducerBatch) -> None:
+        """Let values go straight into this open batch, until they cannot share a time any more."""
+        batch.lane.topic.plain = batch
+        self._plain[batch] = self._monotonic_ms() + TIMESTAMP_STEP_MS
+        self._notify()
+
+    def _end_plain(self, now_ms: int) -> None:
+        for batch, until_ms in list(self._plain.items()):
+            topic = batch.lane.topic
+            if topic.plain is batch and until_ms <= now_ms:
+                topic.plain = None
+            if topic.plain is not batch:
+                del self._plain[batch]
 
     def overdue(self, opened_before_ms: int) -> list[ProducerBatch]:
         """Open batches that were opened before this monotonic time."""
@@ -144,6 +163,8 @@ class Accumulator:
     def close(self, batch: ProducerBatch) -> None:
         """End an open batch: whoever calls takes it. Room that it did not use is free again."""
         batch.lane.open = None
+        if batch.lane.topic.plain is batch:
+            batch.lane.topic.plain = None
         batch.reserved_bytes -= batch.room_bytes
         self.buffered_bytes -= batch.room_bytes
         batch.room_bytes = 0

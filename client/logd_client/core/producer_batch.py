@@ -9,6 +9,7 @@ from logd.model.batch_encoder import Headers, encode_batch, with_producer
 from logd.model.errors import LogdError
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
+from logd.model.timestamp_runs import TimestampRuns
 
 if TYPE_CHECKING:
     from logd_client.core.partition_lane import PartitionLane
@@ -45,7 +46,7 @@ class ProducerBatch:
     `future`, which is the only thing that awaits it. `in_doubt`: an attempt may have been appended
     without our knowing; never cleared, since a late copy of that attempt may still be on its way.
     `told`: a handle has given its failure to the application.
-    Sizes in bytes, times in ms: `opened_ms` monotonic, `stamp_ms` wall.
+    Sizes in bytes, times in ms: `opened_ms` monotonic, those of records wall.
     """
 
     __slots__ = (
@@ -67,8 +68,7 @@ class ProducerBatch:
         "reserved_bytes",
         "room_bytes",
         "sent_ms",
-        "stamp_ms",
-        "timestamps_ms",
+        "times",
         "told",
         "tries_corrupt",
         "values",
@@ -78,11 +78,10 @@ class ProducerBatch:
         self.lane = lane
         self.future = future
         self.opened_ms = opened_ms
-        self.stamp_ms = stamp_ms
+        self.times = TimestampRuns(stamp_ms)
         self.values: list[bytes | None] = []
         self.keys: list[bytes | None] | None = None
         self.headers: list[Headers] | None = None
-        self.timestamps_ms: list[int] | None = None
         self.pinned: set[int] | None = None
         self.reserved_bytes = 0
         self.room_bytes = 0
@@ -104,23 +103,45 @@ class ProducerBatch:
         """Its first record's sequence number; -1: none yet, or none any more."""
         return self._base_sequence
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether values are its only column, but for times."""
+        return self.keys is None and self.headers is None
+
+    def add_values(self, values: Sequence[bytes], now_ms: int) -> None:
+        """Records of nothing but a value."""
+        count, before = len(values), len(self.values)
+        if not 0 <= now_ms - self.times.times_ms[-1] < TIMESTAMP_STEP_MS:
+            self.times.begin(before, now_ms)
+        self.values += values
+        if self.keys is not None:
+            self.keys += [None] * count
+        if self.headers is not None:
+            self.headers += [()] * count
+
+    def _end_plain(self) -> None:
+        if self.lane.topic.plain is self:
+            self.lane.topic.plain = None
+
     def add_key(self, key: bytes | None) -> None:
         """The key of the record last added."""
         if self.keys is None:
+            self._end_plain()
             self.keys = [None] * (len(self.values) - 1)
         self.keys.append(key)
 
     def add_headers(self, headers: Headers) -> None:
         """The headers of the record last added."""
         if self.headers is None:
+            self._end_plain()
             self.headers = [()] * (len(self.values) - 1)
         self.headers.append(headers)
 
-    def add_timestamp(self, timestamp_ms: int) -> None:
-        """The time of the record last added."""
-        if self.timestamps_ms is None:
-            self.timestamps_ms = [self.stamp_ms] * (len(self.values) - 1)
-        self.timestamps_ms.append(timestamp_ms)
+    def set_time(self, time_ms: int) -> None:
+        """The time of the record last added, exactly."""
+        if time_ms != self.times.times_ms[-1]:
+            self._end_plain()
+            self.times.begin(len(self.values) - 1, time_ms)
 
     def pin(self, index: int) -> None:
         """Record `index` was sent to this very partition, whatever its key."""
@@ -159,14 +180,14 @@ class ProducerBatch:
             self._encoded = encode_batch(
                 self.values,
                 keys=self.keys,
-                timestamps_ms=self.stamp_ms if self.timestamps_ms is None else self.timestamps_ms,
+                timestamps_ms=self.times,
                 headers=self.headers,
                 codec=codec,
                 producer_id=self._identity[0],
                 producer_epoch=self._identity[1],
                 base_sequence=self._base_sequence,
             )
-            self.values, self.headers, self.timestamps_ms = [], None, None
+            self.values, self.headers = [], None
             if self.keys is not None:
                 self.keys = []
         return self._encoded
@@ -179,7 +200,10 @@ class ProducerBatch:
         self.values = list(decoded.values)
         self.keys = None if decoded.keys is None else list(decoded.keys)
         self.headers = None if decoded.headers is None else list(decoded.headers)
-        self.timestamps_ms = list(decoded.timestamps_ms)
+        self.times = TimestampRuns(decoded.timestamps_ms[0])
+        for index, time_ms in enumerate(decoded.timestamps_ms):
+            if time_ms != self.times.times_ms[-1]:
+                self.times.begin(index, time_ms)
         self._encoded = None
 
     def move(self, places: Sequence[tuple["ProducerBatch", int]]) -> None:
@@ -189,14 +213,14 @@ class ProducerBatch:
         self._pending = len(targets)
         for target in targets:
             target._origins.append(self)
-        self.values, self.keys, self.headers, self.timestamps_ms = [], None, None, None
+        self.values, self.keys, self.headers = [], None, None
         self._encoded = None
 
     def settle(self, outcome: BatchReceipt | LogdError) -> "list[ProducerBatch]":
         """Its outcome is known. Gives the batches whose futures are to be completed now."""
         assert self.outcome is None, "a batch is settled once"
         self.outcome = outcome
-        self.values, self.keys, self.headers, self.timestamps_ms = [], None, None, None
+        self.values, self.keys, self.headers = [], None, None
         self._encoded = None
         return [self, *self._settle_origins()]
 

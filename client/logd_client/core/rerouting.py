@@ -118,15 +118,14 @@ class _Mover:
         if batch is None or full:
             if batch is not None:
                 self._finish(lane, batch)
-            batch = self._accumulator.new_batch(lane, origin.opened_ms, origin.stamp_ms)
+            batch = self._accumulator.new_batch(lane, origin.opened_ms, origin.times.at(at))
             self._filling[lane] = batch
         batch.reserved_bytes += size
         self._accumulator.buffered_bytes += size
         batch.values.append(value)
         batch.add_key(key)
         batch.add_headers(headers)
-        times = origin.timestamps_ms
-        batch.add_timestamp(origin.stamp_ms if times is None else times[at])
+        batch.set_time(origin.times.at(at))
         if origin.pinned and at in origin.pinned:
             batch.pin(len(batch.values) - 1)
         return batch, len(batch.values) - 1

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from logd.model.batch_encoder import Headers
@@ -16,6 +17,8 @@ from logd_client.core.partition_lane import PartitionLane
 from logd_client.core.producer_batch import TIMESTAMP_STEP_MS, ProducerBatch
 
 TIMESTAMP_MS_MAX = (1 << 63) - 1
+ADDED_AT_ONCE_MAX = 4096
+"""Records of one `add_many`: where they don't fit, so many sizes are summed for nothing."""
 HEADER_OVERHEAD_BYTES = 16
 """Counted for each header besides name and value; with it a batch of BATCH_BYTES_LIMIT has no more
 than HEADERS_PER_BATCH_MAX."""
@@ -61,6 +64,9 @@ class TopicLanes:
         self._make_lane = make_lane
         self._turn = turn
         self.lanes: list[PartitionLane] = []
+        self.plain: ProducerBatch | None = None
+        """The open batch to which values may be appended without more ado, since it has no other
+        column and is young enough to share its time; within its `room_bytes`."""
         self.route(routing)
 
     def route(self, routing: Routing) -> None:
@@ -120,48 +126,41 @@ class TopicLanes:
         values.append(value)
         if key is not None or batch.keys is not None:
             batch.add_key(key)
-        if batch.timestamps_ms is not None or not 0 <= now_ms - batch.stamp_ms < TIMESTAMP_STEP_MS:
-            self._stamp(batch, now_ms)
-        elif timestamp_ms is not None:
-            batch.add_timestamp(timestamp_ms)
+        age_ms = now_ms - batch.times.times_ms[-1]
+        if timestamp_ms is not None or not 0 <= age_ms < TIMESTAMP_STEP_MS:
+            batch.set_time(now_ms)
         if headers or batch.headers is not None:
             batch.add_headers(headers or ())
         if partition is not None:
             batch.pin(len(values) - 1)
         return batch
 
-    def add_many(self, values: Sequence[bytes], ends: Sequence[int], at: int) -> Added | None:
-        """Add records without keys, from `values[at]`, as many as fit into one batch.
+    def add_plain(self, value: bytes | None) -> ProducerBatch | None:
+        """As `add` of a value alone; then `plain` takes the next ones, where that can be."""
+        batch = self.add(value)
+        if batch is not None and batch.is_plain and self.plain is not batch:
+            self._accumulator.make_plain(batch)
+        return batch
 
-        `ends[i]` is the summed size of values[0 .. i], RECORD_OVERHEAD_BYTES each included. All
-        values are bytes. None: the buffer is full.
+    def add_many(self, values: Sequence[bytes], at: int) -> Added | None:
+        """Add records without keys, from `values[at]`, as many as fit into one batch, at most
+        ADDED_AT_ONCE_MAX. All values are bytes. None: the buffer is full.
         """
-        before = ends[at - 1] if at else 0
-        batch = self._accumulator.make_room(self.free, ends[at] - before, rotates=True)
+        size_bytes = RECORD_OVERHEAD_BYTES + len(values[at])
+        batch = self._accumulator.make_room(self.free, size_bytes, rotates=True)
         if batch is None:
             return None
-        self._accumulator.reserve(batch, ends[-1] - before)
-        first, now_ms = len(batch.values), self._wall_ms()
-        stop = bisect_right(ends, before + batch.room_bytes, at)
-        count = stop - at
-        batch.room_bytes -= ends[stop - 1] - before
-        batch.values += values[at:stop]
-        if batch.keys is not None:
-            batch.keys += [None] * count
-        if batch.headers is not None:
-            batch.headers += [()] * count
-        if batch.timestamps_ms is None and not 0 <= now_ms - batch.stamp_ms < TIMESTAMP_STEP_MS:
-            batch.timestamps_ms = [batch.stamp_ms] * first
-        if batch.timestamps_ms is not None:
-            batch.timestamps_ms += [now_ms] * count
-        return Added(batch, first, count)
-
-    def _stamp(self, batch: ProducerBatch, now_ms: int) -> None:
-        """The first record of a batch sets the time that the others may share."""
-        if len(batch.values) == 1:
-            batch.stamp_ms = now_ms
-        else:
-            batch.add_timestamp(now_ms)
+        some = values[at : at + ADDED_AT_ONCE_MAX]
+        size_bytes = sum(map(len, some)) + RECORD_OVERHEAD_BYTES * len(some)
+        self._accumulator.reserve(batch, size_bytes)
+        if size_bytes > batch.room_bytes:
+            ends = list(accumulate(len(value) + RECORD_OVERHEAD_BYTES for value in some))
+            fitting = bisect_right(ends, batch.room_bytes)
+            some, size_bytes = some[:fitting], ends[fitting - 1]
+        batch.room_bytes -= size_bytes
+        first = len(batch.values)
+        batch.add_values(some, self._wall_ms())
+        return Added(batch, first, len(some))
 
     def _choose_free(self) -> None:
         partitions = self.routing.open_partitions

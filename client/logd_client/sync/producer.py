@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -50,7 +49,7 @@ class RecordHandles:
 
     def result(self, timeout: float | None = None) -> list[RecordReceipt]:
         """All receipts, or the first failure. `timeout` seconds bound each batch's wait."""
-        for batch in dict.fromkeys(self._places.batches):
+        for batch in self._places.batches:
             wait_for(batch, timeout)
         return self._places.receipts()
 
@@ -71,7 +70,7 @@ class Producer:
     ) -> None:
         named = {"bootstrap_servers": bootstrap_servers, **settings}
         self.config = parse_settings(ProducerConfig, named)
-        self._guard = UseGuard("Producer")
+        self._guard = UseGuard("Producer", self._forget)
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._thread = LoopThread.acquire()
@@ -94,6 +93,10 @@ class Producer:
         interrupted = kind is not None and not issubclass(kind, Exception)
         with contextlib.suppress(*(() if kind is None else (LogdError,))):  # the first error counts
             self.close(flush=not interrupted)
+
+    def _forget(self) -> None:
+        """In a forked child: no batch there will be sent, so none takes a record."""
+        self._topics = {}
 
     @property
     def in_flight(self) -> int:
@@ -127,6 +130,33 @@ class Producer:
         added = self._put(topic, _add_one, *record)
         return RecordHandle(added.batch, added.first)
 
+    def send_nowait(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
+        """Add one record without waiting and without a handle: as the async one. BufferFull where
+        send() would wait: then call that."""
+        with self._lock:
+            lanes = self._topics.get(topic)
+            if lanes is not None and (batch := lanes.plain) is not None:
+                if key is None and type(value) is bytes:
+                    room_bytes = batch.room_bytes - len(value) - RECORD_OVERHEAD_BYTES
+                    if room_bytes >= 0:
+                        batch.room_bytes = room_bytes
+                        batch.values.append(value)
+                        return
+        self._send_nowait(topic, value, key)
+
+    def _send_nowait(self, topic: str, value: bytes | None, key: bytes | None) -> None:
+        """The way that is not fast."""
+        self._guard.check()
+        if self._sender.session.fatal is not None:
+            raise self._sender.session.fatal
+        lanes = self._topics.get(topic)
+        if lanes is None:
+            raise BufferFull(f"topic '{topic}' is not known yet: use send()", topic=topic)
+        with self._lock:
+            batch = lanes.add_plain(value) if key is None else lanes.add(value, key)
+        if batch is None:
+            raise buffer_full(self.config, self.buffered_bytes)
+
     def send_many(
         self,
         topic: str,
@@ -137,15 +167,14 @@ class Producer:
         timestamps_ms: Sequence[int] | None = None,
     ) -> RecordHandles:
         """Add many records at once. As the async send_many()."""
-        check_columns(values, keys, timestamps_ms)
+        has_nulls = check_columns(values, keys, timestamps_ms)
         self._lanes(topic)
         places = RecordPlaces()
         plain = keys is None and partition is None and timestamps_ms is None
         try:
-            if plain and None not in values:
-                ends = list(accumulate(len(v or b"") + RECORD_OVERHEAD_BYTES for v in values))
+            if plain and not has_nulls:
                 while (at := len(places)) < len(values):
-                    places.extend(self._put(topic, TopicLanes.add_many, values, ends, at))
+                    places.extend(self._put(topic, TopicLanes.add_many, values, at))
             else:
                 for at, value in enumerate(values):
                     key = None if keys is None else keys[at]

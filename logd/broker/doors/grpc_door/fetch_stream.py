@@ -83,7 +83,7 @@ class FetchStream:
                     )
                 check_request_bytes(message)
                 try:
-                    self._requests.append(data_pb2.FetchStreamRequest.FromString(message))
+                    self._requests.append(data_pb2.FetchStreamRequest.FromString(bytes(message)))
                 except DecodeError as error:
                     raise InvalidConfig(f"no FetchStreamRequest: {error}") from None
                 self._arrived.set()

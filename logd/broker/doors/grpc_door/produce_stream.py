@@ -13,6 +13,7 @@ from logd.broker.doors.grpc_door.topic_refs import id_resource, to_topic_id
 from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext, Topics
 from logd.model.errors import CorruptBatch, InvalidConfig, LogdError
 from logd.model.ids import PartitionId, TopicPartition
+from logd.model.seams import Buffer
 from logd_proto.v1 import data_pb2
 
 PENDING_ENTRIES_MAX = 1024
@@ -146,7 +147,7 @@ class ProduceStream:
                 self._room.set()
 
 
-def _parse(message: bytes) -> list[Entry]:
+def _parse(message: Buffer) -> list[Entry]:
     try:
         return parse_produce_request(message)
     except DecodeError as error:

@@ -38,13 +38,13 @@ class Entry(NamedTuple):
     batch: Buffer
 
 
-def parse_produce_request(message: bytes) -> list[Entry]:
+def parse_produce_request(message: Buffer) -> list[Entry]:
     """Raises google.protobuf.message.DecodeError where the message is none, InvalidConfig where it
     has too many entries."""
     entries = _walk(message)
     if entries is None:
         check_field_count(message)
-        parsed = data_pb2.ProduceStreamRequest.FromString(message)
+        parsed = data_pb2.ProduceStreamRequest.FromString(bytes(message))
         entries = [
             Entry(
                 e.correlation_id,
@@ -60,7 +60,7 @@ def parse_produce_request(message: bytes) -> list[Entry]:
     return entries
 
 
-def check_field_count(message: bytes) -> None:
+def check_field_count(message: Buffer) -> None:
     """Raises InvalidConfig past FIELDS_PER_MESSAGE_MAX; what is no message passes."""
     _count_fields(message, 0, len(message), FIELDS_PER_MESSAGE_MAX, None)
 
@@ -72,7 +72,7 @@ def check_plain_request(message: bytes) -> None:
         _count_fields(message, 0, len(message), NESTED_FIELDS_MAX, _RECORDS)
 
 
-def _count_fields(message: bytes, at: int, end: int, left: int, nested: int | None) -> int:
+def _count_fields(message: Buffer, at: int, end: int, left: int, nested: int | None) -> int:
     """How many of `left` are not used by the fields in [at, end), those in `nested` included."""
     try:
         while at < end:
@@ -101,7 +101,7 @@ def _count_fields(message: bytes, at: int, end: int, left: int, nested: int | No
     return left
 
 
-def _walk(message: bytes) -> list[Entry] | None:
+def _walk(message: Buffer) -> list[Entry] | None:
     """None where the canonical order does not hold."""
     view, at, end = memoryview(message), 0, len(message)
     entries: list[Entry] = []
@@ -120,7 +120,7 @@ def _walk(message: bytes) -> list[Entry] | None:
     return entries
 
 
-def _walk_entry(message: bytes, view: memoryview, at: int, end: int) -> Entry | None:
+def _walk_entry(message: Buffer, view: memoryview, at: int, end: int) -> Entry | None:
     numbers = [0, 0, 0, 0, 0, 0]
     topic_id = b""
     last_tag = 0
@@ -150,12 +150,12 @@ def _walk_entry(message: bytes, view: memoryview, at: int, end: int) -> Entry | 
             )
         if tag != _TOPIC_ID:
             return None
-        topic_id = message[at : at + length]
+        topic_id = bytes(message[at : at + length])
         at += length
     return None
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def _varint(message: Buffer, at: int) -> tuple[int, int]:
     byte = message[at]
     if byte < 0x80:
         return byte, at + 1

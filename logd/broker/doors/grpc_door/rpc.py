@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from logd.broker.ports import RequestContext
 from logd.model.errors import InvalidConfig
+from logd.model.seams import Buffer
 
 Request = TypeVar("Request", bound=Message)
 
@@ -18,7 +19,7 @@ Request = TypeVar("Request", bound=Message)
 class ServerStream(Protocol):
     """The server's side of a bidirectional stream of serialized messages."""
 
-    async def receive(self) -> bytes | None:
+    async def receive(self) -> Buffer | None:
         """The next request; None when the client has no more."""
         ...
 
@@ -29,7 +30,7 @@ REQUEST_BYTES_MAX = 4 << 20
 """Of calls that carry no batches. Parsed, a hostile request takes fifty times its bytes."""
 
 
-def check_request_bytes(message: bytes) -> None:
+def check_request_bytes(message: Buffer) -> None:
     """Raises InvalidConfig past REQUEST_BYTES_MAX."""
     if len(message) > REQUEST_BYTES_MAX:
         raise InvalidConfig(

@@ -48,7 +48,7 @@ class Service:
         while (message := await stream.receive()) is not None:
             if self.error is not None:
                 raise self.error
-            await stream.send(message)
+            await stream.send(bytes(message))
 
     async def _wait(self) -> None:
         self.entered.set()

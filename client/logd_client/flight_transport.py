@@ -1,0 +1,149 @@
+"""Streams through the Arrow Flight door of brokers that offer one, and all else through gRPC.
+
+Imported only where pyarrow is installed. Both ways carry the same messages, so nothing above can
+tell them apart but by their speed.
+"""
+
+import asyncio
+import threading
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.flight as flight
+
+from logd.flight.flight_exchange import SCHEMA, FlightExchange
+from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout, error_from_reason
+from logd.model.seams import Transport, TransportStream
+from logd_client.diagnostics import logger
+from logd_proto.v1 import cluster_pb2, common_pb2
+
+OPEN_TIMEOUT_MS = 5_000
+"""A door that does not answer for so long is passed over."""
+_GET_CLUSTER_INFO = "/logd.v1.ClusterService/GetClusterInfo"
+
+
+class FlightTransport:
+    """Implements `Transport` over another one, which makes all calls and, where there is no Flight
+    door or it does not open, the streams too."""
+
+    def __init__(self, calls: Transport, client_id: str) -> None:
+        self._calls = calls
+        self._client_id = client_id
+
+    async def unary(self, address: str, method: str, request: bytes, timeout_ms: int) -> bytes:
+        return await self._calls.unary(address, method, request, timeout_ms)
+
+    async def stream(self, address: str, method: str) -> TransportStream:
+        request = cluster_pb2.GetClusterInfoRequest().SerializeToString()
+        answer = await self._calls.unary(address, _GET_CLUSTER_INFO, request, OPEN_TIMEOUT_MS)
+        info = cluster_pb2.GetClusterInfoResponse.FromString(answer)
+        door = _door_of(info, address)
+        if door:
+            try:
+                return await _Opening(door, method, self._client_id, info.cluster_id).opened()
+            except LogdError as error:
+                logger.info("flight_door_passed_over", address=door, error=error.message)
+        return await self._calls.stream(address, method)
+
+    async def close(self) -> None:
+        await self._calls.close()
+
+
+def _door_of(info: cluster_pb2.GetClusterInfoResponse, address: str) -> str:
+    """The Flight address of the broker at `address`, which may be known by another."""
+    for broker in info.brokers:
+        if broker.address == address or len(info.brokers) == 1:
+            return str(broker.flight_address)
+    return ""
+
+
+class _Opening:
+    """An exchange that is being opened, in the thread that will read it."""
+
+    def __init__(self, door: str, method: str, client_id: str, cluster_id: str) -> None:
+        self._door = door
+        self._method = method
+        self._headers = [
+            (b"logd-client-id", client_id.encode()),
+            (b"logd-cluster-id", cluster_id.encode()),
+        ]
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[FlightExchange] = self._loop.create_future()
+        self._given_up = False
+        self._reader: Any = None
+
+    async def opened(self) -> FlightExchange:
+        """Raises BrokerUnreachable, RequestTimeout, and what the door refuses it with."""
+        threading.Thread(target=self._run, name="logd-flight-read", daemon=True).start()
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_MS / 1000):
+                return await self._opened
+        except TimeoutError:
+            raise RequestTimeout(f"the Flight door at {self._door} does not answer") from None
+        finally:
+            if not self._opened.done() or self._opened.cancelled():
+                self._given_up = True
+                if self._reader is not None:
+                    self._reader.cancel()
+
+    def _run(self) -> None:
+        try:
+            with flight.connect(f"grpc://{self._door}", generic_options=_OPTIONS) as client:
+                descriptor = flight.FlightDescriptor.for_command(self._method.encode())
+                options = flight.FlightCallOptions(headers=self._headers)
+                writer, self._reader = client.do_exchange(descriptor, options)
+                writer.begin(SCHEMA)
+                _ = self._reader.schema  # comes once the door has let us in
+                self._exchange(writer)
+        except flight.FlightError as error:
+            self._tell(_error_of(error.extra_info) or BrokerUnreachable(str(error)))
+        except (pa.ArrowException, OSError) as error:
+            self._tell(BrokerUnreachable(f"the Flight door at {self._door}: {error}"))
+
+    def _exchange(self, writer: Any) -> None:
+        exchange = FlightExchange(self._loop, self._reader, writer, _parse_error)
+        writing = threading.Thread(target=_write_all, args=(exchange, writer), daemon=True)
+        writing.start()
+        self._tell(exchange)
+        if self._given_up:
+            self._reader.cancel()
+        exchange.read_all()
+        exchange.finish()
+        writing.join()
+
+    def _tell(self, outcome: FlightExchange | LogdError) -> None:
+        def tell() -> None:
+            if self._opened.done():
+                return
+            if isinstance(outcome, LogdError):
+                self._opened.set_exception(outcome)
+            else:
+                self._opened.set_result(outcome)
+
+        try:
+            self._loop.call_soon_threadsafe(tell)
+        except RuntimeError:  # the loop is closed
+            self._given_up = True
+
+
+def _write_all(exchange: FlightExchange, writer: Any) -> None:
+    exchange.write_all()
+    try:
+        writer.close()
+    except (pa.ArrowException, OSError):
+        pass  # the reader says why
+
+
+_OPTIONS = [
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),
+]
+
+
+def _error_of(extra_info: bytes | None) -> LogdError | None:
+    return _parse_error(extra_info) if extra_info else None
+
+
+def _parse_error(raw: bytes) -> LogdError:
+    error = common_pb2.Error.FromString(raw)
+    return error_from_reason(error.reason, error.message, error.details)
