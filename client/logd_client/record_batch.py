@@ -2,10 +2,19 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from itertools import repeat
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from logd.model.batch_decoder import DecodedBatch
+from logd.model.errors import MissingPackage
 from logd_client.record import Record
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 _make_record = partial(tuple.__new__, Record)
 """A Record of a 7-tuple, without a Python frame: half of what Record(...) costs."""
@@ -19,6 +28,10 @@ class RecordBatch:
     `values`, `keys`, `timestamps_ms`, `offsets` and `headers` are columns of the same length, made
     when first asked for; `for record in batch` makes Records one at a time. `next_offset` is where
     reading goes on after it: above the last offset, also where compaction left a gap.
+
+    `to_arrow`, `arrow_values` and `arrow_keys` need `pip install 'logd[arrow]'`, `to_polars` and
+    `to_pandas` also polars or pandas; without them MissingPackage is raised. Their large columns
+    are the batch's own bytes, not copies: they keep the message alive that it came in.
     """
 
     __slots__ = ("_decoded", "_start", "next_offset", "partition", "topic")
@@ -99,9 +112,52 @@ class RecordBatch:
         headers = self._decoded.headers
         return [()] * len(self) if headers is None else headers[self._start :]
 
+    def to_arrow(self) -> "pyarrow.RecordBatch":
+        """Columns of `logd_client.arrow_batches.SCHEMA`."""
+        return import_arrow().record_batch(self.partition, self._decoded, self._start)
+
+    @property
+    def arrow_values(self) -> "pyarrow.BinaryArray":
+        """`values` as Arrow has them."""
+        return import_arrow().values(self._decoded)[self._start :]
+
+    @property
+    def arrow_keys(self) -> "pyarrow.BinaryArray":
+        """`keys` as Arrow has them."""
+        return import_arrow().keys(self._decoded)[self._start :]
+
+    def to_polars(self) -> "polars.DataFrame":
+        """`to_arrow` as a DataFrame of Polars."""
+        frame: polars.DataFrame = import_extra("polars").from_arrow(self.to_arrow())
+        return frame
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """`to_arrow` as a DataFrame of pandas."""
+        import_extra("pandas")
+        return self.to_arrow().to_pandas()
+
     def after(self, count: int) -> "RecordBatch":
         """The same without its first `count` records; at least one must remain."""
         assert 0 <= count < len(self), "a batch is never empty"
         return RecordBatch(
             self.topic, self.partition, self._decoded, self._start + count, self.next_offset
         )
+
+
+def import_arrow() -> ModuleType:
+    """`logd_client.arrow_batches`. Raises MissingPackage."""
+    import_extra("pyarrow", "logd[arrow]")
+    return import_module("logd_client.arrow_batches")
+
+
+def import_extra(name: str, install: str | None = None) -> ModuleType:
+    """A package that logd does without. Raises MissingPackage."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise MissingPackage(
+            f"this needs {name}, which is not installed: pip install '{install or name}'",
+            package=name,
+        ) from None

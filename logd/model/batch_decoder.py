@@ -38,7 +38,8 @@ class DecodedBatch:
     def __init__(self, header: BatchHeader, columns: BodyColumns) -> None:
         """Checks what `check_body` left, O(records). Raises CorruptBatch."""
         self.header = header
-        self._columns = columns
+        self.columns = columns
+        """The buffers that the columns are made of; their ends are checked to rise."""
         self._read_values = _reader(
             header.record_count, columns.value_ends, columns.values, columns.value_nulls
         )
@@ -76,7 +77,7 @@ class DecodedBatch:
         """The producer's, or the leader's in a topic with timestamp_type append_time."""
         if self.header.leader_flags & LeaderFlag.APPEND_TIME:
             return [self.header.append_timestamp_ms] * len(self)
-        base, deltas = self.header.base_timestamp_ms, self._columns.timestamp_deltas
+        base, deltas = self.header.base_timestamp_ms, self.columns.timestamp_deltas
         if deltas is None:
             return [base] * len(self)
         return [base + delta for delta in deltas.cast("q")]

@@ -410,6 +410,12 @@ class ClientClosed(LogdError):
     reason, code, exit_status = "CLIENT_CLOSED", None, 1
 
 
+class MissingPackage(LogdError):
+    """The call needs a Python package that is not installed; details and message name it."""
+
+    reason, code, exit_status = "MISSING_PACKAGE", None, 1
+
+
 class UsedAfterFork(LogdError):
     """A client was made before a fork and used after it, or made in the fork of a process that had
     used one: gRPC does not work there. Make the first client after the fork."""
