@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from logd.model.errors import ClientClosed, InvalidConfig, LogdError, UsedAfterFork
 from logd.model.seams import Clock, Random, Transport
+from logd_client.arrow_replay import ArrowReplay, ReplayBound
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig, ConsumerSettings, parse_settings
 from logd_client.consumer_assignment import ConsumerAssignment
@@ -18,7 +19,10 @@ from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record import Record
-from logd_client.record_batch import RecordBatch
+from logd_client.record_batch import RecordBatch, import_arrow
+
+if TYPE_CHECKING:
+    import pyarrow
 
 T = TypeVar("T")
 
@@ -178,6 +182,33 @@ class Consumer:
         cursor = await self._next(self._positions.current_cursor)
         cursor.looping = True
         return cursor
+
+    async def read_arrow(
+        self,
+        topic: str,
+        since: ReplayBound = None,
+        until: ReplayBound = None,
+        partitions: Sequence[int] | None = None,
+    ) -> "pyarrow.RecordBatchReader":
+        """All records of a topic from `since` on, until before `until`, for offline replay.
+
+        Both are times of append (a datetime with a zone, or ms since 1970 UTC) or an OffsetSpec;
+        None: the log's start, and the high watermark now. Batches have the columns of
+        `logd_client.arrow_batches.SCHEMA` and come by partition, then offset, a few MiB at a time,
+        and end. The topic need not be one of the consumer's; its positions and group stay as they
+        are. Raises UnknownTopic, UnknownPartition, InvalidConfig, MissingPackage (pyarrow).
+
+        The reader waits for this event loop, so pull it in another thread:
+        `await asyncio.to_thread(reader.read_all)`. It raises what reads do, also OffsetOutOfRange
+        where retention overtook it. It ends with the consumer, or when it is dropped.
+        """
+        import_arrow()
+        replay = ArrowReplay(self._connection, self.config)
+        await replay.start(topic, since, until, partitions)
+        if replay.task is not None:
+            self._tasks.append(replay.task)
+            replay.task.add_done_callback(self._tasks.remove)
+        return replay.reader()
 
     # Positions
 

@@ -253,7 +253,8 @@ class FakeFetchBroker:
         response = data_pb2.ListOffsetsResponse()
         for query in request.queries:
             log = self.log_by_id(request.topic.topic_id, query.partition)
-            offset = log.start if query.at.WhichOneof("spec") == "earliest" else log.end
+            known = {"earliest": log.start, "offset": query.at.offset}
+            offset = known.get(query.at.WhichOneof("spec") or "", log.end)
             response.answers.add(partition=query.partition, offset=offset)
         return response.SerializeToString()
 

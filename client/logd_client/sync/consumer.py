@@ -67,6 +67,7 @@ class Consumer(BlockingClient[consumer.Consumer]):
     poll = blocking(consumer.Consumer.poll)
     lag = blocking(consumer.Consumer.lag)
     commit = blocking(consumer.Consumer.commit)
+    read_arrow = blocking(consumer.Consumer.read_arrow)
     committed = blocking(consumer.Consumer.committed)
     seek = on_loop(consumer.Consumer.seek)
     position = on_loop(consumer.Consumer.position)
