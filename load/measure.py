@@ -6,8 +6,9 @@
     python load/measure.py dirty --partitions 1 --partitions 1000
     python load/measure.py slow-disk
     python load/measure.py cold-reader --gib 2
+    python load/measure.py codec
 
-Each starts brokers of its own in a temporary folder. Linux: it reads /proc.
+Each but codec starts brokers of its own in a temporary folder. Linux: it reads /proc.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from codec import measure_codec
 from cold_reader import measure_cold_reader
 from dirty import measure_dirty
 from memory import measure_memory
@@ -63,6 +65,8 @@ def main() -> None:
     slow.add_argument("--seconds", type=float, default=5.0)
     cold = commands.add_parser("cold-reader", help="a writer beside a reader of cold pages")
     cold.add_argument("--gib", type=int, default=2)
+    codec = commands.add_parser("codec", help="ns a record of encode and decode")
+    codec.add_argument("--runs", type=int, default=50)
     args = parser.parse_args()
     if args.command == "start":
         measure_start(args.runs, args.partitions, args.records, args.gib)
@@ -74,6 +78,8 @@ def main() -> None:
         measure_dirty(args.partitions or [1, 10, 100, 1_000], args.seconds)
     elif args.command == "slow-disk":
         measure_slow_disk(args.ms, args.seconds)
+    elif args.command == "codec":
+        measure_codec(args.runs)
     else:
         measure_cold_reader(args.gib)
 

@@ -8,9 +8,10 @@ enough to repay its fixed cost; it is imported with the first such column, as th
 import sys
 from array import array
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from importlib.util import find_spec
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
+from struct import Struct
 from typing import NamedTuple
 
 from logd.model.errors import CorruptBatch, RecordTooLarge
@@ -23,6 +24,9 @@ arrow_pack_min = 100 if ARROW_INSTALLED else sys.maxsize
 arrow_unpack_min = 12 if ARROW_INSTALLED else sys.maxsize
 """Entries from which pyarrow is taken, where both were measured to cost the same. Tests set these
 to 1 or sys.maxsize to force either implementation."""
+
+_ENTRIES_PER_UNPACK = 64
+"""What one step of `iter_unpack` takes: four times as fast as one a step; more gain little."""
 
 _ENTRY_TYPES = {bytes, type(None)}
 _BIT_TO_DIGIT = bytes.maketrans(b"\0\1", b"01")
@@ -53,13 +57,20 @@ def pack_column(entries: Sequence[bytes | None]) -> PackedColumn:
         return arrow_columns.pack_column(entries)
     try:
         if len(types) == 1:
-            ends = array("i", accumulate(map(len, entries), initial=0))  # type: ignore[arg-type]
-            return PackedColumn(ends.tobytes(), b"".join(entries), b"")  # type: ignore[arg-type]
+            return _pack_bytes(entries)  # type: ignore[arg-type]
         lengths = [0 if entry is None else len(entry) for entry in entries]
         ends = array("i", accumulate(lengths, initial=0))
     except OverflowError:
         raise column_too_large() from None
     return PackedColumn(ends.tobytes(), b"".join(filter(None, entries)), _pack_nulls(entries))
+
+
+def _pack_bytes(entries: Sequence[bytes]) -> PackedColumn:
+    size = len(entries[0])
+    if size and len(entries[-1]) == size and set(map(len, entries)) == {size}:
+        return PackedColumn(_even_ends(len(entries), size), b"".join(entries), b"")
+    ends = array("i", accumulate(map(len, entries), initial=0))
+    return PackedColumn(ends.tobytes(), b"".join(entries), b"")
 
 
 def pack_empty(count: int) -> PackedColumn:
@@ -92,6 +103,11 @@ def read_column(
         from logd.model import arrow_columns
 
         return arrow_columns.read_column(count, ends, data, nulls)
+    if nulls is None and data:
+        size = len(data) // count
+        first_end = size.to_bytes(4, "little")  # spares most comparisons, replaces none
+        if size and ends[4:8] == first_end and bytes(ends) == _even_ends(count, size):
+            return partial(_even_entries, size, data)
     return partial(_entries, read_ends(ends), data, nulls)
 
 
@@ -105,6 +121,23 @@ def read_ends(ends: memoryview) -> list[int]:
 
 def ends_fall() -> CorruptBatch:
     return CorruptBatch("the ends of a column do not rise")
+
+
+@lru_cache(maxsize=2)
+def _even_ends(count: int, size: int) -> bytes:
+    """Ends of `count` entries of `size` bytes. Kept, as full batches of one producer are alike.
+
+    Raises OverflowError beyond 2 GiB."""
+    return array("i", range(0, count * size + 1, size)).tobytes()
+
+
+def _even_entries(size: int, data: memoryview) -> list[bytes | None]:
+    """Entries of `size` bytes each: a quarter of the time of slices at 100 B."""
+    many, one = Struct(f"{size}s" * _ENTRIES_PER_UNPACK), Struct(f"{size}s")
+    bulk = len(data) - len(data) % many.size
+    entries = list[bytes | None](chain.from_iterable(many.iter_unpack(data[:bulk])))
+    entries += chain.from_iterable(one.iter_unpack(data[bulk:]))
+    return entries
 
 
 def _entries(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from array import array
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,19 @@ class TestBothPaths:
             assert set(entries) == {None}
         else:
             assert read(len(entries), column, shift) == entries
+
+    @given(st.integers(1, 200), st.integers(0, 9), st.integers(0, 9), st.integers(0, 3))
+    def test_entries_of_one_length(self, count: int, size: int, last: int, shift: int) -> None:
+        """The length of the last may be another: the sum alone tells nothing."""
+        entries: Entries = [bytes([i]) * size for i in range(count - 1)]
+        column = pack_column([*entries, b"z" * last])
+        lengths = [0, *range(size, size * count, size)] if size else [0] * count
+        assert bytes(column.ends) == array("i", [*lengths, size * (count - 1) + last]).tobytes()
+        assert read(count, column, shift) == [*entries, b"z" * last]
+
+    def test_ends_that_are_even_in_sum_and_at_first_only(self) -> None:
+        entries: Entries = [b"ab", b"c", b"def", b"gh"]
+        assert read(4, pack_column(entries)) == entries
 
     def test_nulls_written_out(self) -> None:
         for count in (1, 8, 9, 40):
