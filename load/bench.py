@@ -10,7 +10,7 @@ from pathlib import Path
 
 from logd.dev.demo_broker import DemoBroker
 
-BENCHMARKS = ("produce", "consume", "latency")
+BENCHMARKS = ("produce", "consume", "latency", "e2e")
 
 
 def main() -> int:

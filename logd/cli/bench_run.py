@@ -1,33 +1,43 @@
-"""The work of `logctl bench`, on one event loop."""
+"""The work of `logctl bench`, on one event loop; e2e has its producer in a second process."""
 
 import asyncio
 import contextlib
+import json
+import struct
+import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
 
+import click
+
+from logd.cli.bench_calls import (
+    CHUNK_RECORDS,
+    Tally,
+    read_batches,
+    read_records,
+    send_chunks,
+    send_each,
+)
+from logd.cli.bench_meter import BenchMeter
+from logd.cli.bench_sender import STAMP, SendPlan
 from logd.cli.error_report import first_of
 from logd.cli.invocation import CLIENT_ID, Invocation
 from logd.cli.output import Json
-from logd.cli.pace import Pace
 from logd.cli.position import offsets_of
-from logd.cli.times import Rate
 from logd.model.errors import LogdError
 from logd.system.system_random import SystemRandom
 from logd_client import Consumer, Producer
 from logd_client.descriptions import OffsetSpec
 from logd_client.record_handle import RecordHandle
 
-CHUNK_BYTES = 64 << 10
-"""Added at once; the last record of each chunk is the one whose acknowledgement is timed."""
+CHUNK_BYTES = 256 << 10
+"""Added at once, but CHUNK_RECORDS at most; of each chunk's last record the acknowledgement is
+timed."""
 
 DISTINCT_VALUES = 64
 """Random values to pick from: a codec finds nothing to compress within one."""
-
-MARK_BYTES = 8
-STAMP_BYTES = MARK_BYTES + 16
-"""How a value begins whose way is timed: the run's mark, then the time it was sent."""
 
 PROBES_MAX = 1024
 """Timed records that are awaited at once."""
@@ -35,7 +45,10 @@ PROBES_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What the flags say. `topic` None: one is made, and deleted afterwards."""
+    """What the flags say. `topic` None: one is made, and deleted afterwards.
+
+    `api`: 'record' is a call and an object a record, 'batch' many at once.
+    """
 
     topic: str | None
     duration_ms: int
@@ -44,6 +57,8 @@ class BenchOptions:
     partitions: int
     acks: Any
     compression: Any
+    durability: str | None
+    api: str = "record"
     batch_bytes: int | None = None
     linger_ms: int | None = None
 
@@ -54,7 +69,8 @@ async def open_bench(invocation: Invocation, options: BenchOptions) -> AsyncIter
     topic = options.topic or f"logctl-bench-{SystemRandom().bytes(4).hex()}"
     async with invocation.admin() as admin:
         if options.topic is None:
-            await admin.create_topic(topic, options.partitions)
+            config = {"durability": options.durability} if options.durability else None
+            await admin.create_topic(topic, options.partitions, config=config)
         else:
             await admin.describe_topic(topic)
         try:
@@ -74,7 +90,7 @@ class BenchRun:
         self._options = options
         random = SystemRandom()
         self._values = [random.bytes(options.value_bytes) for _ in range(DISTINCT_VALUES)]
-        self._mark = random.bytes(MARK_BYTES)
+        self._mark = random.bytes(16)
         self._now_s = perf_counter  # the loop's clock and the seam count whole ms
 
     async def produce(self) -> Json:
@@ -82,13 +98,13 @@ class BenchRun:
         async with self._producer() as producer:
             await self._produce_for(producer, self._options.warm_up_ms)
             before = await self._written()
-            started_s = self._now_s()
+            meter = BenchMeter()
             records, latencies_s = await self._produce_for(producer, self._options.duration_ms)
-            seconds = self._now_s() - started_s
+            meter.stop()
         written = await self._written() - before
         if written < records:
             raise RuntimeError(f"{records} records were sent, but only {written} are in the log")
-        return self._row(records, records * self._options.value_bytes, seconds, latencies_s)
+        return meter.row(records, records * self._options.value_bytes, latencies_s)
 
     async def fill(self, records: int) -> None:
         """Write so many records, for `consume`."""
@@ -107,58 +123,102 @@ class BenchRun:
             ]
         if start == end:
             raise RuntimeError(f"topic '{self.topic}' holds no records to read")
+        count = sum(end.values()) - sum(start.values())
         async with self._consumer("earliest") as consumer:
-            await self._consume_for(consumer, start, end, self._options.warm_up_ms)
-            started_s = self._now_s()
-            records, size = await self._consume_for(consumer, start, end, self._options.duration_ms)
-            return self._row(records, size, self._now_s() - started_s, [])
+            await self._consume_for(consumer, start, count, self._options.warm_up_ms)
+            meter = BenchMeter()
+            tally = await self._consume_for(consumer, start, count, self._options.duration_ms)
+            meter.stop()
+        return meter.row(tally.records, tally.size_bytes, tally.waits_s)
 
-    async def latency(self, rate: Rate) -> Json:
-        """Send at a rate; a consumer in this process says when each record arrived."""
-        latencies_s: list[float] = []
-        async with self._producer(linger_ms=0) as producer, self._consumer("latest") as consumer:
-            until_s = self._now_s() + self._options.warm_up_ms / 1000
-            measured_from_s, until_s = until_s, until_s + self._options.duration_ms / 1000
-            receiving = asyncio.create_task(
-                self._receive(consumer, latencies_s, measured_from_s, until_s)
-            )
+    async def latency(self) -> Json:
+        """One record in flight, without lingering: from send() to its acknowledgement."""
+        async with self._producer(linger_ms=0) as producer:
+            await self._in_turn_for(producer, self._options.warm_up_ms)
+            meter = BenchMeter()
+            latencies_s = await self._in_turn_for(producer, self._options.duration_ms)
+            meter.stop()
+        records = len(latencies_s)
+        return meter.row(records, records * self._options.value_bytes, latencies_s)
+
+    async def e2e(self, per_second: int) -> Json:
+        """A process sends at a rate; from its send() to the consumer here, which waits."""
+        options = self._options
+        plan = SendPlan(
+            topic=self.topic,
+            mark=self._mark.hex(),
+            warm_up_records=per_second * options.warm_up_ms // 1000,
+            records=max(1, per_second * options.duration_ms // 1000),
+            per_second=per_second,
+            value_bytes=options.value_bytes,
+            acks=options.acks,
+            compression=options.compression,
+        )
+        async with self._consumer("latest") as consumer:
+            sender = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "logd.cli.bench_sender", json.dumps(asdict(plan)),
+                "-b", self._invocation.bootstrap, "--timeout", f"{self._invocation.timeout_ms}ms",
+                stdout=asyncio.subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+            receiving = asyncio.create_task(self._receive(consumer, plan))
             try:
-                pace, padding = Pace(rate), self._values[0][STAMP_BYTES:]
-                while (now_s := self._now_s()) < until_s and not receiving.done():
-                    stamp = self._mark + f"{now_s:016.6f}".encode()
-                    await producer.send(self.topic, stamp + padding)
-                    await pace.wait(1, 0)
-                await receiving
+                told, _ = await sender.communicate()
+                if sender.returncode:
+                    raise click.exceptions.Exit(sender.returncode)  # it has said why
+                meter, latencies_s = await receiving
             finally:
                 receiving.cancel()
-        seconds = self._options.duration_ms / 1000
-        return self._row(
-            len(latencies_s), len(latencies_s) * self._options.value_bytes, seconds, latencies_s
-        )
+                if sender.returncode is None:
+                    sender.kill()
+                    await sender.wait()
+        size_bytes = len(latencies_s) * options.value_bytes
+        return meter.row(len(latencies_s), size_bytes, latencies_s, others_cpu_s=json.loads(told))
 
-    async def _receive(
-        self, consumer: Consumer, latencies_s: list[float], from_s: float, until_s: float
-    ) -> None:
-        while self._now_s() < until_s:
-            for record in await consumer.poll(timeout_ms=100):
-                value = record.value or b""
-                if value.startswith(self._mark):  # others may write to the topic, too
-                    sent_s = float(value[MARK_BYTES:STAMP_BYTES])
-                    if sent_s >= from_s:
-                        latencies_s.append(self._now_s() - sent_s)
+    async def _receive(self, consumer: Consumer, plan: SendPlan) -> tuple[BenchMeter, list[float]]:
+        """Seconds under way of all that is measured. Raises RuntimeError where some do not come."""
+        latencies_s: list[float] = []
+        left, meter, timeout_ms = plan.warm_up_records + plan.records, None, 0
+        while left:
+            records = await consumer.poll(timeout_ms or 2 * self._invocation.timeout_ms)
+            now_s = self._now_s()
+            if not records:
+                raise RuntimeError(f"{left} records did not come")
+            for record in records:
+                try:
+                    mark, measured, sent_s = STAMP.unpack_from(record.value or b"")
+                except struct.error:
+                    continue
+                if mark == self._mark:  # others may write to the topic, too
+                    left -= 1
+                    if measured:
+                        meter = meter or BenchMeter()
+                        latencies_s.append(now_s - sent_s)
+            timeout_ms = self._invocation.timeout_ms
+        assert meter is not None
+        meter.stop()
+        return meter, latencies_s
+
+    async def _in_turn_for(self, producer: Producer, duration_ms: int) -> list[float]:
+        until_s, latencies_s = self._now_s() + duration_ms / 1000, []
+        value = self._values[0]
+        while (sent_s := self._now_s()) < until_s:
+            await (await producer.send(self.topic, value))
+            latencies_s.append(self._now_s() - sent_s)
+        return latencies_s
 
     async def _produce_for(self, producer: Producer, duration_ms: int) -> tuple[int, list[float]]:
-        chunk = max(1, min(DISTINCT_VALUES, CHUNK_BYTES // self._options.value_bytes))
-        values, last = self._values[: chunk - 1], self._values[chunk - 1]
+        chunk = max(1, min(CHUNK_RECORDS, CHUNK_BYTES // self._options.value_bytes))
+        last, *values = (self._values[number % DISTINCT_VALUES] for number in range(chunk))
+        send = send_each if self._options.api == "record" else send_chunks
         probes: asyncio.Queue[tuple[RecordHandle, float] | None] = asyncio.Queue(PROBES_MAX)
         until_s, records = self._now_s() + duration_ms / 1000, 0
         try:
             async with asyncio.TaskGroup() as tasks:
                 timing = tasks.create_task(self._time(probes))
-                while (now_s := self._now_s()) < until_s:
-                    if values:
-                        await producer.send_many(self.topic, values)
-                    await probes.put((await producer.send(self.topic, last), now_s))
+                while self._now_s() < until_s:
+                    await send(producer, self.topic, values)
+                    sent_s = self._now_s()
+                    await probes.put((await producer.send(self.topic, last), sent_s))
                     records += chunk
                 await probes.put(None)
                 await producer.flush()
@@ -178,21 +238,17 @@ class BenchRun:
         return latencies_s
 
     async def _consume_for(
-        self, consumer: Consumer, start: dict[int, int], end: dict[int, int], duration_ms: int
-    ) -> tuple[int, int]:
-        until_s, records, size = self._now_s() + duration_ms / 1000, 0, 0
-        while self._now_s() < until_s:
-            left = {number for number in start if start[number] < end[number]}
-            for number in start:
-                consumer.seek(self.topic, number, start[number])
-            async for batch in consumer.batches():
-                records += len(batch)
-                size += sum(len(value) for value in batch.values if value)
-                if batch.next_offset >= end[batch.partition]:
-                    left.discard(batch.partition)
-                if not left or self._now_s() >= until_s:
-                    break
-        return records, size
+        self, consumer: Consumer, start: dict[int, int], count: int, duration_ms: int
+    ) -> Tally:
+        tally = Tally()
+        read = read_records if self._options.api == "record" else read_batches
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(duration_ms / 1000):
+                while True:
+                    for number, offset in start.items():
+                        consumer.seek(self.topic, number, offset)
+                    await read(consumer, count, tally)
+        return tally
 
     async def _written(self) -> int:
         """The sum of the topic's high watermarks."""
@@ -220,25 +276,3 @@ class BenchRun:
             client_id=CLIENT_ID,
             auto_offset_reset=start,
         )
-
-    def _row(self, records: int, size_bytes: int, seconds: float, latencies_s: list[float]) -> Json:
-        return {
-            "records": records,
-            "bytes": size_bytes,
-            "seconds": round(seconds, 3),
-            "records_per_second": round(records / seconds),
-            "mb_per_second": round(size_bytes / seconds / 1e6, 2),
-            "latency_ms": percentiles_ms(latencies_s),
-        }
-
-
-def percentiles_ms(latencies_s: list[float]) -> Json | None:
-    """p50 to max in ms, by nearest rank; None where nothing was timed."""
-    if not latencies_s:
-        return None
-    ranked = sorted(latencies_s)
-    ranks = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99_9": 0.999, "max": 1.0}
-    return {
-        name: round(ranked[max(0, -int(-share * len(ranked) // 1) - 1)] * 1000, 3)
-        for name, share in ranks.items()
-    }

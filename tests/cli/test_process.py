@@ -136,15 +136,37 @@ def test_records_pass_from_topic_to_topic_as_json_lines(broker: BrokerProcess) -
     assert first == second
 
 
-@pytest.mark.parametrize("kind", ["produce", "consume", "latency"])
-def test_a_benchmark_measures_and_leaves_nothing(broker: BrokerProcess, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "timed"),
+    [
+        ("produce --durability page_cache", True),
+        ("produce --api batch", True),
+        ("consume --records 5000", False),
+        ("consume --records 5000 --api batch", True),
+        ("latency", True),
+        ("e2e --rate 500/s", True),
+    ],
+)
+def test_a_benchmark_measures_and_leaves_nothing(
+    broker: BrokerProcess, words: str, timed: bool
+) -> None:
     short = ["--duration", "200ms", "--warm-up", "50ms", "--value-bytes", "100", "-o", "json"]
-    filling = ["--records", "5000"] if kind == "consume" else []
-    row = json.loads(logctl(broker, "bench", kind, *short, *filling))
-    assert row["bench"] == kind and row["records"] > 0 and row["mb_per_second"] > 0
-    assert (row["latency_ms"] is None) == (kind == "consume")
+    row = json.loads(logctl(broker, "bench", *words.split(), *short))
+    assert row["bench"] == words.split()[0] and row["bytes"] == 100 * row["records"] > 0
+    assert row["mb_per_second"] > 0 and row["client_cpu_seconds_per_million"] > 0
+    assert (row["latency_ms"] is not None) == timed
+    if row["bench"] == "e2e":
+        assert row["records"] == 100
     names = logctl(broker, "topics", "ls", "-o", "name").decode()
     assert "logctl-bench" not in names
+
+
+def test_a_benchmark_leaves_a_topic_of_yours_as_it_is(broker: BrokerProcess) -> None:
+    short = ["--duration", "100ms", "--warm-up", "0ms", "-o", "json"]
+    logctl(broker, "bench", "consume", "numbers", "--durability", "fsync", *short, status=2)
+    row = json.loads(logctl(broker, "bench", "consume", "numbers", *short))
+    assert row["topic"] == "numbers" and row["records"] > 0
+    assert b"numbers" in logctl(broker, "topics", "ls", "-o", "name")
 
 
 def test_the_files_of_a_dead_broker_can_be_looked_at(tmp_path: Path) -> None:
