@@ -6,7 +6,7 @@ BIN := .venv/bin
 FILES ?=
 SOURCES := logd partitions/logd_partitions replication/logd_replication \
 	consumer_groups/logd_consumer_groups client/logd_client
-CHECKED := $(SOURCES) tests $(wildcard load/*.py)
+CHECKED := $(SOURCES) tests $(wildcard load/*.py load/peers/*.py)
 
 .PHONY: install check test demo bench simulate soak proto clean
 
@@ -46,8 +46,10 @@ demo: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
 demo: .venv/installed
 	$(BIN)/python -m logd.dev.demo $(if $(FILES),"$(FILES)")
 
+# BASELINE=write makes load/baseline.json anew.
+BASELINE ?=
 bench: install
-	$(BIN)/python load/bench.py
+	$(BIN)/python load/bench.py $(if $(filter write,$(BASELINE)),--write-baseline)
 
 SEEDS ?= 0:200
 TRACE ?=

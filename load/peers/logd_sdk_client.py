@@ -9,20 +9,18 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
+from importlib import metadata
 from typing import Any, TypeVar
 
-from clients.base import age, schedule, stamp  # type: ignore[import-not-found]
+from pacing import age, schedule, stamp
 
 from logd import Admin, Consumer, Producer, sync
+from logd.cli.bench_calls import Tally, read_batches, read_records, send_chunks, send_each
 from logd.system.malloc_thresholds import raise_malloc_thresholds
 from logd_client import OffsetSpec
 
 Options = dict[str, Any]
 T = TypeVar("T")
-
-CHUNK_RECORDS = 1_000
-"""Values that one send_many() is given."""
-
 
 _runner = asyncio.Runner()
 """One event loop for all: gRPC serves one at a time in a process."""
@@ -31,6 +29,17 @@ _runner = asyncio.Runner()
 def skip(cell: Options) -> bool:
     """What cannot be measured yet: more than one broker."""
     return bool(cell.get("copies", 1) > 1)
+
+
+def version(address: str) -> str:
+    """Fails where no broker answers."""
+
+    async def run() -> None:
+        async with Admin(address) as admin:
+            await admin.list_topics()
+
+    _run(run())
+    return f"logd {metadata.version('logd')}"
 
 
 def first(address: str, copies: int = 1) -> None:
@@ -88,13 +97,8 @@ async def _produce(
         for partition in range(opts["partitions"]):
             await (await producer.send(topic, values[0], partition=partition))
         with timer:
-            if opts.get("mode") == "batch":
-                for at in range(0, len(values), CHUNK_RECORDS):
-                    await producer.send_many(topic, values[at : at + CHUNK_RECORDS])
-            else:
-                send = producer.send
-                for value in values:
-                    await send(topic, value)
+            send = send_chunks if opts.get("mode") == "batch" else send_each
+            await send(producer, topic, values)
             await producer.flush()
 
 
@@ -127,34 +131,14 @@ def consume(
 
     async def run() -> int:
         settings = opts.get("consumer", {})
+        read = read_batches if opts.get("mode") == "batch" else read_records
+        tally = Tally()
         async with Consumer(topic, bootstrap_servers=address, **settings) as consumer:
             with timer:
-                if opts.get("mode") == "batch":
-                    return await _batch_bytes(consumer, count)
-                return await _record_bytes(consumer, count)
+                await read(consumer, count, tally)
+        return tally.size_bytes
 
     return _run(run())
-
-
-async def _record_bytes(consumer: Consumer, count: int) -> int:
-    size = seen = 0
-    async for record in consumer:
-        size += len(record.value or b"")
-        seen += 1
-        if seen == count:
-            break
-    return size
-
-
-async def _batch_bytes(consumer: Consumer, count: int) -> int:
-    size = seen = 0
-    async for batch in consumer.batches():
-        values = batch.values[: count - seen]
-        size += sum(map(len, filter(None, values)))
-        seen += len(values)
-        if seen == count:
-            break
-    return size
 
 
 def latency(address: str, topic: str, values: Sequence[bytes], opts: Options) -> list[float]:

@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from peer import Peer  # type: ignore[import-not-found]
+from peer import Peer
 
 ROOT = Path(__file__).resolve().parents[2]
 
