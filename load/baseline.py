@@ -6,7 +6,7 @@ Pure. Ratios, because a machine's own speed, and what else it does at the time, 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from figures import CPU, RATE, Figures
+from figures import CPU, RATE, Figures, better_by
 from own_servers import RAW
 
 COMPARED = (RATE, "p50_ms", "p99_ms", CPU)
@@ -54,13 +54,19 @@ class Change:
 
 
 def shares_of(figures: Figures) -> dict[str, Share]:
-    """'produce 100 B, logd, records_per_second' -> its share of the raw limit."""
+    """'produce 100 B, logd, records_per_second' -> its share of the raw limit.
+
+    Of its median: a round of the raw limit is so short that its own noise would hide all else.
+    """
     shares = {}
     for each in figures.all:
         if each.system == RAW or each.metric not in COMPARED:
             continue
-        share = figures.times(each.cell, each.system, RAW, each.metric)
-        if share is not None and share.values:
+        raw = figures.get(each.cell, RAW, each.metric)
+        if raw is None:
+            continue
+        share = better_by(each, [raw.median] * len(each.values))
+        if share.values:
             name = f"{each.cell}, {each.system}, {each.metric}"
             shares[name] = Share(
                 *(float(f"{v:.4g}") for v in (share.median, share.low, share.high))

@@ -9,6 +9,7 @@ Prints a table, then what got slower or faster than in `load/baseline.json`. All
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import baseline
 import result_file
@@ -54,12 +55,11 @@ def main() -> int:
 
 
 def _compare(
-    before: dict[str, object], shares: dict[str, baseline.Share], here: dict[str, str]
+    before: dict[str, Any], shares: dict[str, baseline.Share], here: dict[str, str]
 ) -> None:
-    was = before["machine"]
-    assert isinstance(was, dict)
-    where = {name: text for name, text in was.items() if name != "load_average"}
-    print(f"Since the baseline, made with {before['versions']}:")
+    where = {name: text for name, text in before["machine"].items() if name != "load_average"}
+    was_with = ", ".join(f"{name} {text}" for name, text in before["versions"].items())
+    print(f"Since the baseline, made with {was_with}:")
     if where.items() - here.items():
         print(f"(made on another machine, {where}: small changes may be the machine's)")
     print("\n".join(baseline.report(baseline.changes(baseline.from_json(before), shares))))

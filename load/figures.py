@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 RATE = "records_per_second"
@@ -67,19 +67,20 @@ class Figures:
         return self._found.get((cell, system, metric))
 
     def times(self, cell: str, system: str, other: str, metric: str) -> Figure | None:
-        """How many times as good as `other`, round by round where both have all rounds.
-
-        Of what is better the smaller, ms and CPU seconds, it is the inverse of the ratio.
-        """
+        """How many times as good as `other`, round by round where both have all rounds."""
         own, its = self.get(cell, system, metric), self.get(cell, other, metric)
         if own is None or its is None:
             return None
-        pairs = list(zip(own.values, its.values, strict=False))
         if len(own.values) != len(its.values):
-            pairs = [(own.median, its.median)]
-        if metric != RATE:
-            pairs = [(b, a) for a, b in pairs]
-        return Figure(cell, system, metric, tuple(a / b for a, b in pairs if b))
+            own, its = (Figure(cell, system, metric, (each.median,)) for each in (own, its))
+        return better_by(own, its.values)
+
+
+def better_by(own: Figure, others: Sequence[float]) -> Figure:
+    """Of each value over the other of its place; the inverse of what is better the smaller."""
+    pairs = zip(own.values, others, strict=True)
+    ratios = [a / b if own.metric == RATE else b / a for a, b in pairs if a and b]
+    return replace(own, values=tuple(ratios))
 
 
 def table(figures: Figures, others: Sequence[str]) -> list[str]:

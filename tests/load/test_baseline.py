@@ -28,7 +28,7 @@ def test_shares_are_of_the_raw_limit_and_outlive_the_file() -> None:
     figures = Figures(
         [
             Figure("produce 100 B", "logd", RATE, (100.0, 300.0, 200.0)),
-            Figure("produce 100 B", "raw", RATE, (1_000.0, 1_000.0, 1_000.0)),
+            Figure("produce 100 B", "raw", RATE, (1_000.0, 9_000.0, 900.0)),
             Figure("produce 100 B", "logd", "mb_per_second", (1.0,)),
         ]
     )
