@@ -16,7 +16,7 @@ from logd_partitions.leader_epochs import decode_epochs
 from logd_partitions.offset_index import OffsetIndex
 from logd_partitions.producer_state import ProducerState
 from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints
-from logd_partitions.segment_manifest import SegmentManifest, hash_file
+from logd_partitions.segment_manifest import SegmentManifest, matches_file
 from logd_partitions.segment_scan import Damage, ScannedBatch, SegmentScan
 from logd_partitions.segment_tools import (
     PartitionFiles,
@@ -212,12 +212,13 @@ class _DirectoryCheck:
             return
         file = self._fs.open(path, "read")
         try:
-            size = file.size()
-            is_sealed = size == manifest.size_bytes and hash_file(file, size) == manifest.sha256
+            is_sealed = matches_file(manifest, file)
         finally:
             file.close()
         if not is_sealed:
-            message = "its bytes are not those that were sealed: their hash in the manifest differs"
+            message = (
+                "its bytes are not those that were sealed: size or checksum in the manifest differ"
+            )
             self._add("error", "STORED_DATA_CORRUPT", path, message, base_offset, 0)
 
     def _checked(self, path: str, load: Callable[[bytes], object], severity: Severity) -> None:

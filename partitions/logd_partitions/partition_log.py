@@ -1,7 +1,7 @@
 """One partition's log: a row of segments with what belongs to them. Start reading here.
 
 Appends and hot reads are quick and run on the broker's loop. What blocks says so. Every method may
-be called from any thread: a lock is held, but never over a sync, a cold read or a hash. Calls of
+be called from any thread: a lock is held, but never over a sync or a cold read. Calls of
 maintenance (`apply_retention`, `truncate_before`, `close`) wait for each other, so they belong off
 the loop.
 
@@ -385,7 +385,7 @@ class PartitionLog:
     def apply_retention(self, now_ms: int | None) -> list[str]:
         """Finish sealed segments and let go what the topic no longer keeps; the files removed.
 
-        `now_ms` None: the clock can't be trusted, so nothing goes by time. Blocking (it hashes
+        `now_ms` None: the clock can't be trusted, so nothing goes by time. Blocking (it reads
         sealed segments): off the loop. Raises StorageFull, LogReadOnly.
         """
         with self._maintenance:

@@ -2,16 +2,19 @@
 
 A checked JSON object (see `checked_json`):
 
-    version            1
+    version            2
     topic_id           32 hex digits
     partition          number of the partition
     base_offset        of the segment
     next_offset        behind its last batch
     size_bytes         of the `.log` file
-    sha256             64 hex digits, of its bytes
+    checksum           of its bytes: the algorithm, ":", hex digits. crc32c (8 digits) is written
     first_append_ms, last_append_ms, max_record_ms    -1 in an empty segment
     leader_epochs      [[leader_epoch, start_offset], ...] that hold in it, oldest first; the first
                        may have begun before the segment
+
+Version 1 has sha256 (64 hex digits) in the place of checksum; it reads as "sha256:...". Each batch
+has its own CRC-32C: this one is for batches that are whole, but not those that were sealed.
 
 Written by temporary file, sync, rename and sync of the directory, after the segment itself has been
 synced and its indexes saved: so what is missing below its end is lost, not torn. Recovery does
@@ -21,8 +24,11 @@ maintenance, from the bytes as they are then.
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from crc32c import crc32c
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
@@ -32,8 +38,9 @@ from logd_partitions.checked_json import decode_checked, encode_checked
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_segment import LogSegment
 
-VERSION = 1
-_HASHED_AT_ONCE_BYTES = 1 << 20
+VERSION = 2
+_READ_AT_ONCE_BYTES = 1 << 20
+_CHECKSUM = re.compile(r"crc32c:[0-9a-f]{8}|sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class SegmentManifest:
     base_offset: Offset
     next_offset: Offset
     size_bytes: int
-    sha256: str
+    checksum: str
     first_append_ms: int
     last_append_ms: int
     max_record_ms: int
@@ -61,7 +68,7 @@ class SegmentManifest:
                 "base_offset": self.base_offset,
                 "next_offset": self.next_offset,
                 "size_bytes": self.size_bytes,
-                "sha256": self.sha256,
+                "checksum": self.checksum,
                 "first_append_ms": self.first_append_ms,
                 "last_append_ms": self.last_append_ms,
                 "max_record_ms": self.max_record_ms,
@@ -73,7 +80,7 @@ class SegmentManifest:
     def from_bytes(data: bytes, path: str) -> "SegmentManifest":
         """Raises StoredDataCorrupt, UnsupportedVersion; both name `path`."""
         members = decode_checked(data, path)
-        if members.get("version") != VERSION:
+        if members.get("version") not in (1, VERSION):
             raise UnsupportedVersion(
                 f"{path} has version {members.get('version')}, this program knows {VERSION}: "
                 "use a newer logd",
@@ -88,7 +95,7 @@ class SegmentManifest:
 def make_manifest(
     segment: LogSegment, topic_partition: TopicPartition, epochs: tuple[EpochEntry, ...]
 ) -> SegmentManifest:
-    """Of a sealed segment, whose bytes are read and hashed. Blocking. Raises OSError.
+    """Of a sealed segment, whose bytes are all read. Blocking. Raises OSError.
 
     `epochs`: all of the log's leader epochs.
     """
@@ -101,7 +108,7 @@ def make_manifest(
         segment.base_offset,
         next_offset,
         segment.size,
-        _hash_of(segment),
+        _checksum_of(segment),
         times.first_append_ms,
         times.last_append_ms,
         times.max_record_ms,
@@ -120,17 +127,34 @@ def find_sealed_offset(fs: FileSystem, segments: Sequence[LogSegment]) -> Offset
     return Offset(0)
 
 
-def hash_file(file: File, size: int) -> str:
-    """SHA-256 of the first `size` bytes, in hex. Blocking. Raises OSError."""
-    digest = hashlib.sha256()
-    for at in range(0, size, _HASHED_AT_ONCE_BYTES):
-        digest.update(file.pread(min(_HASHED_AT_ONCE_BYTES, size - at), at))
-    return digest.hexdigest()
+def matches_file(manifest: SegmentManifest, file: File) -> bool:
+    """Whether the file has the size and the bytes that were sealed. Blocking. Raises OSError."""
+    size = file.size()
+    if size != manifest.size_bytes:
+        return False
+    if manifest.checksum.startswith("sha256:"):
+        digest = hashlib.sha256()
+        for data in _chunks(file, size):
+            digest.update(data)
+        return manifest.checksum == f"sha256:{digest.hexdigest()}"
+    return manifest.checksum == _crc32c_of(file, size)
 
 
-def _hash_of(segment: LogSegment) -> str:
+def _checksum_of(segment: LogSegment) -> str:
     with segment.open() as file:
-        return hash_file(file, segment.size)
+        return _crc32c_of(file, segment.size)
+
+
+def _crc32c_of(file: File, size: int) -> str:
+    crc = 0
+    for data in _chunks(file, size):
+        crc = crc32c(data, crc)
+    return f"crc32c:{crc:08x}"
+
+
+def _chunks(file: File, size: int) -> Iterator[bytes]:
+    for at in range(0, size, _READ_AT_ONCE_BYTES):
+        yield file.pread(min(_READ_AT_ONCE_BYTES, size - at), at)
 
 
 def _from_members(members: Mapping[str, object]) -> SegmentManifest:
@@ -140,6 +164,9 @@ def _from_members(members: Mapping[str, object]) -> SegmentManifest:
             raise TypeError(name)
         return value
 
+    checksum = members["checksum"] if members["version"] != 1 else f"sha256:{members['sha256']}"
+    if not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
+        raise ValueError("checksum")
     epochs = members["leader_epochs"]
     if not isinstance(epochs, list):
         raise TypeError("leader_epochs")
@@ -149,7 +176,7 @@ def _from_members(members: Mapping[str, object]) -> SegmentManifest:
         Offset(integer("base_offset")),
         Offset(integer("next_offset")),
         integer("size_bytes"),
-        str(members["sha256"]),
+        checksum,
         integer("first_append_ms"),
         integer("last_append_ms"),
         integer("max_record_ms"),

@@ -1,8 +1,10 @@
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from crc32c import crc32c
 
 from harness.partition_files import TOPIC, stored_batch, write_partition, write_segment
 from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId
@@ -147,12 +149,21 @@ def test_what_the_broker_makes_again_is_a_warning(tmp_path: Path, name: str) -> 
     assert reasons(tmp_path) == [("warning", CORRUPT, name, None)]
 
 
-def test_a_manifest_that_is_damaged_or_tells_of_other_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "checksum_of",
+    [
+        lambda data: f"crc32c:{crc32c(data):08x}",
+        lambda data: f"sha256:{hashlib.sha256(data).hexdigest()}",
+    ],
+)
+def test_a_manifest_that_is_damaged_or_tells_of_other_bytes(
+    tmp_path: Path, checksum_of: Callable[[bytes], str]
+) -> None:
     segment = healthy(tmp_path) / "00000000000000000000.log"
     manifest = replace(
         MANIFEST,
         size_bytes=segment.stat().st_size,
-        sha256=hashlib.sha256(segment.read_bytes()).hexdigest(),
+        checksum=checksum_of(segment.read_bytes()),
     )
     path = segment.with_suffix(".manifest")
     path.write_bytes(manifest.to_bytes())

@@ -1,14 +1,18 @@
 import hashlib
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from crc32c import crc32c
 
 from harness.log_bench import SMALL_SEGMENTS, TOPIC_PARTITION, LogBench
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId
+from logd.system.os_file_system import OsFileSystem
+from logd_partitions.checked_json import decode_checked, encode_checked
 from logd_partitions.leader_epochs import EpochEntry
-from logd_partitions.segment_manifest import SegmentManifest
+from logd_partitions.segment_manifest import SegmentManifest, matches_file
 
 MANIFEST = SegmentManifest(
     TopicId(bytes(range(16))),
@@ -16,7 +20,7 @@ MANIFEST = SegmentManifest(
     Offset(100),
     Offset(260),
     4096,
-    "ab" * 32,
+    "crc32c:0badcafe",
     1000,
     2000,
     1500,
@@ -24,14 +28,47 @@ MANIFEST = SegmentManifest(
 )
 
 
+GOLDEN = (
+    '{\n "version": 2,\n "topic_id": "000102030405060708090a0b0c0d0e0f",\n "partition": 3,\n'
+    ' "base_offset": 100,\n "next_offset": 260,\n "size_bytes": 4096,\n'
+    ' "checksum": "crc32c:0badcafe",\n "first_append_ms": 1000,\n "last_append_ms": 2000,\n'
+    ' "max_record_ms": 1500,\n "leader_epochs": [\n  [\n   1,\n   90\n  ],\n  [\n   4,\n'
+    '   200\n  ]\n ],\n "crc32c": "CRC"\n}\n'
+)
+GOLDEN_1 = GOLDEN.replace('"version": 2', '"version": 1').replace(
+    '"checksum": "crc32c:0badcafe"', f'"sha256": "{"ab" * 32}"'
+)
+
+
 def test_golden_bytes() -> None:
-    assert MANIFEST.to_bytes().decode() == (
-        '{\n "version": 1,\n "topic_id": "000102030405060708090a0b0c0d0e0f",\n "partition": 3,\n'
-        ' "base_offset": 100,\n "next_offset": 260,\n "size_bytes": 4096,\n'
-        f' "sha256": "{"ab" * 32}",\n "first_append_ms": 1000,\n "last_append_ms": 2000,\n'
-        ' "max_record_ms": 1500,\n "leader_epochs": [\n  [\n   1,\n   90\n  ],\n  [\n   4,\n'
-        '   200\n  ]\n ],\n "crc32c": "612b9021"\n}\n'
-    )
+    assert MANIFEST.to_bytes().decode() == GOLDEN.replace("CRC", "10dac18b")
+
+
+def test_version_1_is_read() -> None:
+    data = GOLDEN_1.replace("CRC", "612b9021").encode()
+    expected = replace(MANIFEST, checksum=f"sha256:{'ab' * 32}")
+    assert SegmentManifest.from_bytes(data, "x.manifest") == expected
+
+
+@pytest.mark.parametrize("checksum", ["crc32c:0BADCAFE", "crc32c:1", "md5:00", "", 7])
+def test_a_checksum_of_no_known_form_is_refused(checksum: object) -> None:
+    members = decode_checked(MANIFEST.to_bytes(), "x.manifest") | {"checksum": checksum}
+    with pytest.raises(StoredDataCorrupt, match=r"x\.manifest .* checksum"):
+        SegmentManifest.from_bytes(encode_checked(members), "x.manifest")
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, (1 << 20) - 1, 1 << 20, (2 << 20) + 5])
+def test_a_file_is_compared_by_the_algorithm_that_is_named(tmp_path: Path, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    sums = f"crc32c:{crc32c(data):08x}", f"sha256:{hashlib.sha256(data).hexdigest()}"
+    for checksum in sums:
+        manifest = replace(MANIFEST, size_bytes=size, checksum=checksum)
+        for content in (data, data + b"\0", data[:-1], data[:-1] + b"?"):
+            (tmp_path / "x").write_bytes(content)
+            file = OsFileSystem().open(str(tmp_path / "x"), "read")
+            assert matches_file(manifest, file) == (content == data)
+            assert not matches_file(replace(manifest, size_bytes=size + 1), file)
+            file.close()
 
 
 def test_it_reads_back_and_any_change_is_found() -> None:
@@ -59,7 +96,7 @@ def test_maintenance_writes_what_a_sealed_segment_holds(tmp_path: Path) -> None:
     assert (manifest.topic_id, manifest.partition) == TOPIC_PARTITION
     assert (manifest.base_offset, manifest.next_offset) == (0, 12)
     assert manifest.size_bytes == len(data)
-    assert manifest.sha256 == hashlib.sha256(data).hexdigest()
+    assert manifest.checksum == f"crc32c:{crc32c(data):08x}"
     assert (manifest.first_append_ms, manifest.last_append_ms) == (start_ms, start_ms + 30)
     assert manifest.max_record_ms == 5
     assert manifest.leader_epochs == ((2, 0), (5, 6), (7, 9))
