@@ -7,8 +7,9 @@ FILES ?=
 SOURCES := logd partitions/logd_partitions replication/logd_replication \
 	consumer_groups/logd_consumer_groups client/logd_client
 CHECKED := $(SOURCES) tests $(wildcard load/*.py load/peers/*.py)
+CHECKED := $(SOURCES) tests $(wildcard load/*.py load/scenarios/*.py)
 
-.PHONY: install check test demo bench simulate soak proto clean
+.PHONY: install check test demo bench load simulate soak proto clean
 
 install: .venv/installed-dev
 
@@ -50,6 +51,14 @@ demo: .venv/installed
 BASELINE ?=
 bench: install
 	$(BIN)/python load/bench.py $(if $(filter write,$(BASELINE)),--write-baseline)
+
+SCENARIO ?= steady
+SECONDS ?= $(if $(filter soak,$(SCENARIO)),600,30)
+SAMPLES ?=
+HOST ?=
+load: install
+	$(BIN)/locust -f load/scenarios/$(SCENARIO).py --headless --only-summary --seconds $(SECONDS) \
+		$(if $(SAMPLES),--samples $(SAMPLES)) $(if $(HOST),--host $(HOST))
 
 SEEDS ?= 0:200
 TRACE ?=
