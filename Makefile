@@ -6,8 +6,7 @@ BIN := .venv/bin
 FILES ?=
 SOURCES := logd partitions/logd_partitions replication/logd_replication \
 	consumer_groups/logd_consumer_groups client/logd_client
-CHECKED := $(SOURCES) tests $(wildcard load/*.py load/peers/*.py)
-CHECKED := $(SOURCES) tests $(wildcard load/*.py load/scenarios/*.py)
+CHECKED := $(SOURCES) tests $(wildcard load/*.py load/peers/*.py load/scenarios/*.py)
 
 .PHONY: install check test demo bench load simulate soak proto clean
 
