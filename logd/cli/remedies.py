@@ -20,6 +20,7 @@ REMEDIES = {
     "INCONSISTENT_TOPIC_ID": "the topic was made anew under this name: start the client again",
     "INVALID_CONFIG": "see the command's --help; a topic's settings are in `logctl topics "
     "describe TOPIC`, a broker's in `logd start --help`",
+    "MISSING_PACKAGE": "install the package that the message names, with pip",
     "INVALID_CREDENTIALS": "check the credentials that this client was given",
     "ACL_DENIED": "ask who administers the cluster for this permission",
     "TOPIC_EXISTS": "add --if-not-exists to accept it, or choose another name",
