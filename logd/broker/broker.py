@@ -38,6 +38,10 @@ class Broker:
         """What `close` releases at its end, last made first."""
         self._release = stack
 
+    @property
+    def cluster_id(self) -> str:
+        return self._cluster.info().cluster_id
+
     def announce(self, address: str, flight_address: str = "") -> None:
         """Tell the cluster where clients find this broker, and begin maintenance."""
         self._cluster.announce(replace(self._info, address=address, flight_address=flight_address))

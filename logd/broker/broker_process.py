@@ -14,7 +14,6 @@ from logd.broker.broker import Broker
 from logd.broker.config import BrokerConfig, split_address
 from logd.broker.diagnostics import configure_diagnostics
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
-from logd.broker.doors.grpc_door.rpc import Rpc
 from logd.broker.loop_watch import LoopWatch
 from logd.broker.wiring import Seams, open_broker
 from logd.model.errors import InvalidConfig
@@ -65,7 +64,7 @@ async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], N
     try:
         server = GrpcServer(broker.authorizer, seams.clock)
         port = await server.start(config.listen, broker.rpcs)
-        flight, flight_port = _open_flight_door(config, broker.rpcs)
+        flight, flight_port = _open_flight_door(config, broker)
         host = config.listen_host
         address = config.advertise or f"{host}:{port}"
         advertised_host = split_address(address)[0]
@@ -87,9 +86,7 @@ async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], N
     return await _drain(config, broker, [server, *filter(None, [flight])], watch)
 
 
-def _open_flight_door(
-    config: BrokerConfig, rpcs: Sequence[Rpc]
-) -> "tuple[FlightServer | None, int]":
+def _open_flight_door(config: BrokerConfig, broker: Broker) -> "tuple[FlightServer | None, int]":
     """The door and its port, where pyarrow is installed. Raises InvalidConfig."""
     if not config.flight_address:
         return None, 0
@@ -102,7 +99,7 @@ def _open_flight_door(
             ) from None
         return None, 0
     door = FlightServer()
-    return door, door.start(config.flight_address, rpcs)
+    return door, door.start(config.flight_address, broker.rpcs, broker.cluster_id)
 
 
 class _Door(Protocol):

@@ -33,6 +33,7 @@ logger = structlog.get_logger()
 EXCHANGES_MAX = 256
 """What is refused here, the SDK does through gRPC."""
 CLIENT_ID_HEADER = "logd-client-id"
+CLUSTER_ID_HEADER = "logd-cluster-id"
 LISTENER = "flight"
 
 
@@ -44,12 +45,20 @@ class FlightServer:
         self._server: _Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, address: str, rpcs: Iterable[Rpc]) -> int:
-        """Bind and serve; returns the port. Raises InvalidConfig."""
+    def start(self, address: str, rpcs: Iterable[Rpc], cluster_id: str) -> int:
+        """Bind and serve; returns the port. Raises InvalidConfig.
+
+        A client that says it wants another cluster is refused: the address that it was given led
+        it elsewhere, as that of a broker behind a tunnel may.
+        """
         self._rpcs = {rpc.method.encode(): rpc for rpc in rpcs if isinstance(rpc, StreamRpc)}
         try:
             self._server = _Listener(
-                f"grpc://{address}", self._rpcs, asyncio.get_running_loop(), self._tasks
+                f"grpc://{address}",
+                self._rpcs,
+                cluster_id,
+                asyncio.get_running_loop(),
+                self._tasks,
             )
         except (flight.FlightError, OSError) as error:
             raise InvalidConfig(
@@ -78,15 +87,19 @@ class FlightServer:
         await asyncio.wait([stopped], timeout=grace_s)
 
 
-class _ClientId(flight.ServerMiddleware):  # type: ignore[misc]
-    def __init__(self, client_id: str) -> None:
+class _Headers(flight.ServerMiddleware):  # type: ignore[misc]
+    def __init__(self, client_id: str, cluster_id: str) -> None:
         super().__init__()
         self.client_id = client_id
+        self.cluster_id = cluster_id
 
 
-class _ReadClientId(flight.ServerMiddlewareFactory):  # type: ignore[misc]
-    def start_call(self, info: Any, headers: dict[str, list[str]]) -> _ClientId:
-        return _ClientId(next(iter(headers.get(CLIENT_ID_HEADER, ())), ""))
+class _ReadHeaders(flight.ServerMiddlewareFactory):  # type: ignore[misc]
+    def start_call(self, info: Any, headers: dict[str, list[str]]) -> _Headers:
+        client_id, cluster_id = (
+            next(iter(headers.get(name, ())), "") for name in (CLIENT_ID_HEADER, CLUSTER_ID_HEADER)
+        )
+        return _Headers(client_id, cluster_id)
 
 
 class _Listener(flight.FlightServerBase):  # type: ignore[misc]
@@ -96,19 +109,26 @@ class _Listener(flight.FlightServerBase):  # type: ignore[misc]
         self,
         location: str,
         rpcs: dict[bytes, StreamRpc],
+        cluster_id: str,
         loop: asyncio.AbstractEventLoop,
         tasks: "set[asyncio.Task[None]]",
     ) -> None:
         self._rpcs = rpcs
+        self._cluster_id = cluster_id
         self._loop = loop
         self._tasks = tasks
         self._exchanges = threading.Semaphore(EXCHANGES_MAX)
-        super().__init__(location, middleware={"client_id": _ReadClientId()})
+        super().__init__(location, middleware={"headers": _ReadHeaders()})
 
     def do_exchange(self, call: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         rpc = self._rpcs.get(descriptor.command or b"")
         if rpc is None:
             raise _refusal(UnsupportedVersion(f"no exchange is called {descriptor.command!r}"))
+        wanted = call.get_middleware("headers").cluster_id
+        if wanted not in ("", self._cluster_id):
+            raise _refusal(
+                InvalidConfig(f"this is cluster {self._cluster_id}, not {wanted}", field="cluster")
+            )
         if not self._exchanges.acquire(blocking=False):
             raise _refusal(
                 Overloaded(f"{EXCHANGES_MAX} exchanges are open already", limit="exchanges_max")
@@ -174,7 +194,7 @@ class _Serving:
 
 
 def _context_of(call: Any) -> RequestContext:
-    client_id: str = call.get_middleware("client_id").client_id
+    client_id: str = call.get_middleware("headers").client_id
     return RequestContext("anonymous", client_id, call.peer(), LISTENER, None)
 
 
