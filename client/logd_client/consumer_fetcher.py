@@ -160,6 +160,7 @@ class ConsumerFetcher:
         self._positions.accept(
             answer.correlation_id,
             answer.fetched,
+            more=answer.more,
             throttle_ms=answer.throttle_ms,
             now_ms=self._clock.monotonic_ms(),
         )

@@ -28,11 +28,12 @@ class FetchLimits(NamedTuple):
 
 
 class FetchAnswer(NamedTuple):
-    """One FetchStreamResponse."""
+    """One FetchStreamResponse: an answer, or with `more` a part that is not its last."""
 
     correlation_id: int
     throttle_ms: int
     fetched: list[PartitionFetched]
+    more: bool
 
 
 def serialize_request(plan: FetchPlan, limits: FetchLimits) -> bytes:
@@ -56,12 +57,13 @@ def serialize_request(plan: FetchPlan, limits: FetchLimits) -> bytes:
         max_bytes=limits.max_bytes,
         max_wait_ms=limits.max_wait_ms,
         isolation=limits.isolation,
+        in_parts=True,
     ).SerializeToString()
 
 
 def parse_answer(message: Buffer) -> FetchAnswer:
     """A FetchStreamResponse. Raises UnsupportedVersion for what is none."""
-    correlation_id = throttle_ms = 0
+    correlation_id = throttle_ms = more = 0
     fetched: list[PartitionFetched] = []
     try:
         for number, value in _fields(memoryview(message)):
@@ -71,11 +73,13 @@ def parse_answer(message: Buffer) -> FetchAnswer:
                 throttle_ms = _int(value)
             elif number == 3:
                 fetched.append(_partition(_view(value)))
+            elif number == 4:
+                more = _int(value)
     except (IndexError, ValueError, TypeError) as error:
         raise UnsupportedVersion(
             f"the broker's answer is no FetchStreamResponse: {error}"
         ) from None
-    return FetchAnswer(correlation_id, throttle_ms, fetched)
+    return FetchAnswer(correlation_id, throttle_ms, fetched, bool(more))
 
 
 def _partition(view: memoryview) -> PartitionFetched:

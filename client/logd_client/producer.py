@@ -11,9 +11,8 @@ from logd.model.errors import BufferFull, LogdError
 from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
-from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES
 from logd_client.core.producer_batch import ProducerBatch
-from logd_client.core.topic_lanes import Added, TopicLanes
+from logd_client.core.topic_lanes import Added, OpenColumn, TopicLanes
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
 from logd_client.use_guard import UseGuard
@@ -57,7 +56,9 @@ class Producer:
         self._guard = UseGuard("Producer", self._forget)
         self._sender: ProducerSender | None = None
         self._topics: dict[str, TopicLanes] = {}
+        self._columns: dict[str, OpenColumn] = {}
         self._full: Sequence[ProducerBatch] = ()
+        self._filled_seen = 0
         self._waiters: dict[asyncio.Future[None], None] = {}
 
     async def __aenter__(self) -> Self:
@@ -75,7 +76,7 @@ class Producer:
 
     def _forget(self) -> None:
         """In a forked child: no batch there will be sent, so none takes a record."""
-        self._topics = {}
+        self._topics, self._columns = {}, {}
 
     @property
     def in_flight(self) -> int:
@@ -112,8 +113,8 @@ class Producer:
             record = (value, key, partition, headers, timestamp_ms)
             batch = await self._when_room(topic, TopicLanes.add, *record)
         handle = RecordHandle(batch, len(batch.values) - 1)
-        if self._full:
-            await asyncio.sleep(0)  # a batch is full: let it be sent, even if send() never waits
+        if self._full and self._owes_turn:
+            await self._give_turn()
         return handle
 
     def send_nowait(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
@@ -124,15 +125,10 @@ class Producer:
         later is told by flush(), close() and the diagnostics. Records of one batch may share a
         timestamp, a few ms old.
         """
-        lanes = self._topics.get(topic)
-        if lanes is None or (batch := lanes.plain) is None:
-            self._send_nowait(topic, value, key)
-            return
-        if key is None and type(value) is bytes:
-            room_bytes = batch.room_bytes - len(value) - RECORD_OVERHEAD_BYTES
-            if room_bytes >= 0:
-                batch.room_bytes = room_bytes
-                batch.values.append(value)
+        if key is None and type(value) is bytes and topic in self._columns:
+            values, value_bytes_max, count_max = self._columns[topic]
+            if len(values) < count_max and len(value) <= value_bytes_max:
+                values.append(value)
                 return
         self._send_nowait(topic, value, key)
 
@@ -143,7 +139,8 @@ class Producer:
         lanes = self._topics.get(topic)
         if lanes is None:
             raise BufferFull(f"topic '{topic}' is not known yet: await send()", topic=topic)
-        if self._full:
+        if self._full and self._owes_turn:
+            asyncio.get_running_loop().call_soon(self._turn_given)
             raise BufferFull("full batches wait for the event loop's turn: await send()")
         if (lanes.add_plain(value) if key is None else lanes.add(value, key)) is None:
             raise buffer_full(self.config, self.buffered_bytes)
@@ -215,9 +212,24 @@ class Producer:
                 on_room=self._on_room,
                 notify=lambda wake: wake(),
             )
-            self._topics, self._full = self._sender.topics, self._sender.accumulator.full
+            self._topics, accumulator = self._sender.topics, self._sender.accumulator
+            self._full, self._columns = accumulator.full, accumulator.columns
         self._check_fatal()
         return await self._sender.lanes(topic)
+
+    @property
+    def _owes_turn(self) -> bool:
+        """Whether a batch became full since others could last run: who never waits would else keep
+        it from being sent. One turn a batch: the sender may have to wait for the broker."""
+        return self._sender is not None and self._sender.accumulator.filled != self._filled_seen
+
+    def _turn_given(self) -> None:
+        if self._sender is not None:
+            self._filled_seen = self._sender.accumulator.filled
+
+    async def _give_turn(self) -> None:
+        self._turn_given()
+        await asyncio.sleep(0)
 
     def _check_fatal(self) -> None:
         if self._sender is not None and self._sender.session.fatal is not None:
@@ -255,8 +267,8 @@ class Producer:
     async def _add_plain(self, topic: str, values: Sequence[bytes], places: RecordPlaces) -> None:
         while (at := len(places)) < len(values):
             places.extend(await self._put(topic, TopicLanes.add_many, values, at))
-            if self._full:
-                await asyncio.sleep(0)
+            if self._full and self._owes_turn:
+                await self._give_turn()
 
     async def _add_each(
         self,
@@ -276,8 +288,8 @@ class Producer:
             if batch is None:
                 batch = await self._when_room(topic, TopicLanes.add, *record)
             places.extend(Added(batch, len(batch.values) - 1, 1))
-            if self._full or at % MANY_STEP == MANY_STEP - 1:
-                await asyncio.sleep(0)
+            if (self._full and self._owes_turn) or at % MANY_STEP == MANY_STEP - 1:
+                await self._give_turn()
 
 
 def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:

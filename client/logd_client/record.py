@@ -1,16 +1,18 @@
 """One record as a consumer receives it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record with its place in the log.
 
     `timestamp_ms` is ms since 1970 UTC, the producer's, or the leader's in a topic with
     timestamp_type append_time. `value` None is a tombstone. `headers` are (name, value) in order.
 
-    A named tuple, because whole batches of them are made in C (see RecordBatch).
+    A Struct, because C makes it from columns (see RecordBatch) in half the time of a named tuple;
+    its fields cannot make a cycle, so the garbage collector need not know of it.
     """
 
     topic: str

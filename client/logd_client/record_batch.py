@@ -1,7 +1,6 @@
 """A decoded batch as a consumer receives it: columns first, records on demand."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import repeat
 from types import ModuleType
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
-
-_make_record = partial(tuple.__new__, Record)
-"""A Record of a 7-tuple, without a Python frame: half of what Record(...) costs."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -50,7 +46,8 @@ class RecordBatch:
         return len(self._decoded) - self._start
 
     def __iter__(self) -> Iterator[Record]:
-        columns: tuple[Iterable[object], ...] = (
+        return map(
+            Record,  # without a Python frame
             repeat(self.topic),
             repeat(self.partition),
             self.offsets,
@@ -59,7 +56,6 @@ class RecordBatch:
             self.values,
             repeat(()) if self._decoded.headers is None else self.headers,
         )
-        return map(_make_record, zip(*columns, strict=False))  # repeat() has no end
 
     def __repr__(self) -> str:
         return (

@@ -13,11 +13,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class System(Peer):  # type: ignore[misc]
-    """One broker with its defaults; how durable a topic is, its client says."""
+    """One broker with its defaults and, as pyarrow is installed, a Flight door; how durable a topic
+    is, its client says."""
+
+    options: tuple[str, ...] = ("--flight-listen", "auto")
+    program: tuple[str, ...] = ("-m", "logd.main")
 
     def launch(self, index: int) -> "subprocess.Popen[bytes]":
         assert self.brokers == 1, "one broker so far"
         python = os.environ.get("LOGD_PYTHON") or ROOT / ".venv" / "bin" / "python"
-        command = [python, "-m", "logd.main", "start", "--data-dir", self.dir / "data"]
-        process: subprocess.Popen[bytes] = self.spawn([*command, "--listen", self.address])
+        command = [python, *self.program, "start", "--data-dir", self.dir / "data"]
+        process: subprocess.Popen[bytes] = self.spawn(
+            [*command, "--listen", self.address, *self.options]
+        )
         return process

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from logd.model.errors import BufferFull
 from logd_client import Consumer, Producer
 
 CHUNK_RECORDS = 1_000
@@ -20,10 +21,13 @@ class Tally:
 
 
 async def send_each(producer: Producer, topic: str, values: Sequence[bytes]) -> None:
-    """A call a record. Who calls flushes, which raises what failed: no handle is kept."""
-    send = producer.send
+    """A call a record. Who calls flushes, which raises what failed: there are no handles."""
+    send = producer.send_nowait
     for value in values:
-        await send(topic, value)
+        try:
+            send(topic, value)
+        except BufferFull:
+            await producer.send(topic, value)
 
 
 async def send_chunks(producer: Producer, topic: str, values: Sequence[bytes]) -> None:

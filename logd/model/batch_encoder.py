@@ -53,19 +53,21 @@ def encode_batch(
     producer_id: int = -1,
     producer_epoch: int = -1,
     base_sequence: int = -1,
+    value_bytes_max: int | None = None,
 ) -> bytes:
     """A batch of at least one record, as a producer sends it: the leader's bytes are zeros.
 
     Record i is values[i], keys[i] (None: no key), its timestamp in ms since 1970 UTC (one for all,
-    a sequence, or runs) and headers[i]. A null value is a tombstone. Raises RecordTooLarge,
-    InvalidTimestamp, and TypeError where a key or value is no bytes.
+    a sequence, or runs) and headers[i]. A null value is a tombstone. `value_bytes_max`: who calls
+    knows that every value is bytes, none longer than this, which need not be looked at again.
+    Raises RecordTooLarge, InvalidTimestamp, and TypeError where a key or value is no bytes.
     """
     count = len(values)
     _check_limit(count, RECORDS_PER_BATCH_MAX, "records")
     assert count > 0, "a batch has a record"
     assert keys is None or len(keys) == count, "a key for each record"
     base_timestamp_ms, max_timestamp_ms, deltas = _pack_timestamps(timestamps_ms, count)
-    body = _pack_body(values, keys, deltas, headers)
+    body = _pack_body(values, keys, deltas, headers, value_bytes_max)
     uncompressed_bytes = sum(map(len, body))
     _check_limit(uncompressed_bytes, UNCOMPRESSED_BATCH_BYTES_MAX, "bytes of body")
     if codec is not Codec.NONE:
@@ -125,10 +127,11 @@ def _pack_body(
     keys: Sequence[bytes | None] | None,
     timestamp_deltas: bytes,
     headers: Sequence[Headers] | None,
+    value_bytes_max: int | None,
 ) -> list[Buffer]:
     """The framed body in parts."""
     assert headers is None or len(headers) == len(values), "headers for each record"
-    value_column = pack_column(values)
+    value_column = pack_column(values, value_bytes_max)
     key_column = ALL_NULL if keys is None else pack_column(keys)
     header_buffers = _pack_headers(headers) if headers else ()
     if not (value_column.ends or key_column.ends or timestamp_deltas or header_buffers):

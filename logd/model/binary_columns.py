@@ -7,11 +7,11 @@ enough to repay its fixed cost; it is imported with the first such column, as th
 
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from itertools import accumulate, chain, pairwise
-from struct import Struct
+from struct import Struct, pack
 from typing import NamedTuple
 
 from logd.model.errors import CorruptBatch, RecordTooLarge
@@ -28,6 +28,7 @@ to 1 or sys.maxsize to force either implementation."""
 _ENTRIES_PER_UNPACK = 64
 """What one step of `iter_unpack` takes: four times as fast as one a step; more gain little."""
 
+INT32_MAX = (1 << 31) - 1
 _ENTRY_TYPES = {bytes, type(None)}
 _BIT_TO_DIGIT = bytes.maketrans(b"\0\1", b"01")
 
@@ -43,34 +44,54 @@ class PackedColumn(NamedTuple):
 ALL_NULL = PackedColumn(b"", b"", b"")
 
 
-def pack_column(entries: Sequence[bytes | None]) -> PackedColumn:
-    """The buffers of `entries`. Raises TypeError, and RecordTooLarge beyond 2 GiB."""
+def pack_column(
+    entries: Sequence[bytes | None], entry_bytes_max: int | None = None
+) -> PackedColumn:
+    """The buffers of `entries`, which `entry_bytes_max`, if given, says to be bytes, and none
+    longer. Raises TypeError, and RecordTooLarge beyond 2 GiB."""
+    if entry_bytes_max is not None:
+        return _pack_bytes(entries, entry_bytes_max)  # type: ignore[arg-type]
     types = set(map(type, entries))
     if not types <= _ENTRY_TYPES:
         names = sorted(t.__name__ for t in types - _ENTRY_TYPES)
         raise TypeError(f"keys and values are bytes or None, not {', '.join(names)}")
     if bytes not in types:
         return ALL_NULL
+    if len(types) == 1:
+        return _pack_bytes(entries, max(map(len, entries)))  # type: ignore[arg-type]
     if len(entries) >= arrow_pack_min:
-        from logd.model import arrow_columns
-
-        return arrow_columns.pack_column(entries)
-    try:
-        if len(types) == 1:
-            return _pack_bytes(entries)  # type: ignore[arg-type]
-        lengths = [0 if entry is None else len(entry) for entry in entries]
-        ends = array("i", accumulate(lengths, initial=0))
-    except OverflowError:
-        raise column_too_large() from None
-    return PackedColumn(ends.tobytes(), b"".join(filter(None, entries)), _pack_nulls(entries))
+        return _pack_by_arrow(entries)
+    data = b"".join(filter(None, entries))
+    _check_size(data)
+    lengths = (0 if entry is None else len(entry) for entry in entries)
+    return PackedColumn(_pack_ends(len(entries), lengths), data, _pack_nulls(entries))
 
 
-def _pack_bytes(entries: Sequence[bytes]) -> PackedColumn:
-    size = len(entries[0])
-    if size and len(entries[-1]) == size and set(map(len, entries)) == {size}:
-        return PackedColumn(_even_ends(len(entries), size), b"".join(entries), b"")
-    ends = array("i", accumulate(map(len, entries), initial=0))
-    return PackedColumn(ends.tobytes(), b"".join(entries), b"")
+def _pack_bytes(entries: Sequence[bytes], longest: int) -> PackedColumn:
+    """Where all are together as long as if each were the longest, all are of one length."""
+    count, maybe_even = len(entries), len(entries[0]) == len(entries[-1]) == longest > 0
+    if not maybe_even and count >= arrow_pack_min:
+        return _pack_by_arrow(entries)
+    data = b"".join(entries)
+    _check_size(data)
+    if maybe_even and len(data) == longest * count:
+        return PackedColumn(_even_ends(count, longest), data, b"")
+    return PackedColumn(_pack_ends(count, map(len, entries)), data, b"")
+
+
+def _pack_ends(count: int, lengths: Iterable[int]) -> bytes:
+    return pack(f"{count + 1}i", *accumulate(lengths, initial=0))
+
+
+def _pack_by_arrow(entries: Sequence[bytes | None]) -> PackedColumn:
+    from logd.model import arrow_columns
+
+    return arrow_columns.pack_column(entries)
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > INT32_MAX:
+        raise column_too_large()
 
 
 def pack_empty(count: int) -> PackedColumn:
@@ -82,7 +103,7 @@ def column_too_large() -> RecordTooLarge:
     """int32 ends cannot reach this far."""
     return RecordTooLarge(
         "a batch's keys or values come to over 2 GiB; send them in more batches",
-        limit=(1 << 31) - 1,
+        limit=INT32_MAX,
     )
 
 
@@ -125,9 +146,7 @@ def ends_fall() -> CorruptBatch:
 
 @lru_cache(maxsize=2)
 def _even_ends(count: int, size: int) -> bytes:
-    """Ends of `count` entries of `size` bytes. Kept, as full batches of one producer are alike.
-
-    Raises OverflowError beyond 2 GiB."""
+    """Ends of `count` entries of `size` bytes. Kept, as full batches of one producer are alike."""
     return array("i", range(0, count * size + 1, size)).tobytes()
 
 

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from logd.cli.record_filter import RecordFilter, parse_pattern
@@ -25,7 +26,7 @@ def test_all_that_is_asked_must_hold(chosen: RecordFilter, takes: bool) -> None:
 
 
 def test_a_null_value_matches_no_pattern() -> None:
-    assert not RecordFilter(parse_pattern("")).takes(RECORD._replace(value=None))
+    assert not RecordFilter(parse_pattern("")).takes(msgspec.structs.replace(RECORD, value=None))
 
 
 def test_what_is_no_pattern() -> None:

@@ -99,18 +99,27 @@ def run(code: str) -> str:
 
 
 @pytest.mark.slow
-def test_pyarrow_is_imported_with_the_first_long_column_only() -> None:
+def test_pyarrow_is_imported_with_the_first_long_uneven_column_only() -> None:
     pytest.importorskip("pyarrow")
     code = """
 import sys
 from logd.model.binary_columns import pack_column
 seen = []
-for count in (1, 99, 100):
-    pack_column([b"x"] * count)
+for entries in ([b"x"] * 100, [b"x", *[b"xx"] * 98], [b"x", *[b"xx"] * 99]):
+    pack_column(entries)
     seen.append("pyarrow" in sys.modules)
 print(seen)
 """
     assert run(code) == "[False, False, True]"
+
+
+@pytest.mark.parametrize("minimum", [1, sys.maxsize])
+@given(entries=st.lists(st.binary(max_size=3), min_size=1, max_size=20))
+def test_a_known_bound_of_lengths_changes_no_byte(minimum: int, entries: list[bytes]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binary_columns, "arrow_pack_min", minimum)
+        for bound in (max(map(len, entries)), 4):
+            assert as_bytes(pack_column(entries, bound)) == as_bytes(pack_column(entries))
 
 
 @pytest.mark.slow

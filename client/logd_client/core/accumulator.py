@@ -4,12 +4,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from logd.model.errors import RecordTooLarge
 from logd.model.seams import Clock
 from logd_client.core.partition_lane import PartitionLane
 from logd_client.core.producer_batch import TIMESTAMP_STEP_MS, ProducerBatch
+
+if TYPE_CHECKING:
+    from logd_client.core.topic_lanes import OpenColumn, TopicLanes
 
 RECORD_OVERHEAD_BYTES = 16
 """Counted for each record besides key and value: their ends and the timestamp. With it no batch of
@@ -57,9 +60,13 @@ class Accumulator:
         self._make_future = make_future
         self._notify = notify
         self.full: deque[ProducerBatch] = deque()
+        self.filled = 0
+        """Batches that were ever put into `full`."""
         self._lingering: deque[ProducerBatch] = deque()
         self._held: dict[ProducerBatch, None] = {}
-        self._plain: dict[ProducerBatch, int] = {}
+        self.columns: dict[str, OpenColumn] = {}
+        """By topic. Who appends to one tells nobody: `TopicLanes.end_plain` counts what came."""
+        self._columns_until_ms: dict[TopicLanes, int] = {}
 
     def make_room(
         self, lane: PartitionLane, size_bytes: int, *, rotates: bool = False
@@ -70,8 +77,10 @@ class Accumulator:
         the record `rotates`, of the lane whose turn it then is. Raises RecordTooLarge.
         """
         self._check_size(lane, size_bytes)
+        lane.topic.end_plain()
         if lane.open is not None and not self._fits(lane.open, size_bytes):
             self.full.append(lane.open)
+            self.filled += 1
             self.close(lane.open)
             self._notify()
             if rotates:
@@ -101,7 +110,9 @@ class Accumulator:
         self.full.clear()
         for batch in [b for b in self._held if b.lane.open is not b]:
             del self._held[batch]
-        self._end_plain(now_ms)
+        for topic, until_ms in list(self._columns_until_ms.items()):
+            if until_ms <= now_ms:
+                topic.end_plain()
         due_ms = now_ms - self.limits.linger_ms
         while self._lingering and (batch := self._lingering[0]).opened_ms <= due_ms:
             self._lingering.popleft()
@@ -127,26 +138,23 @@ class Accumulator:
         return ready
 
     def next_due_ms(self) -> int | None:
-        """When the oldest lingering batch is due, or no longer plain; on the monotonic clock."""
+        """When the oldest lingering batch or open column is due; on the monotonic clock."""
         while self._lingering and self._lingering[0].lane.open is not self._lingering[0]:
             self._lingering.popleft()
-        due = list(self._plain.values())
+        due = list(self._columns_until_ms.values())
         due += [batch.opened_ms + self.limits.linger_ms for batch in islice(self._lingering, 1)]
         return min(due, default=None)
 
-    def make_plain(self, batch: ProducerBatch) -> None:
-        """Let values go straight into this open batch, until they cannot share a time any more."""
-        batch.lane.topic.plain = batch
-        self._plain[batch] = self._monotonic_ms() + TIMESTAMP_STEP_MS
+    def open_column(self, topic: "TopicLanes", column: "OpenColumn") -> None:
+        """Let values go straight into it, until they cannot share a time any more."""
+        self.columns[topic.name] = column
+        self._columns_until_ms[topic] = self._monotonic_ms() + TIMESTAMP_STEP_MS
         self._notify()
 
-    def _end_plain(self, now_ms: int) -> None:
-        for batch, until_ms in list(self._plain.items()):
-            topic = batch.lane.topic
-            if topic.plain is batch and until_ms <= now_ms:
-                topic.plain = None
-            if topic.plain is not batch:
-                del self._plain[batch]
+    def close_column(self, topic: "TopicLanes") -> None:
+        """Nothing goes straight into the topic any more."""
+        del self.columns[topic.name]
+        del self._columns_until_ms[topic]
 
     def overdue(self, opened_before_ms: int) -> list[ProducerBatch]:
         """Open batches that were opened before this monotonic time."""
@@ -162,9 +170,9 @@ class Accumulator:
 
     def close(self, batch: ProducerBatch) -> None:
         """End an open batch: whoever calls takes it. Room that it did not use is free again."""
-        batch.lane.open = None
         if batch.lane.topic.plain is batch:
-            batch.lane.topic.plain = None
+            batch.lane.topic.end_plain()
+        batch.lane.open = None
         batch.reserved_bytes -= batch.room_bytes
         self.buffered_bytes -= batch.room_bytes
         batch.room_bytes = 0

@@ -9,7 +9,8 @@ rewind of its group may come between any two of these.
 
 One rule keeps each record delivered once and in order: what an answer says of a partition counts
 only if the broker knew the partition's present `fetch_offset` when it made it: if nothing has
-changed since request `sent_in`, and the answer is to that request or to a later one.
+changed since request `sent_in`, and the answer is to that request or to a later one. Between the
+parts of one answer the broker moves positions on by itself, so a part changes nothing there.
 """
 
 from collections import deque
@@ -212,11 +213,12 @@ class ConsumerPositions:
         correlation_id: int,
         fetched: Sequence[PartitionFetched],
         *,
+        more: bool,
         throttle_ms: int,
         now_ms: int,
     ) -> None:
-        """The answer to one request. Stale parts of it are dropped."""
-        self.session.answered(empty=not fetched, throttle_ms=throttle_ms, now_ms=now_ms)
+        """The answer to one request, or with `more` a part of it that is not the last. What is
+        stale in it is dropped."""
         for each in fetched:
             at = self._by_id.get((each.topic_id, each.partition))
             if at is None or not self.session.is_current(at, correlation_id):
@@ -234,6 +236,8 @@ class ConsumerPositions:
                 self._queue(at)
             if each.next_offset > at.fetch_offset:
                 self._fetch_from(at, each.next_offset)
+                self.session.moved(at, more=more)
+        self.session.answered(empty=not fetched, more=more, throttle_ms=throttle_ms, now_ms=now_ms)
 
     def _refused(self, at: PartitionPosition, error: LogdError, now_ms: int) -> None:
         undelivered = at.buffered or at.leftover is not None or self._cursor_at is at
@@ -247,6 +251,7 @@ class ConsumerPositions:
         elif isinstance(error, StoredDataCorrupt) and self._reader.skip_undecodable:
             logger.error("stored_data_skipped", partition=at.name, error=error.message)
             self._fetch_from(at, int(error.details["next_offset"]))
+            self.session.touch(at)
         else:
             self._fail(at, error)
 
@@ -363,7 +368,6 @@ class ConsumerPositions:
     def _fetch_from(self, at: PartitionPosition, offset: int) -> None:
         """Fetch on from `offset`; the position follows where nothing is left to deliver before."""
         at.fetch_offset = offset
-        self.session.touch(at)
         if not at.buffered and at.leftover is None and self._cursor_at is not at:
             if at.done == at.position:
                 at.done = offset

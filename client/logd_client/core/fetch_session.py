@@ -43,14 +43,18 @@ class FetchSession:
         self._in_session = 0
         self._asked_ms = 0
         self._not_before_ms = 0
+        self._in_parts: dict[PartitionPosition, None] = {}
+        self._part_came = False
         self.outstanding = 0
-        """Requests without an answer."""
+        """Requests whose answer has not come, or not all of it."""
 
     def restart(self) -> None:
         """Nothing is outstanding, and the broker knows no position."""
         self.outstanding = 0
         self._in_session = 0
         self._not_before_ms = 0
+        self._in_parts.clear()
+        self._part_came = False
 
     def touch(self, position: PartitionPosition, *, urgent: bool = False) -> None:
         """It changed, and answers to what was sent so far say nothing of it any more.
@@ -60,6 +64,13 @@ class FetchSession:
         position.sent_in = 0
         self._changed[position] = None
         self._urgent = self._urgent or urgent
+
+    def moved(self, position: PartitionPosition, *, more: bool) -> None:
+        """An answer moved it. Between its parts the broker moved it, too: nothing to tell yet."""
+        if more:
+            self._in_parts[position] = None
+        else:
+            self.touch(position)
 
     def retry_later(self, position: PartitionPosition, at_ms: int) -> None:
         """Take it out of the session until `at_ms`."""
@@ -99,8 +110,14 @@ class FetchSession:
         self._asked_ms = now_ms
         return FetchPlan(correlation_id, upserts, forgets)
 
-    def answered(self, *, empty: bool, throttle_ms: int, now_ms: int) -> None:
-        """One request got its answer."""
+    def answered(self, *, empty: bool, more: bool, throttle_ms: int, now_ms: int) -> None:
+        """One request got its answer, or with `more` a part of it that is not the last."""
+        empty, self._part_came = empty and not self._part_came, more
+        if more:
+            return
+        for position in self._in_parts:
+            self.touch(position)
+        self._in_parts.clear()
         self.outstanding -= 1
         pause_ms = throttle_ms
         early = now_ms - self._asked_ms < self._early_ms

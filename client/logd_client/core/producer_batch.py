@@ -45,7 +45,8 @@ class ProducerBatch:
     `outcome` is None until the batch is settled, then final; whoever sets it also completes
     `future`, which is the only thing that awaits it. `in_doubt`: an attempt may have been appended
     without our knowing; never cleared, since a late copy of that attempt may still be on its way.
-    `told`: a handle has given its failure to the application.
+    `told`: a handle has given its failure to the application. The first `bounded` values are known
+    to be bytes, none longer than `value_bytes_max`: the encoder need not look at them again.
     Sizes in bytes, times in ms: `opened_ms` monotonic, those of records wall.
     """
 
@@ -55,6 +56,7 @@ class ProducerBatch:
         "_identity",
         "_origins",
         "_pending",
+        "bounded",
         "correlation_id",
         "future",
         "headers",
@@ -71,6 +73,7 @@ class ProducerBatch:
         "times",
         "told",
         "tries_corrupt",
+        "value_bytes_max",
         "values",
     )
 
@@ -83,6 +86,8 @@ class ProducerBatch:
         self.keys: list[bytes | None] | None = None
         self.headers: list[Headers] | None = None
         self.pinned: set[int] | None = None
+        self.bounded = 0
+        self.value_bytes_max = 0
         self.reserved_bytes = 0
         self.room_bytes = 0
         self.record_count = 0
@@ -108,20 +113,28 @@ class ProducerBatch:
         """Whether values are its only column, but for times."""
         return self.keys is None and self.headers is None
 
-    def add_values(self, values: Sequence[bytes], now_ms: int) -> None:
-        """Records of nothing but a value."""
+    def bound(self, start: int, count: int, value_bytes_max: int) -> None:
+        """Values `start` to before `start + count` are bytes, none longer than this."""
+        if start == self.bounded:
+            self.bounded = start + count
+            self.value_bytes_max = max(self.value_bytes_max, value_bytes_max)
+
+    def add_values(self, values: Sequence[bytes], value_bytes_max: int, now_ms: int) -> None:
+        """Records of nothing but a value, none longer than `value_bytes_max`."""
         count, before = len(values), len(self.values)
         if not 0 <= now_ms - self.times.times_ms[-1] < TIMESTAMP_STEP_MS:
             self.times.begin(before, now_ms)
         self.values += values
+        self.bound(before, count, value_bytes_max)
         if self.keys is not None:
             self.keys += [None] * count
         if self.headers is not None:
             self.headers += [()] * count
 
     def _end_plain(self) -> None:
+        """The record last added was counted, and has more than a value."""
         if self.lane.topic.plain is self:
-            self.lane.topic.plain = None
+            self.lane.topic.end_plain(len(self.values) - 1)
 
     def add_key(self, key: bytes | None) -> None:
         """The key of the record last added."""
@@ -186,11 +199,15 @@ class ProducerBatch:
                 producer_id=self._identity[0],
                 producer_epoch=self._identity[1],
                 base_sequence=self._base_sequence,
+                value_bytes_max=self._bound(),
             )
             self.values, self.headers = [], None
             if self.keys is not None:
                 self.keys = []
         return self._encoded
+
+    def _bound(self) -> int | None:
+        return self.value_bytes_max if self.bounded == len(self.values) else None
 
     def unpack(self) -> None:
         """Put the columns back, so that the records can go elsewhere."""

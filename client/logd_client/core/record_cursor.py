@@ -8,8 +8,8 @@ from logd_client.record import Record
 from logd_client.record_batch import RecordBatch
 
 CHUNK_RECORDS = 256
-"""Records made at once: few enough that the garbage collector is not set off by them (it counts 700
-new objects), enough that what is done per chunk does not show."""
+"""Records made at once: few enough to stay in the processor's cache, enough that what is done per
+chunk does not show."""
 
 
 class RecordCursor:

@@ -10,6 +10,7 @@ from logd.model.errors import UnknownPartition
 from logd.model.key_ranges import KeyRouter
 from logd_client.core.accumulator import (
     BATCH_OVERHEAD_BYTES,
+    GRANT_BYTES_MIN,
     RECORD_OVERHEAD_BYTES,
     Accumulator,
 )
@@ -33,6 +34,12 @@ class Routing(NamedTuple):
     partitions: int
     partitioning_epoch: int
     message_bytes_max: int
+
+
+OpenColumn = tuple[list[bytes | None], int, int]
+"""(values, value_bytes_max, count_max): values may be appended without more ado, bytes of at most
+`value_bytes_max`, while there are fewer than `count_max`. Its batch has no other column, and is
+young enough to share its time. A bare tuple: the hot path unpacks it for every record."""
 
 
 class Added(NamedTuple):
@@ -65,8 +72,8 @@ class TopicLanes:
         self._turn = turn
         self.lanes: list[PartitionLane] = []
         self.plain: ProducerBatch | None = None
-        """The open batch to which values may be appended without more ado, since it has no other
-        column and is young enough to share its time; within its `room_bytes`."""
+        """The open batch whose values are an open column (see Accumulator.columns)."""
+        self._plain_from = self._plain_bytes = self._plain_value_bytes = 0
         self.route(routing)
 
     def route(self, routing: Routing) -> None:
@@ -136,11 +143,49 @@ class TopicLanes:
         return batch
 
     def add_plain(self, value: bytes | None) -> ProducerBatch | None:
-        """As `add` of a value alone; then `plain` takes the next ones, where that can be."""
+        """As `add` of a value alone; then an open column takes the next ones, where that can be."""
+        self.end_plain()
         batch = self.add(value)
-        if batch is not None and batch.is_plain and self.plain is not batch:
-            self._accumulator.make_plain(batch)
+        if batch is not None and batch.is_plain and value is not None:
+            self._begin_plain(batch)
         return batch
+
+    def _begin_plain(self, batch: ProducerBatch) -> None:
+        """Take room ahead for as much again as is there, of values like the last one; of a little
+        larger ones too, where those so far are not all alike."""
+        count = len(batch.values)
+        value_bytes = len(batch.values[-1] or b"")
+        if count - batch.bounded <= 2:  # this one, and perhaps the one that opened the batch
+            some = [len(value or b"") for value in batch.values[batch.bounded :]]
+            batch.bound(batch.bounded, len(some), max(some))
+        uneven = value_bytes != batch.value_bytes_max
+        slack_bytes = value_bytes >> 2 if uneven else 0
+        record_bytes = value_bytes + slack_bytes + RECORD_OVERHEAD_BYTES
+        ahead_bytes = max(batch.reserved_bytes, GRANT_BYTES_MIN) - batch.room_bytes
+        self._accumulator.reserve(batch, max(ahead_bytes, 0))
+        fitting = batch.room_bytes // record_bytes
+        self.plain, self._plain_from = batch, count
+        self._plain_value_bytes = value_bytes + slack_bytes
+        self._plain_bytes = fitting * record_bytes
+        batch.room_bytes -= self._plain_bytes
+        column = (batch.values, self._plain_value_bytes, count + fitting)
+        self._accumulator.open_column(self, column)
+
+    def end_plain(self, until: int | None = None) -> None:
+        """Close the open column, if there is one: count what came, up to the record `until`, or
+        guess it, never too low; and give back the room that it did not use."""
+        batch, self.plain = self.plain, None
+        if batch is None:
+            return
+        self._accumulator.close_column(self)
+        first, longest = self._plain_from, self._plain_value_bytes
+        count = (len(batch.values) if until is None else until) - first
+        used_bytes = longest * count
+        middle = batch.values[first + count // 2] if count else None
+        if middle is not None and len(middle) != longest:  # that guess would be far too high
+            used_bytes = sum(map(len, batch.values[first : first + count]))  # type: ignore[arg-type]
+        batch.bound(first, count, longest)
+        batch.room_bytes += self._plain_bytes - used_bytes - RECORD_OVERHEAD_BYTES * count
 
     def add_many(self, values: Sequence[bytes], at: int) -> Added | None:
         """Add records without keys, from `values[at]`, as many as fit into one batch, at most
@@ -151,15 +196,18 @@ class TopicLanes:
         if batch is None:
             return None
         some = values[at : at + ADDED_AT_ONCE_MAX]
-        size_bytes = sum(map(len, some)) + RECORD_OVERHEAD_BYTES * len(some)
+        lengths = set(map(len, some))
+        longest = max(lengths)
+        value_bytes = longest * len(some) if len(lengths) == 1 else sum(map(len, some))
+        size_bytes = value_bytes + RECORD_OVERHEAD_BYTES * len(some)
         self._accumulator.reserve(batch, size_bytes)
         if size_bytes > batch.room_bytes:
-            ends = list(accumulate(len(value) + RECORD_OVERHEAD_BYTES for value in some))
-            fitting = bisect_right(ends, batch.room_bytes)
-            some, size_bytes = some[:fitting], ends[fitting - 1]
+            ends = accumulate(len(value) + RECORD_OVERHEAD_BYTES for value in some)
+            some = some[: bisect_right(list(ends), batch.room_bytes)]
+            size_bytes = sum(map(len, some)) + RECORD_OVERHEAD_BYTES * len(some)
         batch.room_bytes -= size_bytes
         first = len(batch.values)
-        batch.add_values(some, self._wall_ms())
+        batch.add_values(some, longest, self._wall_ms())
         return Added(batch, first, len(some))
 
     def _choose_free(self) -> None:

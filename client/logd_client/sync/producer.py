@@ -12,7 +12,6 @@ from logd.model.errors import BufferFull, LogdError, RequestTimeout
 from logd.model.seams import Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
-from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added, TopicLanes
 from logd_client.producer import buffer_full, check_columns
@@ -26,8 +25,6 @@ T = TypeVar("T")
 
 class RecordHandle(PendingRecord):
     """`handle.result()` gives the RecordReceipt, or raises why the record was not acknowledged."""
-
-    __slots__ = ()
 
     def result(self, timeout: float | None = None) -> RecordReceipt:
         """Wait until the outcome is known: `timeout` seconds, then RequestTimeout is raised and the
@@ -79,7 +76,7 @@ class Producer:
         except BaseException:
             self._thread.release()
             raise
-        self._topics = self._sender.topics
+        self._topics, self._columns = self._sender.topics, self._sender.accumulator.columns
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +93,7 @@ class Producer:
 
     def _forget(self) -> None:
         """In a forked child: no batch there will be sent, so none takes a record."""
-        self._topics = {}
+        self._topics, self._columns = {}, {}
 
     @property
     def in_flight(self) -> int:
@@ -134,14 +131,11 @@ class Producer:
         """Add one record without waiting and without a handle: as the async one. BufferFull where
         send() would wait: then call that."""
         with self._lock:
-            lanes = self._topics.get(topic)
-            if lanes is not None and (batch := lanes.plain) is not None:
-                if key is None and type(value) is bytes:
-                    room_bytes = batch.room_bytes - len(value) - RECORD_OVERHEAD_BYTES
-                    if room_bytes >= 0:
-                        batch.room_bytes = room_bytes
-                        batch.values.append(value)
-                        return
+            if key is None and type(value) is bytes and topic in self._columns:
+                values, value_bytes_max, count_max = self._columns[topic]
+                if len(values) < count_max and len(value) <= value_bytes_max:
+                    values.append(value)
+                    return
         self._send_nowait(topic, value, key)
 
     def _send_nowait(self, topic: str, value: bytes | None, key: bytes | None) -> None:

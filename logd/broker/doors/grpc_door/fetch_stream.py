@@ -1,11 +1,13 @@
-"""One FetchStream: remembers the client's positions and answers each request once.
+"""One FetchStream: remembers the client's positions and answers each request.
 
 A new request ends the wait of the one before it (purgatory's case F), so that a seek or a pause
-takes effect at once; the earlier request still gets its answer, with what there was.
+takes effect at once; the earlier request still gets its answer, with what there was. An answer in
+parts is cut short by it.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -28,7 +30,9 @@ from logd_proto.v1 import data_pb2
 
 FETCH_BYTES_DEFAULT = 1 << 20
 FETCH_BYTES_MAX = 64 << 20
-"""Bound on one response, whatever the client asks for."""
+"""Bound on one answer, whatever the client asks for."""
+PART_BYTES = 1 << 20
+"""Of an answer in parts: while one travels, the next is read."""
 MAX_WAIT_MS_MAX = 60_000
 REQUESTS_PENDING_MAX = 16
 POSITIONS_PER_STREAM_MAX = 20_000
@@ -98,16 +102,39 @@ class FetchStream:
         self._interrupt = FetchInterrupt()
         if refused or self._requests or self._ended:
             self._interrupt.fired = True
+        left_bytes = min(request.max_bytes or FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX)
+        part_bytes = max(PART_BYTES, request.min_bytes) if request.in_parts else FETCH_BYTES_MAX
         wait = FetchWait(
             min_bytes=request.min_bytes,
-            max_bytes=min(request.max_bytes or FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX),
+            max_bytes=min(left_bytes, part_bytes),
             max_wait_ms=min(request.max_wait_ms, MAX_WAIT_MS_MAX),
         )
-        results = await self._partitions.fetch(
-            list(self._positions.values()), wait, self._interrupt
-        )
-        results = [*refused, *results]
-        await self._stream.send(serialize_fetch_response(request.correlation_id, results))
+        while True:
+            positions = list(self._positions.values())
+            fetched = await self._partitions.fetch(positions, wait, self._interrupt)
+            results = [*refused, *fetched]
+            left_bytes -= sum(len(each.batches) for each in fetched)
+            more = request.in_parts and left_bytes > 0 and self._goes_on(results)
+            message = serialize_fetch_response(request.correlation_id, results, more=more)
+            if more:
+                self._advance(fetched)
+            await self._stream.send(message)
+            if not more:
+                break
+            refused, wait = [], FetchWait(0, min(left_bytes, part_bytes), 0)
+
+    def _goes_on(self, results: Sequence[Fetched]) -> bool:
+        """Whether another part is worth it: nothing else is asked, and there is more."""
+        if self._requests or self._ended or any(each.error for each in results):
+            return False
+        return any(each.next_offset < each.high_watermark for each in results)
+
+    def _advance(self, fetched: Sequence[Fetched]) -> None:
+        """What just gave data goes to the end, as when the client says so."""
+        for each in fetched:
+            position = self._positions.pop(each.topic_partition)
+            moved = position._replace(offset=each.next_offset)
+            self._positions[each.topic_partition] = moved
 
     def _remember(self, request: data_pb2.FetchStreamRequest) -> list[Fetched]:
         """Take over the request's changes; what was refused, which is not remembered."""

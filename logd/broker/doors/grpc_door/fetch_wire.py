@@ -8,6 +8,7 @@ from logd.model.seams import Buffer
 from logd_proto.v1 import data_pb2
 
 _RESULTS_TAG = b"\x1a"  # FetchStreamResponse.results: field 3, length-delimited
+_MORE = b"\x20\x01"  # FetchStreamResponse.more: field 4, true
 _BATCHES_TAG = b"\x7a"  # FetchResult.batches: field 15, length-delimited
 
 
@@ -26,7 +27,9 @@ def fetch_result_head(fetched: Fetched) -> data_pb2.FetchResult:
     )
 
 
-def serialize_fetch_response(correlation_id: int, results: Sequence[Fetched]) -> bytes:
+def serialize_fetch_response(
+    correlation_id: int, results: Sequence[Fetched], *, more: bool = False
+) -> bytes:
     """The whole message. The views in `results` are copied here, once."""
     head = data_pb2.FetchStreamResponse(correlation_id=correlation_id).SerializeToString()
     parts: list[Buffer] = [head]
@@ -36,6 +39,8 @@ def serialize_fetch_response(correlation_id: int, results: Sequence[Fetched]) ->
         if size:
             result += _BATCHES_TAG + _varint(size)
         parts += (_RESULTS_TAG, _varint(len(result) + size), result, fetched.batches)
+    if more:
+        parts.append(_MORE)
     return b"".join(parts)
 
 
