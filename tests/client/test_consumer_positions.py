@@ -58,6 +58,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         self.session = FakeFetchSession(lambda _, number: self.logs[number])
         self.requests: deque[data_pb2.FetchStreamRequest] = deque()
         self.answers: deque[bytes] = deque()
+        self.in_parts = False
 
     @rule(number=partitions, count=st.integers(1, 12), gap=st.sampled_from([0, 0, 0, 5]))
     def append(self, number: int, count: int, gap: int) -> None:
@@ -72,13 +73,19 @@ class ConsumerMachine(RuleBasedStateMachine):
             message = serialize_request(plan, LIMITS)
             self.requests.append(data_pb2.FetchStreamRequest.FromString(message))
 
-    @rule()
-    def serve(self) -> None:
-        """The broker answers its oldest request: with data, or when its wait ends."""
+    @rule(hurry=st.booleans())
+    def serve(self, hurry: bool = False) -> None:
+        """The broker answers its oldest request, or gives a part: with data, or when its wait ends.
+        `hurry`: something else is asked, so the part is the last."""
         if self.requests:
-            request = self.requests.popleft()
-            self.session.remember(request)
-            self.answers.append(self.session.answer(request).SerializeToString())
+            request = self.requests[0]
+            if not self.in_parts:
+                self.session.remember(request)
+            answer = self.session.answer(request, part_bytes=4_000, hurry=hurry)
+            self.answers.append(answer.SerializeToString())
+            self.in_parts = answer.more
+            if not self.in_parts:
+                self.requests.popleft()
 
     @rule(elapsed_ms=st.sampled_from([0, 60, 600]))
     def receive(self, elapsed_ms: int) -> None:
@@ -86,7 +93,11 @@ class ConsumerMachine(RuleBasedStateMachine):
         if self.answers:
             answer = parse_answer(self.answers.popleft())
             self.positions.accept(
-                answer.correlation_id, answer.fetched, throttle_ms=0, now_ms=self.now_ms
+                answer.correlation_id,
+                answer.fetched,
+                more=answer.more,
+                throttle_ms=0,
+                now_ms=self.now_ms,
             )
 
     @rule(sent=st.integers(0, 2), served=st.integers(0, 2), received=st.integers(0, 2))

@@ -36,7 +36,7 @@ def test_the_first_request_tells_all_and_the_next_only_what_changed() -> None:
     first = it.next_request(0)
     assert first is not None and first.upserts == [Upsert(ID, 0, 0), Upsert(ID, 1, 10)]
     assert it.next_request(0) is None, "one is outstanding"
-    it.accept(1, [nothing(1, 17)], throttle_ms=0, now_ms=600)
+    it.accept(1, [nothing(1, 17)], more=False, throttle_ms=0, now_ms=600)
     second = it.next_request(600)
     assert second is not None and second.upserts == [Upsert(ID, 1, 17)] and not second.forgets
     assert it.position(it.get("t", 1)) == 17, "offsets without a record are stepped over"
@@ -51,7 +51,7 @@ def test_a_seek_interrupts_but_only_so_often() -> None:
         assert plan is not None and plan.upserts == [Upsert(ID, 0, offset)]
     it.seek("t", 0, 50)
     assert it.next_request(0) is None
-    it.accept(1, [], throttle_ms=0, now_ms=0)
+    it.accept(1, [], more=False, throttle_ms=0, now_ms=0)
     plan = it.next_request(0)
     assert plan is not None and plan.upserts == [Upsert(ID, 0, 50)]
 
@@ -61,25 +61,25 @@ def test_a_paused_partition_is_forgotten_with_the_next_request() -> None:
     assert it.next_request(0) is not None
     it.pause("t", 0)
     assert it.next_request(0) is None, "no reason to interrupt"
-    it.accept(1, [], throttle_ms=0, now_ms=600)
+    it.accept(1, [], more=False, throttle_ms=0, now_ms=600)
     plan = it.next_request(600)
     assert plan is not None and plan.forgets == [(ID, 0)] and not plan.upserts
     it.pause("t", 1)
-    it.accept(2, [], throttle_ms=0, now_ms=1200)
+    it.accept(2, [], more=False, throttle_ms=0, now_ms=1200)
     last = it.next_request(1200)
     assert last is not None and last.forgets == [(ID, 1)]
-    it.accept(3, [], throttle_ms=0, now_ms=1800)
+    it.accept(3, [], more=False, throttle_ms=0, now_ms=1800)
     assert it.next_request(1800) is None, "nothing to read"
 
 
 def test_an_error_that_may_pass_is_tried_again_after_a_pause() -> None:
     it = positions()
     assert it.next_request(0) is not None
-    it.accept(1, [refused(0)], throttle_ms=0, now_ms=10)
+    it.accept(1, [refused(0)], more=False, throttle_ms=0, now_ms=10)
     assert it.session.next_due_ms(10) == 10 + BACKOFF_MS
     plan = it.next_request(10)
     assert plan is not None and plan.forgets == [(ID, 0)]
-    it.accept(2, [nothing(1, 11)], throttle_ms=0, now_ms=10 + BACKOFF_MS)
+    it.accept(2, [nothing(1, 11)], more=False, throttle_ms=0, now_ms=10 + BACKOFF_MS)
     plan = it.next_request(10 + BACKOFF_MS)
     assert plan is not None and plan.upserts == [Upsert(ID, 1, 11), Upsert(ID, 0, 0)]
 
@@ -87,12 +87,12 @@ def test_an_error_that_may_pass_is_tried_again_after_a_pause() -> None:
 def test_an_empty_answer_before_its_time_and_a_throttle_hold_the_next_request_back() -> None:
     it = positions()
     assert it.next_request(0) is not None
-    it.accept(1, [], throttle_ms=0, now_ms=1)
+    it.accept(1, [], more=False, throttle_ms=0, now_ms=1)
     assert it.next_request(1) is None
     due_ms = it.session.next_due_ms(1)
     assert due_ms == 1 + EARLY_EMPTY_BACKOFF_MS
     assert it.next_request(due_ms) is not None
-    it.accept(2, [nothing(0, 5)], throttle_ms=300, now_ms=due_ms)
+    it.accept(2, [nothing(0, 5)], more=False, throttle_ms=300, now_ms=due_ms)
     assert it.next_request(due_ms + 299) is None
     assert it.next_request(due_ms + 300) is not None
 
@@ -100,8 +100,30 @@ def test_an_empty_answer_before_its_time_and_a_throttle_hold_the_next_request_ba
 def test_a_new_stream_is_told_everything_again() -> None:
     it = positions()
     assert it.next_request(0) is not None
-    it.accept(1, [nothing(0, 5)], throttle_ms=0, now_ms=600)
+    it.accept(1, [nothing(0, 5)], more=False, throttle_ms=0, now_ms=600)
     it.restart_session()
     plan = it.next_request(600)
     assert plan is not None and plan.correlation_id == 2
     assert plan.upserts == [Upsert(ID, 0, 5), Upsert(ID, 1, 10)]
+
+
+def test_parts_of_an_answer_move_positions_without_a_request() -> None:
+    it = positions()
+    assert it.next_request(0) is not None
+    it.accept(1, [nothing(1, 17)], more=True, throttle_ms=0, now_ms=1)
+    assert it.next_request(1) is None, "the rest of the answer is still to come"
+    it.accept(1, [nothing(1, 23)], more=True, throttle_ms=0, now_ms=1)
+    it.accept(1, [], more=False, throttle_ms=0, now_ms=1)
+    plan = it.next_request(1)
+    assert plan is not None, "an empty last part is no reason to wait"
+    assert plan.upserts == [Upsert(ID, 1, 23)]
+
+
+def test_parts_after_a_seek_are_dropped() -> None:
+    it = positions()
+    assert it.next_request(0) is not None
+    it.accept(1, [nothing(0, 5), nothing(1, 17)], more=True, throttle_ms=0, now_ms=1)
+    it.seek("t", 0, 2)
+    it.accept(1, [nothing(0, 9), nothing(1, 18)], more=False, throttle_ms=0, now_ms=1)
+    assert it.position(it.get("t", 0)) == 2
+    assert it.position(it.get("t", 1)) == 18

@@ -108,6 +108,7 @@ def test_requests_carry_what_changed_and_the_limits() -> None:
         max_bytes=1000,
         max_wait_ms=500,
         isolation=data_pb2.ISOLATION_READ_COMMITTED,
+        in_parts=True,
     )
 
 

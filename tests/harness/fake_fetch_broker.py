@@ -1,7 +1,7 @@
 """A broker for tests of the consumer: logs in memory, fetch sessions, groups; as a Transport.
 
-It keeps to the rules of the real one: a stream remembers positions, each request gets one answer, a
-new request ends the wait of the one before.
+It keeps to the rules of the real one: a stream remembers positions, each request gets one answer,
+in parts if it takes them, a new request ends the wait of the one before.
 """
 
 import asyncio
@@ -90,6 +90,7 @@ class FakeFetchSession:
 
     def __init__(self, logs: Callable[[bytes, int], FakeLog]) -> None:
         self._logs = logs
+        self._left: dict[int, int] = {}
         self.positions: dict[tuple[bytes, int], data_pb2.FetchPartition] = {}
 
     def remember(self, request: data_pb2.FetchStreamRequest) -> None:
@@ -99,15 +100,35 @@ class FakeFetchSession:
             self.positions.pop((asked.topic_id, asked.partition), None)
             self.positions[asked.topic_id, asked.partition] = asked
 
-    def answer(self, request: data_pb2.FetchStreamRequest) -> data_pb2.FetchStreamResponse:
+    def answer(
+        self,
+        request: data_pb2.FetchStreamRequest,
+        *,
+        part_bytes: int = 1 << 20,
+        hurry: bool = False,
+    ) -> data_pb2.FetchStreamResponse:
+        """The answer, or its next part. `hurry`: it shall be the last."""
+        left = self._left.pop(request.correlation_id, request.max_bytes)
         response = data_pb2.FetchStreamResponse(correlation_id=request.correlation_id)
-        left = request.max_bytes
+        room = min(left, part_bytes) if request.in_parts else left
         for (topic_id, number), asked in self.positions.items():
-            result = self._logs(topic_id, number).read(asked.offset, min(left, asked.max_bytes))
-            if result is not None and left > 0:
+            result = self._logs(topic_id, number).read(asked.offset, min(room, asked.max_bytes))
+            if result is not None and room > 0:
                 result.topic_id, result.partition = topic_id, number
+                room -= len(result.batches)
                 left -= len(result.batches)
                 response.results.append(result)
+        failed = any(each.HasField("error") for each in response.results)
+        behind = any(each.next_offset < each.high_watermark for each in response.results)
+        if request.in_parts and left > 0 and behind and not failed and not hurry:
+            response.more = True
+            self._left[request.correlation_id] = left
+            for each in response.results:
+                key = (each.topic_id, each.partition)
+                moved = data_pb2.FetchPartition()
+                moved.CopyFrom(self.positions.pop(key))
+                moved.offset = each.next_offset
+                self.positions[key] = moved
         return response
 
 
@@ -118,6 +139,7 @@ class FakeFetchStream:
         self._broker = broker
         self._session = FakeFetchSession(broker.log_by_id)
         self._requests: deque[data_pb2.FetchStreamRequest] = deque()
+        self._in_parts: data_pb2.FetchStreamRequest | None = None
         self._changed = asyncio.Event()
         self.broken = False
 
@@ -128,6 +150,9 @@ class FakeFetchStream:
         self.notify()
 
     async def receive(self) -> bytes | None:
+        if self._in_parts is not None:
+            self._check()
+            return self._answer(self._in_parts)
         while not self._requests:
             await self._change(None)
         request = self._requests.popleft()
@@ -136,10 +161,20 @@ class FakeFetchStream:
         deadline = loop.time() + request.max_wait_ms / 1000
         while True:
             self._check()
-            response = self._session.answer(request)
-            if response.results or self._requests or loop.time() >= deadline:
-                return response.SerializeToString()
+            if self._has_data(request) or self._requests or loop.time() >= deadline:
+                return self._answer(request)
             await self._change(deadline - loop.time())
+
+    def _has_data(self, request: data_pb2.FetchStreamRequest) -> bool:
+        return any(
+            self._broker.log_by_id(topic_id, number).read(asked.offset, asked.max_bytes)
+            for (topic_id, number), asked in self._session.positions.items()
+        )
+
+    def _answer(self, request: data_pb2.FetchStreamRequest) -> bytes:
+        response = self._session.answer(request, hurry=bool(self._requests))
+        self._in_parts = request if response.more else None
+        return response.SerializeToString()
 
     async def close(self) -> None:
         self._broker.streams.discard(self)

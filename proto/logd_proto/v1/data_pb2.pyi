@@ -159,7 +159,7 @@ class ForgetPartition(_message.Message):
     def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ...) -> None: ...
 
 class FetchStreamRequest(_message.Message):
-    __slots__ = ("correlation_id", "partitions", "forget", "min_bytes", "max_bytes", "max_wait_ms", "isolation")
+    __slots__ = ("correlation_id", "partitions", "forget", "min_bytes", "max_bytes", "max_wait_ms", "isolation", "in_parts")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     FORGET_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +167,7 @@ class FetchStreamRequest(_message.Message):
     MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    IN_PARTS_FIELD_NUMBER: _ClassVar[int]
     correlation_id: int
     partitions: _containers.RepeatedCompositeFieldContainer[FetchPartition]
     forget: _containers.RepeatedCompositeFieldContainer[ForgetPartition]
@@ -174,7 +175,8 @@ class FetchStreamRequest(_message.Message):
     max_bytes: int
     max_wait_ms: int
     isolation: Isolation
-    def __init__(self, correlation_id: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[FetchPartition, _Mapping]]] = ..., forget: _Optional[_Iterable[_Union[ForgetPartition, _Mapping]]] = ..., min_bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., max_wait_ms: _Optional[int] = ..., isolation: _Optional[_Union[Isolation, str]] = ...) -> None: ...
+    in_parts: bool
+    def __init__(self, correlation_id: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[FetchPartition, _Mapping]]] = ..., forget: _Optional[_Iterable[_Union[ForgetPartition, _Mapping]]] = ..., min_bytes: _Optional[int] = ..., max_bytes: _Optional[int] = ..., max_wait_ms: _Optional[int] = ..., isolation: _Optional[_Union[Isolation, str]] = ..., in_parts: bool = ...) -> None: ...
 
 class FetchResult(_message.Message):
     __slots__ = ("topic_id", "partition", "high_watermark", "log_start_offset", "last_stable_offset", "next_offset", "leader_epoch", "preferred_replica", "error", "batches", "records")
@@ -203,14 +205,16 @@ class FetchResult(_message.Message):
     def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., high_watermark: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., last_stable_offset: _Optional[int] = ..., next_offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., preferred_replica: _Optional[int] = ..., error: _Optional[_Union[_common_pb2.Error, _Mapping]] = ..., batches: _Optional[bytes] = ..., records: _Optional[_Iterable[_Union[ConsumedRecord, _Mapping]]] = ...) -> None: ...
 
 class FetchStreamResponse(_message.Message):
-    __slots__ = ("correlation_id", "throttle_ms", "results")
+    __slots__ = ("correlation_id", "throttle_ms", "results", "more")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     THROTTLE_MS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     correlation_id: int
     throttle_ms: int
     results: _containers.RepeatedCompositeFieldContainer[FetchResult]
-    def __init__(self, correlation_id: _Optional[int] = ..., throttle_ms: _Optional[int] = ..., results: _Optional[_Iterable[_Union[FetchResult, _Mapping]]] = ...) -> None: ...
+    more: bool
+    def __init__(self, correlation_id: _Optional[int] = ..., throttle_ms: _Optional[int] = ..., results: _Optional[_Iterable[_Union[FetchResult, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class ConsumedRecord(_message.Message):
     __slots__ = ("offset", "timestamp_ms", "key", "value", "headers")

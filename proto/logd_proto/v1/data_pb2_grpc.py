@@ -89,7 +89,8 @@ class DataServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def FetchStream(self, request_iterator, context):
-        """Reads batches. Each request is answered by one response; the server waits as asked for data.
+        """Reads batches. Each request is answered by one response, or by several where it says that it
+        takes parts; the server waits as asked for data.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

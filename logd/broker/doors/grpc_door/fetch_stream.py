@@ -8,6 +8,7 @@ parts is cut short by it.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from google.protobuf.message import DecodeError
 
@@ -133,8 +134,7 @@ class FetchStream:
         """What just gave data goes to the end, as when the client says so."""
         for each in fetched:
             position = self._positions.pop(each.topic_partition)
-            moved = position._replace(offset=each.next_offset)
-            self._positions[each.topic_partition] = moved
+            self._positions[each.topic_partition] = replace(position, offset=each.next_offset)
 
     def _remember(self, request: data_pb2.FetchStreamRequest) -> list[Fetched]:
         """Take over the request's changes; what was refused, which is not remembered."""

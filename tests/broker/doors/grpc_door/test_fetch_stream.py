@@ -231,3 +231,36 @@ async def test_a_client_that_goes_away_leaves_nothing(bench: DoorBench) -> None:
     assert len(bench.purgatory) == 1
     await client.stream.close()
     assert len(bench.purgatory) == 0
+
+
+async def test_an_answer_in_parts_moves_positions_on_until_its_bound(
+    bench: DoorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_stream, "PART_BYTES", 1)
+    client = await session(bench)
+    for value in (b"a", b"b", b"c"):
+        await bench.produce("orders", value, partition=0)
+    await client.ask((0, 0), in_parts=True)
+    parts = [await client.answer() for _ in range(3)]
+    assert [[r.next_offset for r in part.results] for part in parts] == [[1], [2], [3]]
+    assert [part.more for part in parts] == [True, True, False]
+    await client.ask((0, 0), in_parts=True, max_bytes=1)
+    assert not (await client.answer()).more, "max_bytes bounds all parts together"
+    await client.ask((0, 0))
+    assert await client.found() == {0: [0, 1, 2]}, "who does not take parts gets none"
+
+
+async def test_a_new_request_cuts_an_answer_in_parts_short(
+    bench: DoorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_stream, "PART_BYTES", 1)
+    client = await session(bench)
+    for number in range(64):
+        await bench.produce("orders", b"%d" % number, partition=0)
+    await client.ask((0, 0), in_parts=True)
+    await client.ask((0, 60))
+    parts = [await client.answer()]
+    while parts[-1].correlation_id == 1:
+        parts.append(await client.answer())
+    assert len(parts) < 64
+    assert not parts[-2].more and parts[-1].results[0].next_offset == 64
