@@ -41,6 +41,8 @@ def start(file: Path | None, **flags: Any) -> None:
     config = load_config(file, os.environ, given)
     # gRPC's C++ reads it when it loads. Its lines have a form of their own; what matters is raised.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # The thread that waits for a call also polls its socket: a wake-up less for each message.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener")
     from logd.broker.broker_process import run_broker
     from logd.broker.real_seams import real_seams
 

@@ -13,6 +13,10 @@ from logd_client.fetch_wire import FetchLimits, parse_answer, serialize_request
 from logd_client.offset_lookup import OffsetLookup
 from logd_proto.v1 import data_pb2
 
+REQUEST_FIRST_BYTES = 64 << 10
+"""After an answer of so much the next request goes out before the application sees it, so that the
+broker need not wait until it is consumed. After a smaller one the application comes first."""
+
 _ISOLATION = {
     "read_committed": data_pb2.ISOLATION_READ_COMMITTED,
     "read_uncommitted": data_pb2.ISOLATION_READ_UNCOMMITTED,
@@ -22,7 +26,7 @@ _ISOLATION = {
 class ConsumerFetcher:
     """One task that reads answers, and within it one that sends requests.
 
-    An answer only moves positions; the next request goes out before its batches are looked at. A
+    An answer only moves positions; its batches are looked at when the application takes them. A
     stream that breaks, or that leaves a request unanswered for `request_timeout_ms`, is replaced by
     one to the next broker, which is told all positions. What the application must know, reads
     raise: an error that is not retriable, or that no broker answered for `request_timeout_ms`. Then
@@ -164,8 +168,10 @@ class ConsumerFetcher:
             throttle_ms=answer.throttle_ms,
             now_ms=self._clock.monotonic_ms(),
         )
-        self._wake.set()
-        if answer.fetched:
-            self._arrived.set()
+        events = [self._arrived, self._wake] if answer.fetched else [self._wake]
+        if len(message) >= REQUEST_FIRST_BYTES:
+            events.reverse()
+        for event in events:
+            event.set()
         self._failing_since_ms = self._failure = None
         self._backoff.reset()

@@ -55,12 +55,17 @@ class HostedPartition:
         """With one replica: what the topic's durability counts as safely held."""
         return self.log.high_watermark
 
-    def advance(self) -> int:
-        """Answer every append below the high watermark; returns the bytes it moved over."""
+    def advance(self, committed: Callable[[int], object] = lambda _: None) -> int:
+        """Answer every append below the high watermark; returns the bytes it moved over, of which
+        `committed` is told first: readers are woken before writers have their receipts."""
         high_watermark, moved_bytes = self.log.high_watermark, 0
+        answerable: list[PendingAppend] = []
         while self.pending and self.pending[0].appended.next_offset <= high_watermark:
-            pending = self.pending.popleft()
-            moved_bytes += pending.batch_bytes
+            answerable.append(self.pending.popleft())
+            moved_bytes += answerable[-1].batch_bytes
+        if moved_bytes:
+            committed(moved_bytes)
+        for pending in answerable:
             pending.answer(self.receipt(pending.appended))
         return moved_bytes
 

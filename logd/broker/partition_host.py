@@ -7,6 +7,7 @@ pools. A log is opened at its first use, so that a start with many idle partitio
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
 import structlog
@@ -296,9 +297,7 @@ class PartitionHost:
         )
 
     def _advance(self, hosted: HostedPartition) -> None:
-        moved_bytes = hosted.advance()
-        if moved_bytes:
-            self.purgatory.committed(hosted.topic_partition, moved_bytes)
+        hosted.advance(partial(self.purgatory.committed, hosted.topic_partition))
 
     def _synced(self, log: PartitionLog) -> None:
         hosted = self._hosted.get(log.topic_partition)
