@@ -6,6 +6,7 @@
     python load/measure.py dirty --partitions 1 --partitions 1000
     python load/measure.py slow-disk
     python load/measure.py cold-reader --gib 2
+    python load/measure.py pauses --seconds 10 --mb 100 --durability page_cache
     python load/measure.py codec
 
 Each but codec starts brokers of its own in a temporary folder. Linux: it reads /proc.
@@ -21,6 +22,7 @@ from codec import measure_codec
 from cold_reader import measure_cold_reader
 from dirty import measure_dirty
 from memory import measure_memory
+from pauses import measure_pauses
 from slow_disk import measure_slow_disk
 from start import measure_start
 from tables import print_table, spread, timed_s
@@ -65,6 +67,10 @@ def main() -> None:
     slow.add_argument("--seconds", type=float, default=5.0)
     cold = commands.add_parser("cold-reader", help="a writer beside a reader of cold pages")
     cold.add_argument("--gib", type=int, default=2)
+    pauses = commands.add_parser("pauses", help="what makes the loop stand still under writers")
+    pauses.add_argument("--seconds", type=float, default=10.0)
+    pauses.add_argument("--mb", type=int, default=100, help="written a second")
+    pauses.add_argument("--durability", choices=["page_cache", "fsync"], default="page_cache")
     codec = commands.add_parser("codec", help="ns a record of encode and decode")
     codec.add_argument("--runs", type=int, default=50)
     args = parser.parse_args()
@@ -78,6 +84,8 @@ def main() -> None:
         measure_dirty(args.partitions or [1, 10, 100, 1_000], args.seconds)
     elif args.command == "slow-disk":
         measure_slow_disk(args.ms, args.seconds)
+    elif args.command == "pauses":
+        measure_pauses(args.seconds, args.mb, args.durability)
     elif args.command == "codec":
         measure_codec(args.runs)
     else:

@@ -28,6 +28,7 @@ from logd.broker.ports import (
     PartitionStatus,
     Topics,
 )
+from logd.broker.space_ahead import SpaceAhead
 from logd.model.errors import (
     AckTimeout,
     AclDenied,
@@ -77,6 +78,7 @@ class PartitionHost:
         self._draining = False
         self.purgatory = Purgatory()
         self._reader = FetchReader(self.hosted, self.purgatory, pools.cold_read)
+        self._space = SpaceAhead(pools.maintenance)
         self._flusher = Flusher(
             pools.flush, directory, clock, on_synced=self._synced, on_failed=self._sync_failed
         )
@@ -105,15 +107,13 @@ class PartitionHost:
             )
 
     def problems(self) -> list[HealthProblem]:
-        """Partitions that did not open at the start or in maintenance, until they do."""
+        """Partitions that did not open, until they do."""
         return list(self._unopened.values())
 
     def _is_known(self, topic_partition: TopicPartition) -> bool:
-        try:
-            self._topics.by_id(topic_partition.topic_id)
-        except UnknownTopic:
-            return False
-        return True
+        with contextlib.suppress(UnknownTopic):
+            return self._topics.by_id(topic_partition.topic_id) is not None
+        return False
 
     def all_hosted(self) -> list[HostedPartition]:
         return list(self._hosted.values())
@@ -176,6 +176,7 @@ class PartitionHost:
         self.purgatory.drain()
         if self._opening:
             await asyncio.wait(self._opening.values())
+        await self._space.drain()
         await self._flusher.close()
 
     def is_open(self, topic_partition: TopicPartition) -> bool:
@@ -271,6 +272,7 @@ class PartitionHost:
         hosted.pending.append(pending)
         if not appended.duplicate:
             self._flusher.mark_dirty(log)
+            self._space.appended(log)
         if appended.next_offset <= log.high_watermark:
             self._advance(hosted)
         else:
@@ -301,7 +303,7 @@ class PartitionHost:
 
     def _synced(self, log: PartitionLog) -> None:
         hosted = self._hosted.get(log.topic_partition)
-        if hosted is not None and hosted.log is log:
+        if hosted and hosted.log is log:
             self._advance(hosted)
 
     def _sync_failed(self, error: LogdError) -> None:

@@ -167,6 +167,15 @@ class LogSegment:
         """Have space for a first small batch. Raises StorageFull or LogReadOnly."""
         self._writer.reserve()
 
+    @property
+    def should_grow(self) -> bool:
+        """Whether `grow` is worth a thread."""
+        return self._writer.should_grow
+
+    def grow(self) -> None:
+        """Reserve space ahead of the appends. Blocking, without the log's lock."""
+        self._writer.grow()
+
     def seal(self) -> None:
         """No appends any more; reserved space is given back. Raises OSError."""
         self._writer.give_back()

@@ -224,6 +224,12 @@ class PartitionLog:
                 self.producer_state.record(header, base_offset, append_ms)
             return Appended(base_offset, next_offset, leader_epoch, append_ms)
 
+    @property
+    def growing(self) -> LogSegment | None:
+        """The active segment, if space should be reserved ahead of its appends: see its `grow`."""
+        active = self._active
+        return active if active is not None and active.should_grow else None
+
     def _answer_again(self, duplicate: Duplicate, leader_epoch: LeaderEpoch) -> Appended:
         base_offset, record_count, append_ms = duplicate
         if base_offset is None:

@@ -5,10 +5,13 @@ is never sparse: a full disk is an error here, not a SIGBUS in a reader. A write
 short leaves bytes behind the last good end. They are cut off at once, durably: what lacks nothing
 but trailing zeros is a whole batch on reserved space, and a start must not find what a producer was
 told is not there. No later scan can take old bytes for a batch either.
+
+Reserving may wait for the disk, so under a steady flow `grow` does it ahead, in another thread.
 """
 
 import contextlib
 import errno
+import threading
 
 from logd.model.errors import SyncFailed
 from logd.model.seams import Buffer
@@ -17,13 +20,16 @@ from logd_partitions.partition_storage import PartitionStorage
 
 ALLOCATE_BYTES_MIN = 64 << 10
 ALLOCATE_BYTES_MAX = 32 << 20
+AHEAD_BYTES_MIN = ALLOCATE_BYTES_MAX // 2
+"""With less reserved ahead, a segment that is past the small steps should grow."""
 _PAGE_BYTES = 4096
 
 
 class SegmentWriter:
-    """`size`: the good end. `allocated`: the file's size, at or behind it. One user at a time."""
+    """`size`: the good end. `allocated`: the file's size, at or behind it. One user at a time, but
+    for `grow`, whose lock is held wherever the file's size changes."""
 
-    __slots__ = ("_limit", "_path", "_storage", "_torn", "allocated", "size")
+    __slots__ = ("_growth", "_limit", "_path", "_storage", "_torn", "allocated", "size")
 
     def __init__(
         self, storage: PartitionStorage, path: str, *, size: int, allocated: int, limit: int
@@ -35,6 +41,22 @@ class SegmentWriter:
         self.size = size
         self.allocated = allocated
         self._torn = False
+        self._growth = threading.RLock()
+
+    @property
+    def should_grow(self) -> bool:
+        """Whether space should be reserved before an append has to."""
+        ahead_bytes = self.allocated - self.size
+        large = ALLOCATE_BYTES_MAX <= self.allocated < self._limit
+        return large and 0 < ahead_bytes < AHEAD_BYTES_MIN and not self._torn
+
+    def grow(self) -> None:
+        """Reserve the next step if it should. Blocking, from any thread. What is reserved already
+        stays; a disk that is full or fails is for the append to find, which needs the space."""
+        with self._growth:
+            if self.should_grow:
+                with contextlib.suppress(OSError):
+                    self._allocate(min(self.allocated + ALLOCATE_BYTES_MAX, self._limit))
 
     def write(self, stamped: bytes, body: Buffer, length: int) -> None:
         """Append `length` bytes. Raises StorageFull or LogReadOnly: nothing was appended; or
@@ -69,12 +91,13 @@ class SegmentWriter:
 
     def give_back(self) -> None:
         """Cut off what is reserved or torn behind the good end. Raises OSError."""
-        if self.allocated > self.size or self._torn:
-            self._storage.open_files.close_map(self._path)
-            with self._storage.open_files.open(self._path, "write") as file:
-                file.truncate(self.size)
-            self.allocated = self.size
-            self._torn = False
+        with self._growth:
+            if self.allocated > self.size or self._torn:
+                self._storage.open_files.close_map(self._path)
+                with self._storage.open_files.open(self._path, "write") as file:
+                    file.truncate(self.size)
+                self.allocated = self.size
+                self._torn = False
 
     def _cut_off_torn(self) -> None:
         if not self._torn:
@@ -90,16 +113,17 @@ class SegmentWriter:
             ) from error
 
     def _make_room(self, end: int) -> None:
-        if self._torn:
-            self.give_back()
+        with self._growth:
+            if self._torn:
+                self.give_back()
             if end <= self.allocated:
                 return
-        step = min(max(self.allocated, ALLOCATE_BYTES_MIN), ALLOCATE_BYTES_MAX)
-        needed = -(-end // _PAGE_BYTES) * _PAGE_BYTES
-        wished = max(needed, min(self.allocated + step, self._limit))
-        for target in (wished, needed):
-            if self._allocate(target):
-                return
+            step = min(max(self.allocated, ALLOCATE_BYTES_MIN), ALLOCATE_BYTES_MAX)
+            needed = -(-end // _PAGE_BYTES) * _PAGE_BYTES
+            wished = max(needed, min(self.allocated + step, self._limit))
+            for target in (wished, needed):
+                if self._allocate(target):
+                    return
         raise storage_full(self._path)
 
     def _allocate(self, target: int) -> bool:

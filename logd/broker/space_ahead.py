@@ -1,0 +1,33 @@
+"""Reserves disk space ahead of appends, off the loop: an append that must wait for the disk to give
+it space makes every client wait."""
+
+import asyncio
+
+from logd.model.seams import Offload
+from logd_partitions.log_segment import LogSegment
+from logd_partitions.partition_log import PartitionLog
+
+
+class SpaceAhead:
+    """On the loop. One growth of a segment at a time."""
+
+    def __init__(self, pool: Offload) -> None:
+        self._pool = pool
+        self._growing: dict[LogSegment, asyncio.Task[None]] = {}
+
+    def appended(self, log: PartitionLog) -> None:
+        """Look whether the log's active segment should grow."""
+        segment = log.growing
+        if segment is not None and segment not in self._growing:
+            self._growing[segment] = asyncio.ensure_future(self._grow(segment))
+
+    async def drain(self) -> None:
+        """Wait for what was begun."""
+        if self._growing:
+            await asyncio.wait(self._growing.values())
+
+    async def _grow(self, segment: LogSegment) -> None:
+        try:
+            await self._pool.run(segment.grow)
+        finally:
+            del self._growing[segment]
