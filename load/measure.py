@@ -7,6 +7,7 @@
     python load/measure.py slow-disk
     python load/measure.py cold-reader --gib 2
     python load/measure.py pauses --seconds 10 --mb 100 --durability page_cache
+    python load/measure.py sdk --bytes 100 --profile
     python load/measure.py codec
 
 Each but codec starts brokers of its own in a temporary folder. Linux: it reads /proc.
@@ -23,6 +24,7 @@ from cold_reader import measure_cold_reader
 from dirty import measure_dirty
 from memory import measure_memory
 from pauses import measure_pauses
+from sdk import measure_sdk
 from slow_disk import measure_slow_disk
 from start import measure_start
 from tables import print_table, spread, timed_s
@@ -71,6 +73,10 @@ def main() -> None:
     pauses.add_argument("--seconds", type=float, default=10.0)
     pauses.add_argument("--mb", type=int, default=100, help="written a second")
     pauses.add_argument("--durability", choices=["page_cache", "fsync"], default="page_cache")
+    sdk = commands.add_parser("sdk", help="ns a record of each call")
+    sdk.add_argument("--bytes", type=int, default=100, help="of a value")
+    sdk.add_argument("--passes", type=int, default=3)
+    sdk.add_argument("--profile", action="store_true", help="the lines that take most, by py-spy")
     codec = commands.add_parser("codec", help="ns a record of encode and decode")
     codec.add_argument("--runs", type=int, default=50)
     args = parser.parse_args()
@@ -86,6 +92,8 @@ def main() -> None:
         measure_slow_disk(args.ms, args.seconds)
     elif args.command == "pauses":
         measure_pauses(args.seconds, args.mb, args.durability)
+    elif args.command == "sdk":
+        measure_sdk(args.bytes, args.passes, profile=args.profile)
     elif args.command == "codec":
         measure_codec(args.runs)
     else:

@@ -105,14 +105,23 @@ class Producer:
         UnknownPartition, RecordTooLarge, BufferFull after max_block_ms, ProducerFenced, and
         TypeError for what is not bytes.
         """
+        plain = key is None and partition is None and headers is None and timestamp_ms is None
+        if plain and topic in self._columns and type(value) is bytes:
+            values, value_bytes_max, count_max, batch = self._columns[topic]
+            if len(values) < count_max and len(value) <= value_bytes_max:
+                values.append(value)
+                return RecordHandle(batch, len(values) - 1)
         lanes = self._topics.get(topic)
         if lanes is None or not self._guard.usable:
             lanes = await self._lanes(topic)
-        batch = lanes.add(value, key, partition, headers, timestamp_ms)
-        if batch is None:
+        if plain:
+            added = lanes.add_plain(value)
+        else:
+            added = lanes.add(value, key, partition, headers, timestamp_ms)
+        if added is None:
             record = (value, key, partition, headers, timestamp_ms)
-            batch = await self._when_room(topic, TopicLanes.add, *record)
-        handle = RecordHandle(batch, len(batch.values) - 1)
+            added = await self._when_room(topic, TopicLanes.add, *record)
+        handle = RecordHandle(added, len(added.values) - 1)
         if self._full and self._owes_turn:
             await self._give_turn()
         return handle
@@ -126,7 +135,7 @@ class Producer:
         timestamp, a few ms old.
         """
         if key is None and type(value) is bytes and topic in self._columns:
-            values, value_bytes_max, count_max = self._columns[topic]
+            values, value_bytes_max, count_max, _ = self._columns[topic]
             if len(values) < count_max and len(value) <= value_bytes_max:
                 values.append(value)
                 return

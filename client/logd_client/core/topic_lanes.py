@@ -36,10 +36,13 @@ class Routing(NamedTuple):
     message_bytes_max: int
 
 
-OpenColumn = tuple[list[bytes | None], int, int]
-"""(values, value_bytes_max, count_max): values may be appended without more ado, bytes of at most
-`value_bytes_max`, while there are fewer than `count_max`. Its batch has no other column, and is
-young enough to share its time. A bare tuple: the hot path unpacks it for every record."""
+OpenColumn = tuple[list[bytes | None], int, int, ProducerBatch]
+"""(values, value_bytes_max, count_max, batch): to the batch's values may be appended without more
+ado, bytes of at most `value_bytes_max`, while there are fewer than `count_max`. The batch has no
+other column, and is young enough to share its time. A bare tuple: it is unpacked for each record."""
+
+COLUMN_RECORDS_MIN = 8
+"""A batch with fewer has no open column: opening one costs as much as a few records."""
 
 
 class Added(NamedTuple):
@@ -146,7 +149,7 @@ class TopicLanes:
         """As `add` of a value alone; then an open column takes the next ones, where that can be."""
         self.end_plain()
         batch = self.add(value)
-        if batch is not None and batch.is_plain and value is not None:
+        if batch is not None and len(batch.values) >= COLUMN_RECORDS_MIN and batch.is_plain:
             self._begin_plain(batch)
         return batch
 
@@ -155,9 +158,10 @@ class TopicLanes:
         larger ones too, where those so far are not all alike."""
         count = len(batch.values)
         value_bytes = len(batch.values[-1] or b"")
-        if count - batch.bounded <= 2:  # this one, and perhaps the one that opened the batch
-            some = [len(value or b"") for value in batch.values[batch.bounded :]]
-            batch.bound(batch.bounded, len(some), max(some))
+        unbounded = batch.values[batch.bounded :]
+        if len(unbounded) <= 2 * COLUMN_RECORDS_MIN and None not in unbounded:
+            longest = max(len(value or b"") for value in unbounded)
+            batch.bound(batch.bounded, len(unbounded), longest)
         uneven = value_bytes != batch.value_bytes_max
         slack_bytes = value_bytes >> 2 if uneven else 0
         record_bytes = value_bytes + slack_bytes + RECORD_OVERHEAD_BYTES
@@ -168,7 +172,7 @@ class TopicLanes:
         self._plain_value_bytes = value_bytes + slack_bytes
         self._plain_bytes = fitting * record_bytes
         batch.room_bytes -= self._plain_bytes
-        column = (batch.values, self._plain_value_bytes, count + fitting)
+        column = (batch.values, self._plain_value_bytes, count + fitting, batch)
         self._accumulator.open_column(self, column)
 
     def end_plain(self, until: int | None = None) -> None:

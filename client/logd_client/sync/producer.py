@@ -119,10 +119,19 @@ class Producer:
         lanes = self._topics.get(topic)
         if lanes is None or not self._guard.usable:
             lanes = self._lanes(topic)
+        plain = key is None and partition is None and headers is None and timestamp_ms is None
         with self._lock:
-            batch = lanes.add(value, key, partition, headers, timestamp_ms)
-            if batch is not None:
-                return RecordHandle(batch, len(batch.values) - 1)
+            if plain and topic in self._columns and type(value) is bytes:
+                values, value_bytes_max, count_max, batch = self._columns[topic]
+                if len(values) < count_max and len(value) <= value_bytes_max:
+                    values.append(value)
+                    return RecordHandle(batch, len(values) - 1)
+            if plain:
+                added_to = lanes.add_plain(value)
+            else:
+                added_to = lanes.add(value, key, partition, headers, timestamp_ms)
+            if added_to is not None:
+                return RecordHandle(added_to, len(added_to.values) - 1)
         record = (value, key, partition, headers, timestamp_ms)
         added = self._put(topic, _add_one, *record)
         return RecordHandle(added.batch, added.first)
@@ -132,7 +141,7 @@ class Producer:
         send() would wait: then call that."""
         with self._lock:
             if key is None and type(value) is bytes and topic in self._columns:
-                values, value_bytes_max, count_max = self._columns[topic]
+                values, value_bytes_max, count_max, _ = self._columns[topic]
                 if len(values) < count_max and len(value) <= value_bytes_max:
                     values.append(value)
                     return
