@@ -39,7 +39,7 @@ class Routing(NamedTuple):
 OpenColumn = tuple[list[bytes | None], int, int, ProducerBatch]
 """(values, value_bytes_max, count_max, batch): to the batch's values may be appended without more
 ado, bytes of at most `value_bytes_max`, while there are fewer than `count_max`. The batch has no
-other column, and is young enough to share its time. A bare tuple: it is unpacked for each record."""
+other column, and is young enough to share its time. A bare tuple: every record unpacks it."""
 
 COLUMN_RECORDS_MIN = 8
 """A batch with fewer has no open column: opening one costs as much as a few records."""
