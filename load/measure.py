@@ -8,6 +8,10 @@
     python load/measure.py cold-reader --gib 2
     python load/measure.py pauses --seconds 10 --mb 100 --durability page_cache
     python load/measure.py sdk --bytes 100 --profile
+    python load/measure.py partitions 1 100 1000 10000
+    python load/measure.py clients 1 100 1000 --kafka 127.0.0.1:9092 --kafka-pid 4242
+    python load/measure.py batches 1 2 4 8
+    python load/measure.py lookups 1 10 30
     python load/measure.py codec
 
 Each but codec starts brokers of its own in a temporary folder. Linux: it reads /proc.
@@ -22,12 +26,20 @@ from pathlib import Path
 from codec import measure_codec
 from cold_reader import measure_cold_reader
 from dirty import measure_dirty
+from growth import measure_batches, measure_lookups, measure_partitions
+from many_clients import measure_clients
 from memory import measure_memory
 from pauses import measure_pauses
 from sdk import measure_sdk
 from slow_disk import measure_slow_disk
 from start import measure_start
 from tables import print_table, spread, timed_s
+
+GROWTH = {
+    "partitions": measure_partitions,
+    "batches": measure_batches,
+    "lookups": measure_lookups,
+}
 
 
 def measure_help(runs: int) -> None:
@@ -47,7 +59,7 @@ def measure_help(runs: int) -> None:
     print_table(f"load/measure.py help --runs {runs}", "command, ms | median | min | max", rows)
 
 
-def main() -> None:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,9 +89,21 @@ def main() -> None:
     sdk.add_argument("--bytes", type=int, default=100, help="of a value")
     sdk.add_argument("--passes", type=int, default=3)
     sdk.add_argument("--profile", action="store_true", help="the lines that take most, by py-spy")
+    for name in ("partitions", "batches", "lookups"):
+        grown = commands.add_parser(name, help=str(GROWTH[name].__doc__))
+        grown.add_argument("sizes", type=int, nargs="+")
+    clients = commands.add_parser("clients", help="many producers of 50 records/s each")
+    clients.add_argument("sizes", type=int, nargs="+")
+    clients.add_argument("--seconds", type=float, default=8.0)
+    clients.add_argument("--kafka", default="", metavar="HOST:PORT", help="measure it, too")
+    clients.add_argument("--kafka-pid", type=int, default=0, help="of its broker")
     codec = commands.add_parser("codec", help="ns a record of encode and decode")
     codec.add_argument("--runs", type=int, default=50)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = _arguments()
     if args.command == "start":
         measure_start(args.runs, args.partitions, args.records, args.gib)
     elif args.command == "help":
@@ -94,6 +118,10 @@ def main() -> None:
         measure_pauses(args.seconds, args.mb, args.durability)
     elif args.command == "sdk":
         measure_sdk(args.bytes, args.passes, profile=args.profile)
+    elif args.command in GROWTH:
+        GROWTH[args.command](args.sizes)
+    elif args.command == "clients":
+        measure_clients(args.sizes, args.seconds, args.kafka, args.kafka_pid)
     elif args.command == "codec":
         measure_codec(args.runs)
     else:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -12,7 +13,7 @@ from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.producer_batch import ProducerBatch
-from logd_client.core.topic_lanes import Added, OpenColumn, TopicLanes
+from logd_client.core.topic_lanes import OpenColumn, TopicLanes
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
 from logd_client.use_guard import UseGuard
@@ -172,10 +173,10 @@ class Producer:
         has_nulls = check_columns(values, keys, timestamps_ms)
         await self._lanes(topic)
         places = RecordPlaces()
-        plain = keys is None and partition is None and timestamps_ms is None
+        plain = keys is None and timestamps_ms is None and not has_nulls
         try:
-            if plain and not has_nulls:
-                await self._add_plain(topic, values, places)  # type: ignore[arg-type]
+            if plain:
+                await self._add_plain(topic, values, partition, places)  # type: ignore[arg-type]
             else:
                 await self._add_each(topic, values, keys, partition, timestamps_ms, places)
         except BufferFull as error:
@@ -273,9 +274,11 @@ class Producer:
             if added is not None:
                 return added
 
-    async def _add_plain(self, topic: str, values: Sequence[bytes], places: RecordPlaces) -> None:
+    async def _add_plain(
+        self, topic: str, values: Sequence[bytes], partition: int | None, places: RecordPlaces
+    ) -> None:
         while (at := len(places)) < len(values):
-            places.extend(await self._put(topic, TopicLanes.add_many, values, at))
+            places.extend(await self._put(topic, TopicLanes.add_many, values, at, partition))
             if self._full and self._owes_turn:
                 await self._give_turn()
 
@@ -288,17 +291,18 @@ class Producer:
         timestamps_ms: Sequence[int] | None,
         places: RecordPlaces,
     ) -> None:
-        for at, value in enumerate(values):
-            key = None if keys is None else keys[at]
-            timestamp_ms = None if timestamps_ms is None else timestamps_ms[at]
-            record = (value, key, partition, None, timestamp_ms)
-            lanes = self._topics.get(topic) or await self._lanes(topic)
-            batch = lanes.add(*record)
+        columns = (keys or repeat(None), timestamps_ms or repeat(None))
+        lanes = await self._lanes(topic)
+        for at, (value, key, timestamp_ms) in enumerate(zip(values, *columns, strict=False)):
+            batch = lanes.add(value, key, partition, None, timestamp_ms)
             if batch is None:
+                record = (value, key, partition, None, timestamp_ms)
                 batch = await self._when_room(topic, TopicLanes.add, *record)
-            places.extend(Added(batch, len(batch.values) - 1, 1))
+                lanes = await self._lanes(topic)
+            places.add(batch)
             if (self._full and self._owes_turn) or at % MANY_STEP == MANY_STEP - 1:
                 await self._give_turn()
+                lanes = await self._lanes(topic)
 
 
 def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:

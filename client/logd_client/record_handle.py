@@ -110,6 +110,11 @@ class RecordPlaces:
         self._runs.append(added)
         self._count += added.records
 
+    def add(self, batch: ProducerBatch) -> None:
+        """The last record of `batch` is the next of the series."""
+        self._runs.append(Added(batch, len(batch.values) - 1, 1))
+        self._count += 1
+
     def receipts(self) -> list[RecordReceipt]:
         """All receipts, once every outcome is known; raises the first failure."""
         receipts = []

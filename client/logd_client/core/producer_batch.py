@@ -1,6 +1,6 @@
 """Records of one partition on their way: filled by add(), encoded once, answered once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -156,11 +156,11 @@ class ProducerBatch:
             self._end_plain()
             self.times.begin(len(self.values) - 1, time_ms)
 
-    def pin(self, index: int) -> None:
-        """Record `index` was sent to this very partition, whatever its key."""
+    def pin(self, indexes: Iterable[int]) -> None:
+        """These records were sent to this very partition, whatever their keys."""
         if self.pinned is None:
             self.pinned = set()
-        self.pinned.add(index)
+        self.pinned.update(indexes)
 
     def pin_all(self) -> None:
         """All its records stay in this partition."""

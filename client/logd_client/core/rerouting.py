@@ -127,7 +127,7 @@ class _Mover:
         batch.add_headers(headers)
         batch.set_time(origin.times.at(at))
         if origin.pinned and at in origin.pinned:
-            batch.pin(len(batch.values) - 1)
+            batch.pin((len(batch.values) - 1,))
         return batch, len(batch.values) - 1
 
     def _finish(self, lane: PartitionLane, batch: ProducerBatch) -> None:

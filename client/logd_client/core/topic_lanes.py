@@ -142,7 +142,7 @@ class TopicLanes:
         if headers or batch.headers is not None:
             batch.add_headers(headers or ())
         if partition is not None:
-            batch.pin(len(values) - 1)
+            batch.pin((len(values) - 1,))
         return batch
 
     def add_plain(self, value: bytes | None) -> ProducerBatch | None:
@@ -191,12 +191,15 @@ class TopicLanes:
         batch.bound(first, count, longest)
         batch.room_bytes += self._plain_bytes - used_bytes - RECORD_OVERHEAD_BYTES * count
 
-    def add_many(self, values: Sequence[bytes], at: int) -> Added | None:
+    def add_many(
+        self, values: Sequence[bytes], at: int, partition: int | None = None
+    ) -> Added | None:
         """Add records without keys, from `values[at]`, as many as fit into one batch, at most
-        ADDED_AT_ONCE_MAX. All values are bytes. None: the buffer is full.
+        ADDED_AT_ONCE_MAX. All values are bytes. None: the buffer is full. Raises UnknownPartition.
         """
         size_bytes = RECORD_OVERHEAD_BYTES + len(values[at])
-        batch = self._accumulator.make_room(self.free, size_bytes, rotates=True)
+        lane, rotates = (self.free, True) if partition is None else (self._at(partition), False)
+        batch = self._accumulator.make_room(lane, size_bytes, rotates=rotates)
         if batch is None:
             return None
         some = values[at : at + ADDED_AT_ONCE_MAX]
@@ -212,6 +215,8 @@ class TopicLanes:
         batch.room_bytes -= size_bytes
         first = len(batch.values)
         batch.add_values(some, longest, self._wall_ms())
+        if partition is not None:
+            batch.pin(range(first, first + len(some)))
         return Added(batch, first, len(some))
 
     def _choose_free(self) -> None:

@@ -173,11 +173,11 @@ class Producer:
         has_nulls = check_columns(values, keys, timestamps_ms)
         self._lanes(topic)
         places = RecordPlaces()
-        plain = keys is None and partition is None and timestamps_ms is None
+        plain = keys is None and timestamps_ms is None and not has_nulls
         try:
-            if plain and not has_nulls:
+            if plain:
                 while (at := len(places)) < len(values):
-                    places.extend(self._put(topic, TopicLanes.add_many, values, at))
+                    places.extend(self._put(topic, TopicLanes.add_many, values, at, partition))
             else:
                 for at, value in enumerate(values):
                     key = None if keys is None else keys[at]
