@@ -30,6 +30,9 @@ from logd_partitions.time_index import TimeIndex
 HOT_BYTES_MAX = 64 << 20
 """How far behind its end a segment is read through its map. What lies farther may have left the
 page cache, and a page fault would stop every client; it is read as cold."""
+MAPPED_READ_BYTES_MAX = 8 << 20
+"""After reads of so many bytes the map is made anew: the pages that it has touched count as the
+broker's memory, though they are the page cache's."""
 TAIL_ENTRIES_MIN = 64
 """Index entries that are written behind together: 256 KiB of small batches..."""
 TAIL_BYTES_MIN = 16 << 20
@@ -86,6 +89,7 @@ class LogSegment:
         self._written: tuple[int, int] = (0, 0)
         self._tail_start = 0
         self._indexed_bytes = -1
+        self._mapped_read_bytes = 0
         self._writer = SegmentWriter(storage, self.path, size=size, allocated=size, limit=limit)
 
     @property
@@ -278,6 +282,10 @@ class LogSegment:
     def read_hot(self, plan: Hot) -> Buffer:
         """The planned bytes: a copy if active, a view if sealed. The log's lock is held."""
         view = self.map()[plan.position : plan.position + plan.size_bytes]
+        self._mapped_read_bytes += plan.size_bytes
+        if self._mapped_read_bytes >= MAPPED_READ_BYTES_MAX:
+            self._mapped_read_bytes = 0
+            self._storage.open_files.drop_map(self.path)
         return view if self.sealed else bytes(view)
 
     # Indexes. These block, and may be called by any thread.
