@@ -31,8 +31,7 @@ HOT_BYTES_MAX = 64 << 20
 """How far behind its end a segment is read through its map. What lies farther may have left the
 page cache, and a page fault would stop every client; it is read as cold."""
 MAPPED_READ_BYTES_MAX = 8 << 20
-"""After reads of so many bytes the map is made anew: the pages that it has touched count as the
-broker's memory, though they are the page cache's."""
+"""Read through a map, which is then made anew: pages it touched count as the broker's memory."""
 TAIL_ENTRIES_MIN = 64
 """Index entries that are written behind together: 256 KiB of small batches..."""
 TAIL_BYTES_MIN = 16 << 20
