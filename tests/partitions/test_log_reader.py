@@ -12,6 +12,7 @@ from logd.model.errors import (
 from logd.model.ids import Offset
 from logd.model.record_batch import BatchHeader
 from logd.model.topic_config import TopicConfig
+from logd_partitions import log_segment
 from logd_partitions.read_plan import Cold, Hot
 
 
@@ -31,6 +32,27 @@ def test_reads_are_hot_where_this_process_wrote_and_cold_elsewhere(tmp_path: Pat
     bench.append([b"new"])
     assert isinstance(bench.log.plan_read(Offset(49), 100, Offset(51)), Cold)
     assert isinstance(bench.log.plan_read(Offset(50), 100, Offset(51)), Hot)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_map_is_given_up_after_so_many_bytes_and_reads_go_on(
+    tmp_path: Path, sealed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_segment, "MAPPED_READ_BYTES_MAX", 2_500)
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    for _ in range(20):
+        bench.append([bytes(1000)])
+    if sealed:
+        bench.log.roll()
+    given_up, views = 0, []
+    for offset in range(20):
+        plan = bench.log.plan_read(Offset(offset), 1, Offset(20))
+        assert isinstance(plan, Hot)
+        views.append(bench.log.read(plan))
+        given_up += not bench._open_files._maps
+    assert given_up == 20 // 3
+    read = [BatchHeader.unpack(view).base_offset for view in views]
+    assert read == list(range(20)), "views that were lent outlive their map"
 
 
 @pytest.mark.parametrize("config", [SMALL_SEGMENTS, LARGE_SEGMENTS])
