@@ -16,6 +16,7 @@ from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import OpenColumn, TopicLanes
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
+from logd_client.shared_future import SharedFuture
 from logd_client.use_guard import UseGuard
 
 T = TypeVar("T")
@@ -218,7 +219,7 @@ class Producer:
                 self.config,
                 self._connection,
                 lock=contextlib.nullcontext(),
-                make_future=asyncio.get_running_loop().create_future,
+                make_future=SharedFuture,
                 on_room=self._on_room,
                 notify=lambda wake: wake(),
             )

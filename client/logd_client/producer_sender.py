@@ -94,6 +94,7 @@ class ProducerSender:
         self._metadata_timeout_ms = min(config.max_block_ms, config.request_timeout_ms)
         self._backoff = self._new_backoff()
         self._stream: TransportStream | None = None
+        self._address = connection.address
         self._resume_ms = 0
         self._flushes: dict[asyncio.Future[None], set[ProducerBatch]] = {}
         self._failed: list[ProducerBatch] = []
@@ -211,13 +212,14 @@ class ProducerSender:
             self._perform()
 
     async def _connect(self) -> None:
+        self._address = self.connection.address
         try:
             self._stream = await self.connection.stream("DataService/ProduceStream")
         except LogdError as error:
             self._broken(None, error)
             return
         self.session.stream_opened()
-        self._spawn(self._read(self._stream, self.connection.address))
+        self._spawn(self._read(self._stream, self._address))
 
     async def _send(
         self, stream: TransportStream, entries: list[tuple[ProducerBatch, bytes]]
@@ -266,14 +268,14 @@ class ProducerSender:
             if task is not None and task.cancelling():
                 raise
         if stream is self._stream:
-            self.connection.mark_broken(address)
             self._broken(stream, error)
 
     def _broken(self, stream: TransportStream | None, error: LogdError) -> None:
-        """The stream is of no use: go on with a new one after a wait."""
+        """The stream is of no use, or does not open: go on with a new one after a wait."""
+        if stream is not self._stream:
+            return
+        self.connection.mark_broken(self._address)
         if stream is not None:
-            if stream is not self._stream:
-                return
             self._stream = None
             self._spawn(stream.close())
         now_ms = self._clock.monotonic_ms()

@@ -1,6 +1,5 @@
 """What send() gives: a record on its way, and the receipt that it ends in."""
 
-import asyncio
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +77,7 @@ class RecordHandle(PendingRecord):
 
     def __await__(self) -> Generator[Any, None, RecordReceipt]:
         if not self.done():
-            yield from asyncio.shield(self._batch.future).__await__()
+            yield from self._batch.future.__await__()
         return self._receipt()
 
 
@@ -147,8 +146,7 @@ class RecordHandles(Sequence[RecordHandle]):
 
     def __await__(self) -> Generator[Any, None, list[RecordReceipt]]:
         for batch in self._places.batches:
-            if not batch.future.done():
-                yield from asyncio.shield(batch.future).__await__()
+            yield from batch.future.__await__()
         return self._places.receipts()
 
 

@@ -216,32 +216,6 @@ async def test_headers_that_are_no_pairs_are_named(
             await producer.send("orders", b"v", headers=headers)  # type: ignore[arg-type]
 
 
-async def test_a_cut_connection_loses_and_doubles_nothing(transport: FakeTransport) -> None:
-    transport.holds_acks = True
-    async with make(transport, batch_size=1024) as producer:
-        handles = [await producer.send("orders", b"%d" % i, partition=0) for i in range(200)]
-        while not producer.in_flight or not transport.held:
-            await asyncio.sleep(0)
-        transport.holds_acks = False
-        transport.break_streams()
-        receipts = [await handle for handle in handles]
-    assert transport.broker.values("orders", 0) == [b"%d" % i for i in range(200)]
-    assert [r.offset for r in receipts] == list(range(200))
-    assert receipts[0].duplicate
-
-
-async def test_it_goes_on_by_itself_when_the_broker_is_back(transport: FakeTransport) -> None:
-    async with make(transport, bootstrap_servers="a:1,b:2") as producer:
-        await (await producer.send("orders", b"1", partition=0))
-        transport.is_down = True
-        transport.break_streams()
-        handle = await producer.send("orders", b"2", partition=0)
-        while len({address for address, _ in transport.calls}) < 2:
-            await asyncio.sleep(0)
-        transport.is_down = False
-        assert (await handle).offset == 1
-
-
 async def test_retriable_refusals_are_retried_in_order(transport: FakeTransport) -> None:
     left = [5]
 

@@ -1,0 +1,34 @@
+"""Something that will be done, awaited by any number of tasks of one event loop."""
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+
+class SharedFuture:
+    """As an asyncio.Future without a result, but who is cancelled while awaiting it cancels only
+    itself; asyncio.shield() does that, too, for a turn of the loop more."""
+
+    __slots__ = ("_done", "_waiters")
+
+    def __init__(self) -> None:
+        self._done = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def done(self) -> bool:
+        """Whether it is."""
+        return self._done
+
+    def set_result(self, result: None) -> None:
+        """It is done: wakes who awaits it."""
+        self._done = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(result)
+        self._waiters.clear()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if not self._done:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            yield from waiter
