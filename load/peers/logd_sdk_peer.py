@@ -13,10 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class System(Peer):  # type: ignore[misc]
-    """One broker with its defaults and, as pyarrow is installed, a Flight door; how durable a topic
-    is, its client says."""
+    """One broker with its defaults; how durable a topic is, its client says."""
 
-    options: tuple[str, ...] = ("--flight-listen", "auto")
+    options: tuple[str, ...] = ()
     program: tuple[str, ...] = ("-m", "logd.main")
 
     def launch(self, index: int) -> "subprocess.Popen[bytes]":
