@@ -8,6 +8,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from harness import broker_process
+
 # A timing is never a test: a busy machine may take as long as it likes over an example.
 settings.register_profile(
     "logd", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -60,3 +62,11 @@ def default_diagnostics() -> Iterator[None]:
     """A test that configures diagnostics leaves the next one a logger to its own stdout."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(params=["grpc", "flight"])
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> broker_process.Door:
+    """Twice: once for each door that the streams of the test's brokers come through."""
+    through: broker_process.Door = request.param
+    monkeypatch.setattr(broker_process, "door", through)
+    return through
