@@ -12,31 +12,23 @@ from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc
 from logd.broker.ports import RequestContext
 from logd.main import main
-from logd.model.errors import BrokerUnreachable, UnsupportedVersion
-
-TRIES_MAX = 10
-"""A client that found the other door dead at a kill may come here, and shall try again. One that
-comes so often knows no other way, and shall fail."""
+from logd.model.errors import BrokerUnreachable
 
 
 class StreamlessGrpcServer(GrpcServer):
-    """Serves all but the streams."""
-
-    _tries = 0
+    """Refuses streams as a broker that is just dying: a client that found the other door dead at a
+    kill may come here, and shall try again."""
 
     async def start(self, address: str, rpcs: Iterable[Rpc]) -> int:
-        return await super().start(address, [self._without_stream(rpc) for rpc in rpcs])
+        return await super().start(address, [_without_stream(rpc) for rpc in rpcs])
 
-    def _without_stream(self, rpc: Rpc) -> Rpc:
-        if isinstance(rpc, StreamRpc):
-            return StreamRpc(rpc.method, self._refuse, rpc.operation)
-        return rpc
 
-    async def _refuse(self, context: RequestContext, stream: ServerStream) -> None:
-        self._tries += 1
-        if self._tries > TRIES_MAX:
-            raise UnsupportedVersion("streams come through Flight here")
-        raise BrokerUnreachable("streams come through Flight here")
+def _without_stream(rpc: Rpc) -> Rpc:
+    return StreamRpc(rpc.method, _refuse, rpc.operation) if isinstance(rpc, StreamRpc) else rpc
+
+
+async def _refuse(context: RequestContext, stream: ServerStream) -> None:
+    raise BrokerUnreachable("streams come through Flight here")
 
 
 def refuse_streams_of_grpc() -> None:
