@@ -173,7 +173,7 @@ class _Serving:
 
     def client_done(self) -> None:
         """A client that has broken off waits for no answer."""
-        if self._exchange.is_broken and self._task is not None:
+        if self._exchange.error is not None and self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
@@ -183,8 +183,8 @@ class _Serving:
         except LogdError as error:
             last_words = to_proto_error(error).SerializeToString()
         except asyncio.CancelledError:
-            stopping = BrokerDraining("the broker is shutting down")
-            last_words = to_proto_error(stopping).SerializeToString()
+            why = self._exchange.error or BrokerDraining("the broker is shutting down")
+            last_words = to_proto_error(why).SerializeToString()
         except Exception as error:
             logger.error("a request failed unexpectedly", method=self._rpc.method, exc_info=error)
             fault = LogdError(f"the broker failed unexpectedly: {type(error).__name__}")
