@@ -1,8 +1,8 @@
-"""The Arrow Flight listener: the streams of `logd.v1` in exchanges, faster than gRPC's Python.
+"""The Arrow Flight listener: the streams of `logd.v1` in exchanges.
 
 An exchange's descriptor is the command `/logd.v1.DataService/ProduceStream` or `.../FetchStream`;
 the messages in it are those of the other door, as `logd.flight.flight_exchange` carries them. So
-both doors have one implementation, and differ in nothing but speed.
+both doors have one implementation.
 
 Memory bound: EXCHANGES_MAX exchanges, each with two threads and a few messages. pyarrow bounds
 neither connections nor the size of a message before it is here: the door is for clients one trusts.
