@@ -1,18 +1,26 @@
 """For all tests: soak tests run only when asked for, and each run ends with a table of times."""
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import PurePosixPath
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from harness import broker_process
+from logd.model.seams import TransportStream
+from logd_client.grpc_transport import GrpcTransport
+
 # A timing is never a test: a busy machine may take as long as it likes over an example.
 settings.register_profile(
     "logd", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("logd")
+
+FALL_BACKS_MAX = 10
+"""A client whose broker is killed may find the Flight door dead, and not yet the other one."""
 
 _seconds: Counter[str] = Counter()
 _tests: Counter[str] = Counter()
@@ -60,3 +68,24 @@ def default_diagnostics() -> Iterator[None]:
     """A test that configures diagnostics leaves the next one a logger to its own stdout."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(params=["grpc", "flight"])
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> broker_process.Door:
+    """Twice: once for each door that the streams of the test's brokers come through."""
+    through: broker_process.Door = request.param
+    monkeypatch.setattr(broker_process, "door", through)
+    if through == "flight":
+        monkeypatch.setattr(GrpcTransport, "stream", _fall_back())
+    return through
+
+
+def _fall_back() -> Callable[..., Awaitable[TransportStream]]:
+    """`GrpcTransport.stream`, which such a broker refuses, until it is no longer by chance."""
+    stream, calls = GrpcTransport.stream, itertools.count(1)
+
+    async def counted(transport: GrpcTransport, address: str, method: str) -> TransportStream:
+        assert next(calls) <= FALL_BACKS_MAX, "the client does not take the Flight door"
+        return await stream(transport, address, method)
+
+    return counted

@@ -31,6 +31,7 @@ TESTED = {
     "cli": "logd/cli",
     "dev": "logd/dev",
     "sim": "logd/sim",
+    "flight": "logd/flight",
 }
 """Folder of tests -> the package it mirrors. Other folders hold scenarios."""
 

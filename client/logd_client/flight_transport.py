@@ -10,15 +10,24 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.flight as flight
+from google.protobuf.message import DecodeError
 
 from logd.flight.flight_exchange import SCHEMA, FlightExchange
-from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout, error_from_reason
+from logd.model.errors import (
+    BrokerUnreachable,
+    CorruptBatch,
+    LogdError,
+    RequestTimeout,
+    error_from_reason,
+)
 from logd.model.seams import Transport, TransportStream
 from logd_client.diagnostics import logger
 from logd_proto.v1 import cluster_pb2, common_pb2
 
 OPEN_TIMEOUT_MS = 5_000
 """A door that does not answer for so long is passed over."""
+THREADS = "logd-flight"
+"""What the names of an exchange's threads begin with."""
 _GET_CLUSTER_INFO = "/logd.v1.ClusterService/GetClusterInfo"
 
 
@@ -74,27 +83,37 @@ class _Opening:
 
     async def opened(self) -> FlightExchange:
         """Raises BrokerUnreachable, RequestTimeout, and what the door refuses it with."""
-        threading.Thread(target=self._run, name="logd-flight-read", daemon=True).start()
+        threading.Thread(target=self._run, name=f"{THREADS}-read", daemon=True).start()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_MS / 1000):
                 return await self._opened
         except TimeoutError:
+            self._give_up()
             raise RequestTimeout(f"the Flight door at {self._door} does not answer") from None
-        finally:
-            if not self._opened.done() or self._opened.cancelled():
-                self._given_up = True
-                if self._reader is not None:
-                    self._reader.cancel()
+        except asyncio.CancelledError:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Nobody will have the exchange, even if it is open by now."""
+        self._given_up = True
+        if self._reader is not None:
+            self._reader.cancel()
 
     def _run(self) -> None:
         try:
-            with flight.connect(f"grpc://{self._door}", generic_options=_OPTIONS) as client:
+            with flight.connect(f"grpc://{self._door}", generic_options=_options()) as client:
                 descriptor = flight.FlightDescriptor.for_command(self._method.encode())
                 options = flight.FlightCallOptions(headers=self._headers)
                 writer, self._reader = client.do_exchange(descriptor, options)
-                writer.begin(SCHEMA)
-                _ = self._reader.schema  # comes once the door has let us in
-                self._exchange(writer)
+                if self._given_up:  # before there was anything to cancel
+                    self._reader.cancel()
+                try:
+                    writer.begin(SCHEMA)
+                    _ = self._reader.schema  # comes once the door has let us in
+                    self._exchange(writer)
+                finally:
+                    _close(writer)
         except flight.FlightError as error:
             self._tell(_error_of(error.extra_info) or BrokerUnreachable(str(error)))
         except (pa.ArrowException, OSError) as error:
@@ -102,11 +121,9 @@ class _Opening:
 
     def _exchange(self, writer: Any) -> None:
         exchange = FlightExchange(self._loop, self._reader, writer, _parse_error)
-        writing = threading.Thread(target=_write_all, args=(exchange, writer), daemon=True)
+        writing = threading.Thread(target=exchange.write_all, name=f"{THREADS}-write", daemon=True)
         writing.start()
         self._tell(exchange)
-        if self._given_up:
-            self._reader.cancel()
         exchange.read_all()
         exchange.finish()
         writing.join()
@@ -123,24 +140,28 @@ class _Opening:
         try:
             self._loop.call_soon_threadsafe(tell)
         except RuntimeError:  # the loop is closed
-            self._given_up = True
+            self._give_up()
 
 
-def _write_all(exchange: FlightExchange, writer: Any) -> None:
-    exchange.write_all()
+def _close(writer: Any) -> None:
+    """Says to the door that no more comes. Left to Arrow, a refusal is printed on stderr."""
     try:
         writer.close()
     except (pa.ArrowException, OSError):
         pass  # the reader says why
 
 
-_OPTIONS = [
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_retries", 0),
-    ("grpc.experimental.tcp_read_chunk_size", 1 << 20),
-    ("grpc.experimental.tcp_min_read_chunk_size", 1 << 20),
-    ("grpc.experimental.tcp_max_read_chunk_size", 4 << 20),
-]
+def _options() -> list[tuple[str, int]]:
+    return [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+        # Nothing can cancel the wait for a connection: it must end by itself.
+        ("grpc.min_reconnect_backoff_ms", OPEN_TIMEOUT_MS),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.experimental.tcp_read_chunk_size", 1 << 20),
+        ("grpc.experimental.tcp_min_read_chunk_size", 1 << 20),
+        ("grpc.experimental.tcp_max_read_chunk_size", 4 << 20),
+    ]
 
 
 def _error_of(extra_info: bytes | None) -> LogdError | None:
@@ -148,5 +169,8 @@ def _error_of(extra_info: bytes | None) -> LogdError | None:
 
 
 def _parse_error(raw: bytes) -> LogdError:
-    error = common_pb2.Error.FromString(raw)
+    try:
+        error = common_pb2.Error.FromString(raw)
+    except DecodeError:
+        return CorruptBatch("what ended the exchange is no logd.v1.Error")
     return error_from_reason(error.reason, error.message, error.details)

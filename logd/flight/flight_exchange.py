@@ -25,6 +25,10 @@ from logd.model.seams import Buffer
 SCHEMA = pa.schema([pa.field("message", pa.binary(), nullable=False)])
 INBOX_MESSAGES_MAX = 4
 OUTBOX_MESSAGES_MAX = 4
+MESSAGE_BYTES_MAX = 80 << 20
+"""As through gRPC: above the largest batch, so that the broker's own check answers first."""
+LOOP_LOOKED_AT_S = 5.0
+"""A thread that waits for its loop looks so often whether that is still open."""
 HAND_OVER_S = 0.0003
 """So long `send` lets the writing thread have the interpreter. A loop that never lets it go would
 make that thread wait for sys.getswitchinterval(), 5 ms, at every turn."""
@@ -66,9 +70,9 @@ class FlightExchange:
         self._finished = False
 
     @property
-    def is_broken(self) -> bool:
-        """Whether it ended, and not because the other end was done."""
-        return self._error is not None
+    def error(self) -> LogdError | None:
+        """What ended it, if not that the other end was done."""
+        return self._error
 
     # On the loop
 
@@ -141,26 +145,33 @@ class FlightExchange:
         """Until the other end is done or gone."""
         error: LogdError | None = None
         try:
+            self._read_all()
+        except LogdError as refused:
+            error = refused
+        except (pa.ArrowException, OSError) as failed:
+            error = BrokerUnreachable(f"the exchange broke: {failed}")
+        except Exception as fault:
+            error = LogdError(f"the exchange failed unexpectedly: {fault!r}")
+            raise
+        finally:
+            self._call(self._over, error)
+
+    def _read_all(self) -> None:
+        try:
             while True:
                 if not self._finished:
                     self._slots.acquire()
                 chunk = self._reader.read_chunk()
                 if chunk.data is None:
-                    error = self._error_of(chunk.app_metadata)
-                    break
+                    raise self._error_of(chunk.app_metadata)
                 self._call(self._take, _message_of(chunk.data))
         except StopIteration:
             pass
-        except LogdError as refused:
-            error = refused
-        except (pa.ArrowException, OSError) as failed:
-            error = BrokerUnreachable(f"the exchange broke: {failed}")
-        self._call(self._over, error)
 
     def write_all(self) -> None:
         """Until `finish`, or until the other end takes nothing more."""
         try:
-            while (message := self._outbox.get()) is not None:
+            while (message := self._next_message()) is not None:
                 if self._picked.locked():
                     self._picked.release()
                 self._writer.write_batch(_row_of(message))
@@ -172,6 +183,14 @@ class FlightExchange:
         except (pa.ArrowException, OSError) as failed:
             self._call(self._over, BrokerUnreachable(f"the exchange broke: {failed}"))
 
+    def _next_message(self) -> Buffer | None:
+        while True:
+            try:
+                return self._outbox.get(timeout=LOOP_LOOKED_AT_S)
+            except queue.Empty:
+                if self._loop.is_closed():
+                    self._abandon()
+
     def _error_of(self, metadata: Any) -> LogdError:
         if metadata is None or self._parse_error is None:
             return CorruptBatch("a chunk of the exchange holds no message")
@@ -180,8 +199,16 @@ class FlightExchange:
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            self._slots.release()
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """The loop is closed: nobody waits any more, and both threads must end."""
+        self.finish()
+        if self._parse_error is not None:
+            self._reader.cancel()
 
 
 def _row_of(message: Buffer) -> Any:
@@ -202,4 +229,13 @@ def _message_of(data: Any) -> memoryview:
         data.validate(full=True)  # its offsets may point anywhere
     except pa.ArrowInvalid as error:
         raise CorruptBatch(f"a chunk of the exchange is damaged: {error}") from None
-    return memoryview(data.column(0)[0].as_buffer()).cast("B")
+    row = data.column(0)[0]
+    if not row.is_valid:
+        raise CorruptBatch("a chunk of the exchange holds null")
+    message = memoryview(row.as_buffer()).cast("B")
+    if len(message) > MESSAGE_BYTES_MAX:
+        raise CorruptBatch(
+            f"a chunk of the exchange has {len(message)} bytes, but at most {MESSAGE_BYTES_MAX} "
+            "are allowed"
+        )
+    return message

@@ -11,7 +11,7 @@ from harness.broker_process import BrokerProcess
 from logd.model.errors import StoredDataCorrupt
 from logd_client import Admin, Consumer, Producer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("door")]
 
 DURABILITIES = ("fsync", "page_cache")
 VALUE_BYTES = 4000

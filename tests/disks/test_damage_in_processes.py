@@ -47,6 +47,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.usefixtures("door")
 @pytest.mark.parametrize("within", [24, HEADER_BYTES + 50], ids=["header", "body"])
 async def test_a_damaged_batch_ends_consume_with_8_and_can_be_stepped_over(
     stopped: PreparedData, data: Path, within: int
@@ -88,6 +89,7 @@ async def read_skipping(address: str, topic: str) -> list[int]:
     return offsets
 
 
+@pytest.mark.usefixtures("door")
 def test_damaged_files_that_are_made_again(stopped: PreparedData, data: Path) -> None:
     for name in REPAIRED:
         flip(data / name, 20)

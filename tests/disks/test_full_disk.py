@@ -93,6 +93,7 @@ def fill_by_logctl(writer: Writer, topic: str) -> None:
     assert nothing.stdout == b"" and "Traceback" not in nothing.stderr
 
 
+@pytest.mark.usefixtures("door")
 async def test_a_disk_that_producers_fill(disk: SmallDisk, tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker:
         pid, writer = broker.pid, Writer(broker.address)

@@ -57,6 +57,7 @@ async def make_topic(address: str, durability: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("door")
 @pytest.mark.parametrize("durability", ["fsync", "page_cache"])
 async def test_it_goes_on_through_two_kills(tmp_path: Path, durability: str) -> None:
     with BrokerProcess(tmp_path) as broker:
@@ -83,6 +84,7 @@ async def test_it_goes_on_through_two_kills(tmp_path: Path, durability: str) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("door")
 def test_the_synchronous_one_too(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker:
         asyncio.run(make_topic(broker.address, "page_cache"))

@@ -1,4 +1,7 @@
-"""A real broker in a process of its own: start, kill, stop, pause, start again on the same port."""
+"""A real broker in a process of its own: start, kill, stop, pause, start again on the same port.
+
+Tests that ask for the `door` fixture run once for each door that streams can come through.
+"""
 
 import os
 import signal
@@ -9,10 +12,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
+Door = Literal["grpc", "flight"]
+
+door: Door = "grpc"
+"""Through which the streams of brokers come that are made from now on: with "grpc" the other one is
+shut, with "flight" gRPC refuses streams."""
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
+TESTS = Path(__file__).parents[1]
+"""Where a broker's process finds this package."""
 
 
 def free_port() -> int:
@@ -33,9 +43,14 @@ class BrokerProcess:
         self.stderr_path = directory / "broker.stderr"
         self.address = f"127.0.0.1:{free_port()}"
         self.starts = 0
-        self._environment = {**os.environ, **(environment or {})}
+        self.door = door
+        self._environment = {**os.environ, "PYTHONPATH": str(TESTS), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self.command = [sys.executable, "-m", "logd.main", "start"]
+        if self.door == "flight":
+            self.command = [sys.executable, "-m", "harness.flight_broker", "start"]
+            self.command += ["--flight-listen", "auto"]
+        else:
+            self.command = [sys.executable, "-m", "logd.main", "start"]
         self.command += ["--data-dir", str(self.data_dir), "--listen", self.address, *flags]
 
     def __enter__(self) -> Self:

@@ -1,9 +1,10 @@
 """`logd start` on a file system that kills the process in the middle of a chosen operation.
 
-    python killing_broker.py append:37 DATA_DIR HOST:PORT
+    python killing_broker.py append:37 DATA_DIR HOST:PORT DOOR
 
 `append:37` is SIGKILL half way through the 37th append; 0 never kills. The kinds are KINDS. A
 kill -9 keeps what reached the page cache, so half of the bytes are written first: the tear is real.
+DOOR is where streams come through, "grpc" or "flight".
 """
 
 import os
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.flight_broker import refuse_streams_of_grpc
 from logd.broker.broker_process import run_broker
 from logd.broker.config import load_config
 from logd.broker.real_seams import real_seams
@@ -86,7 +88,12 @@ class KillingFileSystem(OsFileSystem):
 
 def main() -> None:
     point = KillPoint(sys.argv[1])
-    config = load_config(None, {}, {"data_dir": sys.argv[2], "listen": sys.argv[3]})
+    flight = "off"
+    if sys.argv[4] == "flight":
+        refuse_streams_of_grpc()
+        flight = "auto"
+    settings = {"data_dir": sys.argv[2], "listen": sys.argv[3], "flight_listen": flight}
+    config = load_config(None, {}, settings)
     seams = replace(real_seams(), file_system=KillingFileSystem(point))
 
     def serving(line: str) -> None:

@@ -33,6 +33,7 @@ class KilledBroker(BrokerProcess):
         assert program is not None
         point = f"{kind}:{count}"
         self.command = [sys.executable, program, point, str(self.data_dir), self.address]
+        self.command.append(self.door)
         try:
             self.start()
         finally:
@@ -87,6 +88,7 @@ def _start_until_dead(broker: KilledBroker, kind: str, count: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("door")
 async def test_twelve_kills(tmp_path: Path, say: Callable[[str], None]) -> None:
     hits, verdict = await run_kills(tmp_path, seed=1, kills=12)
     say(f"12 kills: hits {dict(hits)}; {verdict}")
@@ -94,6 +96,7 @@ async def test_twelve_kills(tmp_path: Path, say: Callable[[str], None]) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("door")
 @pytest.mark.parametrize("seed", range(2, 12))
 async def test_a_hundred_kills(tmp_path: Path, seed: int, say: Callable[[str], None]) -> None:
     hits, verdict = await run_kills(tmp_path, seed, kills=10)

@@ -1,8 +1,8 @@
-"""The Arrow Flight listener: the streams of `logd.v1` in exchanges, faster than gRPC's Python.
+"""The Arrow Flight listener: the streams of `logd.v1` in exchanges.
 
 An exchange's descriptor is the command `/logd.v1.DataService/ProduceStream` or `.../FetchStream`;
 the messages in it are those of the other door, as `logd.flight.flight_exchange` carries them. So
-both doors have one implementation, and differ in nothing but speed.
+both doors have one implementation.
 
 Memory bound: EXCHANGES_MAX exchanges, each with two threads and a few messages. pyarrow bounds
 neither connections nor the size of a message before it is here: the door is for clients one trusts.
@@ -167,30 +167,30 @@ class _Serving:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        handling = self._rpc.handler(self._context, self._exchange)
+        self._task = asyncio.ensure_future(handling)
         self._tasks.add(self._task)
-        self._task.add_done_callback(self._tasks.discard)
+        self._task.add_done_callback(self._ended)
 
     def client_done(self) -> None:
         """A client that has broken off waits for no answer."""
-        if self._exchange.is_broken and self._task is not None:
+        if self._exchange.error is not None and self._task is not None:
             self._task.cancel()
 
-    async def _run(self) -> None:
-        last_words = b""
-        try:
-            await self._rpc.handler(self._context, self._exchange)
-        except LogdError as error:
-            last_words = to_proto_error(error).SerializeToString()
-        except asyncio.CancelledError:
-            stopping = BrokerDraining("the broker is shutting down")
-            last_words = to_proto_error(stopping).SerializeToString()
-        except Exception as error:
-            logger.error("a request failed unexpectedly", method=self._rpc.method, exc_info=error)
-            fault = LogdError(f"the broker failed unexpectedly: {type(error).__name__}")
-            last_words = to_proto_error(fault).SerializeToString()
-        finally:
-            self._exchange.finish(last_words)
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Also of a task that was cancelled before it began."""
+        self._tasks.discard(task)
+        error = self._error_of(task)
+        self._exchange.finish(to_proto_error(error).SerializeToString() if error else b"")
+
+    def _error_of(self, task: "asyncio.Task[None]") -> LogdError | None:
+        if task.cancelled():
+            return self._exchange.error or BrokerDraining("the broker is shutting down")
+        raised = task.exception()
+        if raised is None or isinstance(raised, LogdError):
+            return raised
+        logger.error("a request failed unexpectedly", method=self._rpc.method, exc_info=raised)
+        return LogdError(f"the broker failed unexpectedly: {type(raised).__name__}")
 
 
 def _context_of(call: Any) -> RequestContext:

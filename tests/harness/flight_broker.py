@@ -1,0 +1,41 @@
+"""`logd start` with the Flight door, and a gRPC door that refuses streams.
+
+    python -m harness.flight_broker start --flight-listen auto --data-dir DATA_DIR ...
+
+So no stream comes through gRPC in silence, be it of the SDK in a test or of `logctl`.
+"""
+
+from collections.abc import Iterable
+
+from logd.broker import broker_process
+from logd.broker.doors.grpc_door.grpc_server import GrpcServer
+from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc
+from logd.broker.ports import RequestContext
+from logd.main import main
+from logd.model.errors import BrokerUnreachable
+
+
+class StreamlessGrpcServer(GrpcServer):
+    """Refuses streams as a broker that is just dying: a client that found the other door dead at a
+    kill may come here, and shall try again."""
+
+    async def start(self, address: str, rpcs: Iterable[Rpc]) -> int:
+        return await super().start(address, [_without_stream(rpc) for rpc in rpcs])
+
+
+def _without_stream(rpc: Rpc) -> Rpc:
+    return StreamRpc(rpc.method, _refuse, rpc.operation) if isinstance(rpc, StreamRpc) else rpc
+
+
+async def _refuse(context: RequestContext, stream: ServerStream) -> None:
+    raise BrokerUnreachable("streams come through Flight here")
+
+
+def refuse_streams_of_grpc() -> None:
+    """For every broker that this process runs from now on."""
+    vars(broker_process)["GrpcServer"] = StreamlessGrpcServer
+
+
+if __name__ == "__main__":
+    refuse_streams_of_grpc()
+    main()
