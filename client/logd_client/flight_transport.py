@@ -125,7 +125,7 @@ class _Opening:
         writing.start()
         self._tell(exchange)
         exchange.read_all()
-        exchange.finish()
+        exchange.finish_soon()
         writing.join()
 
     def _tell(self, outcome: FlightExchange | LogdError) -> None:

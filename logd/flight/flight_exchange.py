@@ -156,6 +156,10 @@ class FlightExchange:
         finally:
             self._call(self._over, error)
 
+    def finish_soon(self) -> None:
+        """`finish`, once the loop has taken all that was read."""
+        self._call(self.finish)
+
     def _read_all(self) -> None:
         try:
             while True:
