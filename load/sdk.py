@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -173,7 +174,8 @@ def cpu_s(pid: int) -> float:
 
 
 def _watch(name: str, folder: Path) -> "tuple[subprocess.Popen[bytes], Path]":
-    py_spy = shutil.which("py-spy")
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    py_spy = shutil.which("py-spy", path=places)
     if py_spy is None:
         raise SystemExit("--profile needs py-spy: pip install py-spy")
     file = folder / f"{re.sub('[^a-z]', '-', name)}.txt"
