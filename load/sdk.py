@@ -35,7 +35,9 @@ def measure_sdk(value_bytes: int, passes: int, *, profile: bool) -> None:
         broker = DemoBroker(Path(folder))
         try:
             broker.start()
-            rows, lines = _measure(broker, value_bytes, passes, profile)
+            with asyncio.Runner() as runner:  # gRPC complains where a second loop follows
+                works = _works(broker.address, runner)
+                rows, lines = _measure(broker, works, value_bytes, passes, profile)
         finally:
             broker.close()
     command = f"load/measure.py sdk --bytes {value_bytes} --passes {passes}"
@@ -46,13 +48,12 @@ def measure_sdk(value_bytes: int, passes: int, *, profile: bool) -> None:
 
 
 def _measure(
-    broker: DemoBroker, value_bytes: int, passes: int, profile: bool
+    broker: DemoBroker, works: dict[str, Work], value_bytes: int, passes: int, profile: bool
 ) -> tuple[list[str], list[str]]:
     count = BYTES // value_bytes
     blob = os.urandom(count * value_bytes)
     values = [blob[at : at + value_bytes] for at in range(0, len(blob), value_bytes)]
     rows, lines = [], []
-    works = _works(broker.address)
     _topic(broker.address, "read")
     works["send_many"]("read", values)
     for name, work in works.items():
@@ -81,7 +82,7 @@ def _measure(
     return rows, lines
 
 
-def _works(address: str) -> dict[str, Work]:
+def _works(address: str, runner: asyncio.Runner) -> dict[str, Work]:
     """By name, each from a new client to its close; what is sent is acknowledged."""
 
     async def produce(topic: str, values: list[bytes], send: object) -> None:
@@ -93,10 +94,10 @@ def _works(address: str) -> dict[str, Work]:
             await read(consumer, len(values), Tally())  # type: ignore[operator]
 
     def sends(send: object) -> Work:
-        return lambda topic, values: asyncio.run(produce(topic, values, send))
+        return lambda topic, values: runner.run(produce(topic, values, send))
 
     def reads(read: object) -> Work:
-        return lambda topic, values: asyncio.run(consume(topic, values, read))
+        return lambda topic, values: runner.run(consume(topic, values, read))
 
     return {
         "await send": sends(_send),
