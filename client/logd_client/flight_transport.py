@@ -1,7 +1,7 @@
 """Streams through the Arrow Flight door of brokers that offer one, and all else through gRPC.
 
 Imported only where pyarrow is installed. Both ways carry the same messages, so nothing above can
-tell them apart but by their speed.
+tell them apart.
 """
 
 import asyncio
