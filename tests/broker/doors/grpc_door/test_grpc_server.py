@@ -101,7 +101,7 @@ async def test_who_asks_from_where_until_when(listening: Listening) -> None:
         "public",
     )
     assert first.peer.startswith("ipv4:127.0.0.1:")
-    assert first.deadline_ms is not None and 15_000 < first.deadline_ms <= 21_000
+    assert first.deadline_ms is not None and 15_000 < first.deadline_ms <= 21_100  # gRPC rounds
     assert (second.client_id, second.deadline_ms) == ("", None)
 
 
