@@ -125,10 +125,11 @@ class FetchStream:
             refused, wait = [], FetchWait(0, min(left_bytes, part_bytes), 0)
 
     def _goes_on(self, results: Sequence[Fetched]) -> bool:
-        """Whether another part is worth it: nothing else is asked, and there is more."""
+        """Whether another part is worth it: nothing else is asked, and there is more behind what
+        this one gave. One that gave nothing would be followed by the same, without end."""
         if self._requests or self._ended or any(each.error for each in results):
             return False
-        return any(each.next_offset < each.high_watermark for each in results)
+        return any(len(r.batches) and r.next_offset < r.high_watermark for r in results)
 
     def _advance(self, fetched: Sequence[Fetched]) -> None:
         """What just gave data goes to the end, as when the client says so."""

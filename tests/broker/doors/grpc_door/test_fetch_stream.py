@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest_asyncio
 from harness.door_bench import DoorBench, door_bench
 from harness.local_transport import LocalStream
 from logd.broker.doors.grpc_door import fetch_stream
+from logd.broker.fetch_reader import FetchReader
+from logd.broker.ports import Fetched
 from logd.model.errors import AclDenied, InvalidConfig, Overloaded
+from logd.model.ids import Offset
 from logd.model.record_batch import split_batches
 from logd_proto.v1.data_pb2 import (
     FetchPartition,
@@ -264,3 +268,20 @@ async def test_a_new_request_cuts_an_answer_in_parts_short(
         parts.append(await client.answer())
     assert len(parts) < 64
     assert not parts[-2].more and parts[-1].results[0].next_offset == 64
+
+
+async def test_a_part_that_got_nothing_is_the_last(
+    bench: DoorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that finds nothing below the high watermark, as one that retention overtook may."""
+    client = await session(bench)
+    await bench.produce("orders", b"a", partition=0)
+    fetch = FetchReader.fetch
+
+    async def nothing(*args: Any) -> list[Fetched]:
+        return [replace(f, batches=b"", next_offset=Offset(0)) for f in await fetch(*args)]
+
+    monkeypatch.setattr(FetchReader, "fetch", nothing)
+    await client.ask((0, 0), in_parts=True)
+    answer = await client.answer()
+    assert not answer.more and not answer.results[0].batches
