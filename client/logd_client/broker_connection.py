@@ -12,9 +12,11 @@ from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, Reque
 from logd.model.ids import TopicId
 from logd.model.key_ranges import KeyRange, KeyRouter
 from logd.model.seams import Clock, Random, Transport, TransportStream
+from logd.model.topic_config import TopicConfig
 from logd.system.system_clock import SystemClock
 from logd.system.system_random import SystemRandom
 from logd_client.core.backoff import Backoff
+from logd_client.core.topic_lanes import Routing
 from logd_client.grpc_transport import GrpcTransport
 from logd_client.use_guard import UseGuard
 from logd_proto.v1 import cluster_pb2, common_pb2, topics_pb2
@@ -41,6 +43,19 @@ class TopicMetadata:
     router: KeyRouter
     partitioning_epoch: int
     config: dict[str, str]
+
+    @property
+    def routing(self) -> Routing:
+        """What producers need of it."""
+        limit = self.config.get("message_bytes_max")
+        return Routing(
+            topic_id=self.topic_id,
+            router=self.router,
+            open_partitions=self.open_partitions,
+            partitions=self.partitions,
+            partitioning_epoch=self.partitioning_epoch,
+            message_bytes_max=TopicConfig().message_bytes_max if limit is None else int(limit),
+        )
 
 
 def parse_addresses(bootstrap_servers: str | Sequence[str]) -> tuple[str, ...]:

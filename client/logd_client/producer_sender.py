@@ -1,7 +1,7 @@
 """The asyncio shell under both producers: moves batches from the accumulator to the broker."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,8 +9,8 @@ from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError, Unknow
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
 from logd.model.seams import TransportStream
-from logd.model.topic_config import TopicConfig
-from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection, TopicMetadata
+from logd_client.batch_compressor import BatchCompressor
+from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ProducerConfig
 from logd_client.core.accumulator import Accumulator, AccumulatorLimits
 from logd_client.core.backoff import Backoff
@@ -20,7 +20,7 @@ from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshT
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.producer_session import ProducerSession, SessionLimits
 from logd_client.core.rerouting import reroute
-from logd_client.core.topic_lanes import Routing, TopicLanes
+from logd_client.core.topic_lanes import TopicLanes
 from logd_client.diagnostics import logger
 from logd_client.produce_request import (
     ACKS,
@@ -40,8 +40,6 @@ FAILED_BATCHES_KEPT_MAX = 100
 
 THROTTLE_MS_MAX = 30_000
 """No broker may ask for a longer pause than this."""
-
-_CODECS = {"none": Codec.NONE, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
 
 
 class ProducerSender:
@@ -82,15 +80,17 @@ class ProducerSender:
             make_future,
             lambda: notify(self._wake.set),
         )
+        codec = Codec[config.compression_type.upper()]
         self.session = ProducerSession(
             SessionLimits(
                 delivery_timeout_ms=config.delivery_timeout_ms,
                 request_timeout_ms=config.request_timeout_ms,
                 in_flight_max=config.max_in_flight_requests_per_connection,
                 idempotent=config.enable_idempotence,
-                codec=_CODECS[config.compression_type],
+                codec=codec,
             )
         )
+        self._compressor = BatchCompressor(codec, self._compressed)
         self._metadata_timeout_ms = min(config.max_block_ms, config.request_timeout_ms)
         self._backoff = self._new_backoff()
         self._stream: TransportStream | None = None
@@ -111,7 +111,7 @@ class ProducerSender:
             if topic not in self.topics:
                 turn = int(self._random.uniform(0, metadata.partitions))
                 self.topics[topic] = TopicLanes(
-                    topic, _routing(metadata), self.accumulator, self._make_lane, turn
+                    topic, metadata.routing, self.accumulator, self._make_lane, turn
                 )
         return self.topics[topic]
 
@@ -121,7 +121,8 @@ class ProducerSender:
         Raises the first failure since the last flush that no handle has told.
         """
         with self._lock:
-            self.session.enqueue(self.accumulator.drain_all())
+            batches = self.accumulator.drain_all()
+        self._enqueue(batches)
         self._perform()
         pending = set(self.session.unsettled)
         if pending:
@@ -151,6 +152,7 @@ class ProducerSender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._compressor.close()
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close()
@@ -176,12 +178,21 @@ class ProducerSender:
 
     # The writing side
 
+    def _enqueue(self, batches: Sequence[ProducerBatch]) -> None:
+        self._compressor.begin(batches)
+        self.session.enqueue(batches)
+
+    def _compressed(self, batch: ProducerBatch) -> None:
+        self.session.compressed(batch)
+        self._wake.set()
+
     async def _run(self) -> None:
         while True:
             now_ms = self._clock.monotonic_ms()
             with self._lock:
-                self.session.enqueue(self.accumulator.drain(now_ms))
+                batches = self.accumulator.drain(now_ms)
                 due_ms = self.accumulator.next_due_ms()
+            self._enqueue(batches)
             self._perform()
             if now_ms >= self._resume_ms:
                 if self._stream is None and self.session.unsettled:
@@ -348,7 +359,7 @@ class ProducerSender:
         else:
             with self._lock:
                 self.session.enqueue(self.accumulator.drain(now_ms))
-                lost = reroute(topic, _routing(metadata), self.accumulator)
+                lost = reroute(topic, metadata.routing, self.accumulator)
             self.session.topic_refreshed(topic, lost, now_ms)
         self._perform()
         self._wake.set()
@@ -386,15 +397,3 @@ class ProducerSender:
                     self.session.enqueue([batch])
             self.session.tick(now_ms)
             self._perform()
-
-
-def _routing(metadata: TopicMetadata) -> Routing:
-    limit = metadata.config.get("message_bytes_max")
-    return Routing(
-        topic_id=metadata.topic_id,
-        router=metadata.router,
-        open_partitions=metadata.open_partitions,
-        partitions=metadata.partitions,
-        partitioning_epoch=metadata.partitioning_epoch,
-        message_bytes_max=TopicConfig().message_bytes_max if limit is None else int(limit),
-    )

@@ -12,6 +12,7 @@ import struct
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from crc32c import crc32c
 
@@ -62,6 +63,71 @@ def encode_batch(
     knows that every value is bytes, none longer than this, which need not be looked at again.
     Raises RecordTooLarge, InvalidTimestamp, and TypeError where a key or value is no bytes.
     """
+    draft = draft_batch(
+        values,
+        keys=keys,
+        timestamps_ms=timestamps_ms,
+        headers=headers,
+        value_bytes_max=value_bytes_max,
+    )
+    body = draft.body if codec is Codec.NONE else [compress(b"".join(draft.body), codec)]
+    return draft.sealed(body, codec, producer_id, producer_epoch, base_sequence)
+
+
+class BatchDraft(NamedTuple):
+    """A batch but for its codec and its producer: the framed body in parts, and what the header
+    says of it."""
+
+    record_count: int
+    base_timestamp_ms: int
+    max_timestamp_ms: int
+    uncompressed_bytes: int
+    body: list[Buffer]
+
+    def sealed(
+        self,
+        body: Sequence[Buffer],
+        codec: Codec,
+        producer_id: int,
+        producer_epoch: int,
+        base_sequence: int,
+    ) -> bytes:
+        """The batch; `body` is the draft's own, or that joined and compressed by `codec`."""
+        header = BatchHeader(
+            batch_length=HEADER_BYTES + sum(map(len, body)),
+            magic=MAGIC,
+            header_crc=0,
+            leader_epoch=LeaderEpoch(0),
+            base_offset=Offset(0),
+            append_timestamp_ms=0,
+            synced_hint=Offset(0),
+            leader_flags=0,
+            reserved=0,
+            body_crc=0,
+            body_format=BODY_COLUMNAR,
+            codec=codec,
+            producer_flags=0,
+            record_count=self.record_count,
+            last_offset_delta=self.record_count - 1,
+            uncompressed_bytes=self.uncompressed_bytes,
+            base_timestamp_ms=self.base_timestamp_ms,
+            max_timestamp_ms=self.max_timestamp_ms,
+            producer_id=ProducerId(producer_id),
+            producer_epoch=ProducerEpoch(producer_epoch),
+            base_sequence=base_sequence,
+        )
+        return _seal(pack_header(header), body)
+
+
+def draft_batch(
+    values: Sequence[bytes | None],
+    *,
+    keys: Sequence[bytes | None] | None,
+    timestamps_ms: int | Sequence[int] | TimestampRuns,
+    headers: Sequence[Headers] | None,
+    value_bytes_max: int | None,
+) -> BatchDraft:
+    """What of `encode_batch` needs the records. Takes and raises the same."""
     count = len(values)
     _check_limit(count, RECORDS_PER_BATCH_MAX, "records")
     assert count > 0, "a batch has a record"
@@ -70,32 +136,7 @@ def encode_batch(
     body = _pack_body(values, keys, deltas, headers, value_bytes_max)
     uncompressed_bytes = sum(map(len, body))
     _check_limit(uncompressed_bytes, UNCOMPRESSED_BATCH_BYTES_MAX, "bytes of body")
-    if codec is not Codec.NONE:
-        body = [compress(b"".join(body), codec)]
-    header = BatchHeader(
-        batch_length=HEADER_BYTES + sum(map(len, body)),
-        magic=MAGIC,
-        header_crc=0,
-        leader_epoch=LeaderEpoch(0),
-        base_offset=Offset(0),
-        append_timestamp_ms=0,
-        synced_hint=Offset(0),
-        leader_flags=0,
-        reserved=0,
-        body_crc=0,
-        body_format=BODY_COLUMNAR,
-        codec=codec,
-        producer_flags=0,
-        record_count=count,
-        last_offset_delta=count - 1,
-        uncompressed_bytes=uncompressed_bytes,
-        base_timestamp_ms=base_timestamp_ms,
-        max_timestamp_ms=max_timestamp_ms,
-        producer_id=ProducerId(producer_id),
-        producer_epoch=ProducerEpoch(producer_epoch),
-        base_sequence=base_sequence,
-    )
-    return _seal(pack_header(header), body)
+    return BatchDraft(count, base_timestamp_ms, max_timestamp_ms, uncompressed_bytes, body)
 
 
 def with_producer(

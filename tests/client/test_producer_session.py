@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from harness.fake_broker import FakeBroker, refusal
 from harness.manual_clock import ManualClock
+from logd.model.batch_codecs import compress
+from logd.model.batch_decoder import decode_batch
 from logd.model.errors import (
     AckTimeout,
     BrokerDraining,
@@ -47,10 +49,15 @@ class World:
 
     `requests` are on the way to the broker, `answers` back. When the connection is cut, the
     requests become `ghosts`: the broker may still take them, in order, but nobody hears of it.
+    With a codec every batch is compressed apart, for as long as it stands in `compressing`.
     """
 
-    def __init__(self, delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS) -> None:
+    def __init__(
+        self, delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS, codec: Codec = Codec.NONE
+    ) -> None:
         self.delivery_timeout_ms = delivery_timeout_ms
+        self.codec = codec
+        self.compressing: list[tuple[ProducerBatch, bytes]] = []
         self.clock = ManualClock()
         self.broker = FakeBroker()
         self.broker.create_topic(TOPIC, 2)
@@ -62,9 +69,7 @@ class World:
         self.sent: list[tuple[bytes | None, ProducerBatch, int]] = []
         limits = AccumulatorLimits(200, 1 << 20, 5, 8)
         self.accumulator = Accumulator(limits, self.clock, object, lambda: None)
-        self.session = ProducerSession(
-            SessionLimits(delivery_timeout_ms, 1_000, 8, True, Codec.NONE)
-        )
+        self.session = ProducerSession(SessionLimits(delivery_timeout_ms, 1_000, 8, True, codec))
         self.session.stream_opened()
         self.topic = TopicLanes(TOPIC, self.routing(), self.accumulator, self._lane)
 
@@ -92,9 +97,21 @@ class World:
         for key in KEYS * 3:
             self.add(key)
 
+    def enqueue(self, batches: list[ProducerBatch]) -> None:
+        bodies = [(batch, batch.begin_compressing(self.codec)) for batch in batches]
+        self.compressing += [(batch, body) for batch, body in bodies if body is not None]
+        self.session.enqueue(batches)
+
+    def compressed(self, *, failed: bool = False) -> None:
+        """The oldest batch that is compressed apart comes back."""
+        if self.compressing:
+            batch, body = self.compressing.pop(0)
+            batch.end_compressing(None if failed else compress(body, self.codec), self.codec)
+            self.session.compressed(batch)
+
     def send(self, *, everything: bool = False) -> None:
         drain = self.accumulator.drain
-        self.session.enqueue(self.accumulator.drain_all() if everything else drain(self.now_ms))
+        self.enqueue(self.accumulator.drain_all() if everything else drain(self.now_ms))
         while entries := self.session.next_entries(self.now_ms, 500):
             outgoing = [
                 OutgoingEntry(
@@ -200,6 +217,8 @@ class World:
         """Everything works again: all must be settled in little time."""
         for _ in range(40):
             self.send(everything=True)
+            while self.compressing:
+                self.compressed()
             self.deliver_all()
             self.acknowledge_all()
             while self.asked:
@@ -250,6 +269,8 @@ STEPS: dict[str, Callable[[World], None]] = {
     "add to 0": lambda world: world.add(partition=0),
     "send": lambda world: world.send(),
     "send all": lambda world: world.send(everything=True),
+    "compressed": lambda world: world.compressed(),
+    "not compressed": lambda world: world.compressed(failed=True),
     "deliver": lambda world: world.deliver(),
     "deliver all": World.deliver_all,
     "refuse": lambda world: world.deliver(lambda: NotEnoughReplicas("too few")),
@@ -271,20 +292,21 @@ STEPS: dict[str, Callable[[World], None]] = {
         TOPIC, min(6, len(world.broker.topics[TOPIC].partitions) + 1)
     ),
 }
+CODECS = st.sampled_from([Codec.NONE, Codec.LZ4])
 MILD = sorted(set(STEPS) - {"reject", "corrupt", "forget"})
 
 
 def lives(names: list[str]) -> st.SearchStrategy[list[str]]:
     """Long runs of a few kinds of step each: so rare coincidences come about."""
     some = st.sets(st.sampled_from(names), min_size=3, max_size=9).map(sorted)
-    busy = ["add many", "send all", "deliver", "acknowledge"]
+    busy = ["add many", "send all", "compressed", "deliver", "acknowledge"]
     return some.flatmap(
         lambda kinds: st.lists(st.sampled_from(kinds + busy), min_size=25, max_size=120)
     )
 
 
-def live(steps: list[str], delivery_timeout_ms: int) -> World:
-    world = World(delivery_timeout_ms)
+def live(steps: list[str], delivery_timeout_ms: int, codec: Codec = Codec.NONE) -> World:
+    world = World(delivery_timeout_ms, codec)
     world.add_many()
     world.send(everything=True)
     world.reply()
@@ -297,16 +319,44 @@ def live(steps: list[str], delivery_timeout_ms: int) -> World:
 
 
 @settings(max_examples=200, deadline=None)
-@given(lives(sorted(STEPS)))
-def test_whatever_happens_outcomes_are_true_and_order_is_kept(steps: list[str]) -> None:
-    live(steps, DELIVERY_TIMEOUT_MS).check()
+@given(lives(sorted(STEPS)), CODECS)
+def test_whatever_happens_outcomes_are_true_and_order_is_kept(
+    steps: list[str], codec: Codec
+) -> None:
+    live(steps, DELIVERY_TIMEOUT_MS, codec).check()
 
 
 @settings(max_examples=200, deadline=None)
-@given(lives(MILD))
-def test_without_a_loss_at_the_broker_or_a_time_out_every_record_arrives(steps: list[str]) -> None:
-    world = live(steps, delivery_timeout_ms=1 << 40)
+@given(lives(MILD), CODECS)
+def test_without_a_loss_at_the_broker_or_a_time_out_every_record_arrives(
+    steps: list[str], codec: Codec
+) -> None:
+    world = live(steps, 1 << 40, codec)
     assert world.check() == (len(world.sent), 0)
+
+
+def test_a_batch_that_is_compressed_apart_is_sent_once_it_is_there_and_holds_up_its_lane() -> None:
+    world = World(codec=Codec.LZ4)
+    world.add(partition=0)
+    world.send(everything=True)
+    world.reply()
+    world.add(partition=0)
+    world.send(everything=True)
+    world.add(partition=1)
+    world.send(everything=True)
+    assert not world.requests and len(world.compressing) == 3
+    (second, body), (third, _) = world.compressing.pop(1), world.compressing.pop(1)
+    second.end_compressing(compress(body, Codec.LZ4), Codec.LZ4)
+    world.session.compressed(second)
+    world.send()
+    assert not world.requests, "the batch before it in its partition is not there yet"
+    world.compressed()
+    world.send()
+    assert [decode_batch(entry.batch).values for entry in world.requests] == [[b"0"], [b"1"]]
+    third.end_compressing(None, Codec.LZ4)
+    world.session.compressed(third)
+    world.send()
+    assert decode_batch(world.requests[2].batch).values == [b"2"]
 
 
 def test_numbers_of_a_refused_batch_are_used_again_without_a_new_epoch() -> None:

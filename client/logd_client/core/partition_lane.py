@@ -161,7 +161,7 @@ class PartitionLane:
             return None
         if self.in_flight < len(self.unresolved):
             return self.unresolved[self.in_flight]
-        return self.queue[0] if self.queue else None
+        return self.queue[0] if self.queue and not self.queue[0].is_compressing else None
 
     def start(self, batch: ProducerBatch, identity: tuple[ProducerId, ProducerEpoch]) -> None:
         """`batch`, which next_batch() gave, is being sent: number it if it has no number."""

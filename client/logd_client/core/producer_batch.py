@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from logd.model.batch_codecs import compress
 from logd.model.batch_decoder import decode_batch
-from logd.model.batch_encoder import Headers, encode_batch, with_producer
+from logd.model.batch_encoder import BatchDraft, Headers, draft_batch, with_producer
 from logd.model.errors import LogdError
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
+from logd.model.seams import Buffer
 from logd.model.timestamp_runs import TimestampRuns
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class ProducerBatch:
 
     __slots__ = (
         "_base_sequence",
+        "_draft",
         "_encoded",
         "_identity",
         "_origins",
@@ -99,6 +102,7 @@ class ProducerBatch:
         self.outcome: BatchReceipt | Moved | LogdError | None = None
         self._base_sequence = -1
         self._identity = (ProducerId(-1), ProducerEpoch(-1))
+        self._draft: BatchDraft | None = None
         self._encoded: bytes | None = None
         self._origins: list[ProducerBatch] = []
         self._pending = 0
@@ -190,24 +194,47 @@ class ProducerBatch:
         Raises LogdError where the records cannot be encoded.
         """
         if self._encoded is None:
-            self._encoded = encode_batch(
-                self.values,
-                keys=self.keys,
-                timestamps_ms=self.times,
-                headers=self.headers,
-                codec=codec,
-                producer_id=self._identity[0],
-                producer_epoch=self._identity[1],
-                base_sequence=self._base_sequence,
-                value_bytes_max=self._bound(),
-            )
-            self.values, self.headers = [], None
-            if self.keys is not None:
-                self.keys = []
+            draft = self._drafted()
+            body = draft.body if codec is Codec.NONE else [compress(b"".join(draft.body), codec)]
+            self._seal(draft, body, codec)
+        assert self._encoded is not None
         return self._encoded
 
-    def _bound(self) -> int | None:
-        return self.value_bytes_max if self.bounded == len(self.values) else None
+    def begin_compressing(self, codec: Codec) -> bytes | None:
+        """The body, for another thread to compress: `end_compressing` takes it back, and until then
+        the batch may be anything but sent. None: `encoded` has to do all itself."""
+        if codec is Codec.NONE or self._encoded is not None:
+            return None
+        try:
+            self._draft = self._drafted()
+        except LogdError:
+            return None  # encoded() raises it where it can be told
+        return b"".join(self._draft.body)
+
+    def end_compressing(self, body: bytes | None, codec: Codec) -> None:
+        """None: it failed, and `encoded` has to try."""
+        draft, self._draft = self._draft, None
+        if draft is not None and body is not None and self.outcome is None:
+            self._seal(draft, [body], codec)
+
+    @property
+    def is_compressing(self) -> bool:
+        return self._draft is not None
+
+    def _drafted(self) -> BatchDraft:
+        return draft_batch(
+            self.values,
+            keys=self.keys,
+            timestamps_ms=self.times,
+            headers=self.headers,
+            value_bytes_max=self.value_bytes_max if self.bounded == len(self.values) else None,
+        )
+
+    def _seal(self, draft: BatchDraft, body: Sequence[Buffer], codec: Codec) -> None:
+        self._encoded = draft.sealed(body, codec, *self._identity, self._base_sequence)
+        self.values, self.headers = [], None
+        if self.keys is not None:
+            self.keys = []
 
     def unpack(self) -> None:
         """Put the columns back, so that the records can go elsewhere."""

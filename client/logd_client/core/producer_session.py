@@ -107,6 +107,10 @@ class ProducerSession:
         if self.identity is None and self._lanes:
             self._ask_identity(None)
 
+    def compressed(self, batch: ProducerBatch) -> None:
+        """It may be sent now."""
+        self._make_ready(batch.lane)
+
     def next_entries(self, now_ms: int, bytes_max: int) -> list[tuple[ProducerBatch, bytes]]:
         """Batches for one message, about `bytes_max` in all, with their encoded bytes.
 
