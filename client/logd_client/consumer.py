@@ -194,7 +194,7 @@ class Consumer:
 
         Both are times of append (a datetime with a zone, or ms since 1970 UTC) or an OffsetSpec;
         None: the log's start, and the high watermark now. Batches have the columns of
-        `logd_client.arrow_batches.SCHEMA` and come by partition, then offset, a few MiB at a time,
+        `logd.model.arrow_batches.SCHEMA` and come by partition, then offset, a few MiB at a time,
         and end. The topic need not be one of the consumer's; its positions and group stay as they
         are. Raises UnknownTopic, UnknownPartition, InvalidConfig, MissingPackage (pyarrow).
 

@@ -109,7 +109,7 @@ class RecordBatch:
         return [()] * len(self) if headers is None else headers[self._start :]
 
     def to_arrow(self) -> "pyarrow.RecordBatch":
-        """Columns of `logd_client.arrow_batches.SCHEMA`."""
+        """Columns of `logd.model.arrow_batches.SCHEMA`."""
         return import_arrow().record_batch(self.partition, self._decoded, self._start)
 
     @property
@@ -141,9 +141,9 @@ class RecordBatch:
 
 
 def import_arrow() -> ModuleType:
-    """`logd_client.arrow_batches`. Raises MissingPackage."""
+    """`logd.model.arrow_batches`. Raises MissingPackage."""
     import_extra("pyarrow", "logd[arrow]")
-    return import_module("logd_client.arrow_batches")
+    return import_module("logd.model.arrow_batches")
 
 
 def import_extra(name: str, install: str | None = None) -> ModuleType:

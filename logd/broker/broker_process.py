@@ -98,7 +98,7 @@ def _open_flight_door(config: BrokerConfig, broker: Broker) -> "tuple[FlightServ
                 "flight_listen needs pyarrow: pip install 'logd[arrow]'", field="flight_listen"
             ) from None
         return None, 0
-    door = FlightServer()
+    door = FlightServer(broker.authorizer)
     return door, door.start(config.flight_address, broker.rpcs, broker.cluster_id)
 
 

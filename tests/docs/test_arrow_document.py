@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.broker_process import BrokerProcess
-from logd.sync import Admin, Producer
+from logd.sync import Admin, Consumer, Producer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "arrow.md").read_text("utf-8")
 EXAMPLES = {
@@ -25,9 +25,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker with 300 orders in three partitions."""
-    with BrokerProcess(tmp_path_factory.mktemp("broker")) as broker:
+    with BrokerProcess(tmp_path_factory.mktemp("broker"), "--flight-listen", "auto") as broker:
         with Admin(broker.address) as admin:
             admin.create_topic("orders", partitions=3)
+            admin.create_topic("totals")
         with Producer(broker.address) as producer:
             for n in range(200):
                 producer.send("orders", b'{"cents": %d}' % n, key=b"ada", partition=n % 3)
@@ -36,9 +37,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield broker.address
 
 
-def run(example: str, address: str) -> str:
+def run(example: str, address: str, flight_address: str = "") -> str:
     """What it prints; its broker's address is replaced by ours."""
     code = EXAMPLES[example].replace("127.0.0.1:9600", address)
+    code = code.replace("127.0.0.1:9601", flight_address)
     assert code != EXAMPLES[example], "the example names the broker"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
@@ -55,6 +57,16 @@ def test_each_library_gives_the_same_totals(example: str, package: str, address:
     assert run(example, address) == TOTALS
 
 
+def test_any_flight_client(address: str) -> None:
+    pytest.importorskip("duckdb")
+    with Admin(address) as admin:
+        (info,) = admin.cluster_info().brokers
+    assert run("Any Flight client", address, info.flight_address) == "ada 19900\nbob 15050\n"
+    with Consumer("totals", bootstrap_servers=address) as consumer:
+        records = consumer.poll(max_records=2, timeout_ms=20_000)
+    assert [(r.key, r.value) for r in records] == [(b"ada", b"19900"), (b"bob", b"15050")]
+
+
 def test_batches_as_they_come(address: str) -> None:
     pytest.importorskip("polars")
     partition, base_offset, count = run("A batch at a time, as it comes", address).split()
@@ -62,5 +74,6 @@ def test_batches_as_they_come(address: str) -> None:
 
 
 def test_every_example_of_the_page_is_run() -> None:
-    assert set(EXAMPLES) == {"DuckDB", "Polars", "pandas", "A batch at a time, as it comes"}
+    libraries = {"DuckDB", "Polars", "pandas"}
+    assert set(EXAMPLES) == {*libraries, "A batch at a time, as it comes", "Any Flight client"}
     assert len(EXAMPLES) == PAGE.count("```python")

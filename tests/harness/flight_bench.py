@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
+from logd.broker.authorizer import AllowAll
 from logd.broker.doors.flight_door.flight_server import FlightServer
 from logd.broker.doors.grpc_door.rpc import ServerStream, StreamRpc
 from logd.broker.ports import RequestContext
@@ -52,7 +53,7 @@ class FlightBench:
     """`address` of the door; how many streams it is `serving`, and with which `contexts`."""
 
     def __init__(self) -> None:
-        self.server = FlightServer()
+        self.server = FlightServer(AllowAll())
         self.contexts: list[RequestContext] = []
         self.serving = 0
         served = [(ECHO, self._echo), (REFUSE, self._refuse), (POUR, self._pour)]

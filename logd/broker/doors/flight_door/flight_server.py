@@ -1,25 +1,32 @@
-"""The Arrow Flight listener: the streams of `logd.v1` in exchanges.
+"""The Arrow Flight listener: the streams of `logd.v1` in exchanges, and topics as tables.
 
 An exchange's descriptor is the command `/logd.v1.DataService/ProduceStream` or `.../FetchStream`;
 the messages in it are those of the other door, as `logd.flight.flight_exchange` carries them. So
-both doors have one implementation.
+both doors have one implementation. All else is for clients that know Flight alone: `arrow_tables`.
 
-Memory bound: EXCHANGES_MAX exchanges, each with two threads and a few messages. pyarrow bounds
-neither connections nor the size of a message before it is here: the door is for clients one trusts.
+Memory bound: EXCHANGES_MAX calls, an exchange with two threads and a few messages, a table with one
+thread and some MiB. pyarrow bounds neither connections nor the size of a message before it is here:
+the door is for clients one trusts.
 """
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.flight as flight
 import structlog
+from google.protobuf.message import Message
 
+from logd.broker.doors.flight_door import arrow_tables
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
-from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc
-from logd.broker.ports import RequestContext
-from logd.flight.flight_exchange import SCHEMA, FlightExchange
+from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
+from logd.broker.ports import Authorizer, RequestContext
+from logd.flight.flight_exchange import LOOP_LOOKED_AT_S, SCHEMA, FlightExchange
+from logd.model import arrow_batches
 from logd.model.errors import (
     BrokerDraining,
     InvalidConfig,
@@ -31,7 +38,7 @@ from logd.model.errors import (
 logger = structlog.get_logger()
 
 EXCHANGES_MAX = 256
-"""What is refused here, the SDK does through gRPC."""
+"""And tables being read or written. What is refused here, the SDK does through gRPC."""
 CLIENT_ID_HEADER = "logd-client-id"
 CLUSTER_ID_HEADER = "logd-cluster-id"
 LISTENER = "flight"
@@ -40,8 +47,8 @@ LISTENER = "flight"
 class FlightServer:
     """One listener. `start` and `stop` are the loop's; exchanges come in threads of pyarrow's."""
 
-    def __init__(self) -> None:
-        self._rpcs: dict[bytes, StreamRpc] = {}
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
         self._server: _Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -51,14 +58,10 @@ class FlightServer:
         A client that says it wants another cluster is refused: the address that it was given led
         it elsewhere, as that of a broker behind a tunnel may.
         """
-        self._rpcs = {rpc.method.encode(): rpc for rpc in rpcs if isinstance(rpc, StreamRpc)}
+        by_method = {rpc.method: rpc for rpc in rpcs}
         try:
             self._server = _Listener(
-                f"grpc://{address}",
-                self._rpcs,
-                cluster_id,
-                asyncio.get_running_loop(),
-                self._tasks,
+                f"grpc://{address}", by_method, cluster_id, self._authorizer, self._tasks
             )
         except (flight.FlightError, OSError) as error:
             raise InvalidConfig(
@@ -74,6 +77,7 @@ class FlightServer:
         server, self._server = self._server, None
         if server is None:
             return
+        server.draining = True
         for task in list(self._tasks):
             task.cancel()
         stopped = asyncio.get_running_loop().create_future()
@@ -108,35 +112,108 @@ class _Listener(flight.FlightServerBase):  # type: ignore[misc]
     def __init__(
         self,
         location: str,
-        rpcs: dict[bytes, StreamRpc],
+        rpcs: dict[str, Rpc],
         cluster_id: str,
-        loop: asyncio.AbstractEventLoop,
+        authorizer: Authorizer,
         tasks: "set[asyncio.Task[None]]",
     ) -> None:
         self._rpcs = rpcs
         self._cluster_id = cluster_id
-        self._loop = loop
+        self._authorizer = authorizer
+        self._loop = asyncio.get_running_loop()
         self._tasks = tasks
-        self._exchanges = threading.Semaphore(EXCHANGES_MAX)
+        self._places = threading.Semaphore(EXCHANGES_MAX)
+        self.draining = False
         super().__init__(location, middleware={"headers": _ReadHeaders()})
 
     def do_exchange(self, call: Any, descriptor: Any, reader: Any, writer: Any) -> None:
-        rpc = self._rpcs.get(descriptor.command or b"")
-        if rpc is None:
-            raise _refusal(UnsupportedVersion(f"no exchange is called {descriptor.command!r}"))
-        wanted = call.get_middleware("headers").cluster_id
-        if wanted not in ("", self._cluster_id):
-            raise _refusal(
-                InvalidConfig(f"this is cluster {self._cluster_id}, not {wanted}", field="cluster")
-            )
-        if not self._exchanges.acquire(blocking=False):
-            raise _refusal(
-                Overloaded(f"{EXCHANGES_MAX} exchanges are open already", limit="exchanges_max")
-            )
-        try:
+        with self._admitted(call):
+            rpc = self._rpcs.get((descriptor.command or b"").decode(errors="replace"))
+            if not isinstance(rpc, StreamRpc):
+                raise UnsupportedVersion(f"no exchange is called {descriptor.command!r}")
             self._exchange(rpc, _context_of(call), reader, writer)
-        finally:
-            self._exchanges.release()
+
+    def list_flights(self, call: Any, criteria: bytes) -> list[Any]:
+        with self._admitted(call):
+            return list(arrow_tables.topics(self._asker(call)))
+
+    def get_flight_info(self, call: Any, descriptor: Any) -> Any:
+        with self._admitted(call):
+            return arrow_tables.info(self._asker(call), _path_of(descriptor))
+
+    def get_schema(self, call: Any, descriptor: Any) -> Any:
+        with self._admitted(call):
+            return flight.SchemaResult(
+                arrow_tables.info(self._asker(call), _path_of(descriptor)).schema
+            )
+
+    def do_get(self, call: Any, ticket: Any) -> Any:
+        batches = self._read(call, ticket.ticket)
+        next(batches)  # refuses, or has its place, which it gives back even if nobody reads it
+        return flight.GeneratorStream(arrow_batches.SCHEMA, batches)
+
+    def _read(self, call: Any, ticket: bytes) -> Iterator[Any]:
+        with self._admitted(call):
+            parsed = arrow_tables.parse_ticket(ticket)
+            yield None
+            yield from arrow_tables.read(self._asker(call), parsed)
+
+    def do_put(self, call: Any, descriptor: Any, reader: Any, writer: Any) -> None:
+        with self._admitted(call):
+            path = _path_of(descriptor)
+            if len(path) != 1:
+                raise InvalidConfig("the path to write to is a topic's name", field="descriptor")
+            batches = (chunk.data for chunk in reader if chunk.data is not None)
+            for told in arrow_tables.write(self._asker(call), path[0], batches):
+                writer.write(pa.py_buffer(told))
+
+    @contextmanager
+    def _admitted(self, call: Any) -> Iterator[None]:
+        """A place among EXCHANGES_MAX. A LogdError in it is what the client is told."""
+        try:
+            wanted = call.get_middleware("headers").cluster_id
+            if wanted not in ("", self._cluster_id):
+                raise InvalidConfig(
+                    f"this is cluster {self._cluster_id}, not {wanted}", field="cluster"
+                )
+            if not self._places.acquire(blocking=False):
+                raise Overloaded(f"{EXCHANGES_MAX} calls are open already", limit="exchanges_max")
+            try:
+                yield
+            finally:
+                self._places.release()
+        except LogdError as error:
+            raise _refusal(error) from None
+        except (pa.ArrowException, OSError):
+            raise  # the client has gone
+        except Exception as fault:
+            raise _refusal(_unexpected("Flight", fault)) from None
+
+    def _asker(self, call: Any) -> arrow_tables.Call:
+        return partial(self._ask, _context_of(call))
+
+    def _ask(self, context: RequestContext, method: str, request: Message) -> Message:
+        """The answer of one of the calls of `logd.v1`. Raises LogdErrors."""
+        rpc = self._rpcs[method]
+        assert isinstance(rpc, UnaryRpc), "a call with one answer"
+        if self.draining:
+            raise BrokerDraining("the broker is shutting down")
+        answering = rpc.answer(self._authorizer, context, request)
+        try:
+            future = asyncio.run_coroutine_threadsafe(answering, self._loop)
+        except RuntimeError:  # the loop is closed
+            answering.close()
+            raise BrokerDraining("the broker is shutting down") from None
+        while True:
+            try:
+                return future.result(LOOP_LOOKED_AT_S)
+            except LogdError:
+                raise
+            except TimeoutError:
+                if self._loop.is_closed():
+                    raise BrokerDraining("the broker is shutting down") from None
+            except Exception as fault:
+                raise _unexpected(method, fault) from None
 
     def _exchange(self, rpc: StreamRpc, context: RequestContext, reader: Any, writer: Any) -> None:
         writer.begin(SCHEMA)
@@ -189,8 +266,7 @@ class _Serving:
         raised = task.exception()
         if raised is None or isinstance(raised, LogdError):
             return raised
-        logger.error("a request failed unexpectedly", method=self._rpc.method, exc_info=raised)
-        return LogdError(f"the broker failed unexpectedly: {type(raised).__name__}")
+        return _unexpected(self._rpc.method, raised)
 
 
 def _context_of(call: Any) -> RequestContext:
@@ -198,9 +274,22 @@ def _context_of(call: Any) -> RequestContext:
     return RequestContext("anonymous", client_id, call.peer(), LISTENER, None)
 
 
+def _path_of(descriptor: Any) -> list[str]:
+    """Raises InvalidConfig."""
+    try:
+        return [part.decode() for part in descriptor.path or ()]
+    except UnicodeDecodeError as error:
+        raise InvalidConfig(f"the path is not UTF-8: {error}", field="descriptor") from None
+
+
+def _unexpected(method: str, fault: BaseException) -> LogdError:
+    """A fault of ours: logged with its traceback, told to the client without one."""
+    logger.error("a request failed unexpectedly", method=method, exc_info=fault)
+    return LogdError(f"the broker failed unexpectedly: {type(fault).__name__}")
+
+
 def _refusal(error: LogdError) -> Exception:
-    """What pyarrow sends before an exchange has begun; the reason stands in its extra info."""
-    refused: Exception = flight.FlightUnavailableError(
-        error.message, to_proto_error(error).SerializeToString()
-    )
+    """What pyarrow sends where no exchange has begun; the reason stands in its extra info."""
+    kind = flight.FlightUnavailableError if error.retriable else flight.FlightServerError
+    refused: Exception = kind(error.message, to_proto_error(error).SerializeToString())
     return refused

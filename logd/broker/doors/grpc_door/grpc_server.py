@@ -115,8 +115,7 @@ class GrpcServer:
                     raise InvalidConfig(
                         f"the request is no {rpc.request_type.DESCRIPTOR.name}: {error}"
                     ) from None
-                self._authorizer.authorize(context, rpc.operation, rpc.resource(request))
-                response = await rpc.handler(context, request)
+                response = await rpc.answer(self._authorizer, context, request)
                 return response.SerializeToString()
             except grpc.aio.AbortError:
                 raise

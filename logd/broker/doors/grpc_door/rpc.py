@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from logd.broker.ports import RequestContext
+from logd.broker.ports import Authorizer, RequestContext
 from logd.model.errors import InvalidConfig
 from logd.model.seams import Buffer
 
@@ -55,6 +55,13 @@ class UnaryRpc(Generic[Request]):
     resource: Callable[[Request], str]
     check_size: Callable[[bytes], None] = check_request_bytes
     """Called before parsing: raises InvalidConfig."""
+
+    async def answer(
+        self, authorizer: Authorizer, context: RequestContext, request: Request
+    ) -> Message:
+        """What a door does once it has the request. Raises LogdErrors."""
+        authorizer.authorize(context, self.operation, self.resource(request))
+        return await self.handler(context, request)
 
 
 @dataclass(frozen=True, slots=True)
