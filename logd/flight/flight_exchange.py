@@ -1,7 +1,7 @@
 """An Arrow Flight exchange as a stream of messages on an event loop; the same at both its ends.
 
 A chunk with data is a message: one row, in its one column the bytes that gRPC would carry, wrapped
-and not copied. A chunk with metadata alone is the error that ends the stream: a logd.v1.Error.
+and not copied. A chunk with metadata alone ends the stream: THE_END, or the error, a logd.v1.Error.
 
 pyarrow's calls block, so an exchange has two threads, and the loop sees neither: one reads until
 the other end is done, one writes what `send` puts out. Both are bounded: a reader with
@@ -32,6 +32,10 @@ LOOP_LOOKED_AT_S = 5.0
 HAND_OVER_S = 0.0003
 """So long `send` lets the writing thread have the interpreter. A loop that never lets it go would
 make that thread wait for sys.getswitchinterval(), 5 ms, at every turn."""
+
+THE_END = b"\0"
+"""A server's last words where nothing is wrong: no logd.v1.Error begins so. (A client's end is that
+it writes no more; a server's handler has to wait for it.)"""
 
 ParseError = Callable[[bytes], LogdError]
 
@@ -102,7 +106,7 @@ class FlightExchange:
             self._raise_if_over()
 
     def finish(self, last_words: bytes = b"") -> None:
-        """Send nothing more but, if given, the error that ends the stream; take nothing more."""
+        """Send nothing more but, if given, what ends the stream; take nothing more."""
         self._finished = True
         self._slots.release()
         self._last_words = last_words
@@ -167,7 +171,8 @@ class FlightExchange:
                     self._slots.acquire()
                 chunk = self._reader.read_chunk()
                 if chunk.data is None:
-                    raise self._error_of(chunk.app_metadata)
+                    self._raise_end(chunk.app_metadata)
+                    return
                 self._call(self._take, _message_of(chunk.data))
         except StopIteration:
             pass
@@ -195,10 +200,12 @@ class FlightExchange:
                 if self._loop.is_closed():
                     self._abandon()
 
-    def _error_of(self, metadata: Any) -> LogdError:
+    def _raise_end(self, metadata: Any) -> None:
         if metadata is None or self._parse_error is None:
-            return CorruptBatch("a chunk of the exchange holds no message")
-        return self._parse_error(metadata.to_pybytes())
+            raise CorruptBatch("a chunk of the exchange holds no message")
+        last_words = metadata.to_pybytes()
+        if last_words != THE_END:
+            raise self._parse_error(last_words)
 
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:

@@ -26,13 +26,13 @@ class Pipe:
     def __init__(self, random: SeededRandom) -> None:
         self.broken: LogdError | None = None
         self._random = random
-        self._under_way: deque[bytes | None] = deque()
-        self._arrived: deque[bytes | None] = deque()
+        self._under_way: deque[bytes | LogdError | None] = deque()
+        self._arrived: deque[bytes | LogdError | None] = deque()
         self._due_s = 0.0
         self._news = asyncio.Event()
 
-    def send(self, message: bytes | None) -> None:
-        """None: the orderly end."""
+    def send(self, message: bytes | LogdError | None) -> None:
+        """None: the orderly end; an error ends it, too."""
         loop = asyncio.get_running_loop()
         self._due_s = max(self._due_s, loop.time() + self._random.uniform(0, LATENCY_MAX_S))
         self._under_way.append(message)
@@ -49,7 +49,12 @@ class Pipe:
                 raise self.broken
             self._news.clear()
             await self._news.wait()
-        return self._arrived.popleft()
+        message = self._arrived[0]
+        if isinstance(message, LogdError):
+            raise message
+        if message is not None:  # an end stays
+            self._arrived.popleft()
+        return message
 
     def _arrive(self) -> None:
         if self.broken is None:
@@ -68,8 +73,8 @@ class SimulatedStream:
         self._network = network
 
     async def send(self, message: bytes) -> None:
-        if self.to_client.broken is not None:
-            raise self.to_client.broken
+        if self.to_server.broken is not None:
+            raise self.to_server.broken
         self.to_server.send(message)
 
     async def receive(self) -> bytes | None:
@@ -211,7 +216,9 @@ class SimulatedNetwork:
         if error is None:
             stream.to_client.send(None)
         elif isinstance(error, LogdError):
-            self.end(stream, error)
+            self._streams.pop(stream, None)
+            stream.to_server.cut(error)
+            stream.to_client.send(error)  # behind what was sent before
         elif isinstance(error, Exception):
             self.failures.append(f"a stream's handler: {error!r}")
             self.end(stream, BrokerUnreachable(repr(error)))

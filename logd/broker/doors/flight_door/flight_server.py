@@ -25,7 +25,7 @@ from logd.broker.doors.flight_door import arrow_tables
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
 from logd.broker.ports import Authorizer, RequestContext
-from logd.flight.flight_exchange import LOOP_LOOKED_AT_S, SCHEMA, FlightExchange
+from logd.flight.flight_exchange import LOOP_LOOKED_AT_S, SCHEMA, THE_END, FlightExchange
 from logd.model import arrow_batches
 from logd.model.errors import (
     BrokerDraining,
@@ -258,7 +258,7 @@ class _Serving:
         """Also of a task that was cancelled before it began."""
         self._tasks.discard(task)
         error = self._error_of(task)
-        self._exchange.finish(to_proto_error(error).SerializeToString() if error else b"")
+        self._exchange.finish(to_proto_error(error).SerializeToString() if error else THE_END)
 
     def _error_of(self, task: "asyncio.Task[None]") -> LogdError | None:
         if task.cancelled():
