@@ -22,6 +22,8 @@ settings.load_profile("logd")
 FALL_BACKS_MAX = 10
 """A client whose broker is killed may find the Flight door dead, and not yet the other one."""
 
+SAID = "said"
+
 _seconds: Counter[str] = Counter()
 _tests: Counter[str] = Counter()
 _said: list[str] = []
@@ -41,6 +43,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     folder = PurePosixPath(report.nodeid.partition("::")[0]).parent.as_posix()
     _seconds[folder] += report.duration  # type: ignore[assignment]
     _tests[folder] += report.when == "call"
+    if report.when == "teardown":
+        _said.extend(str(line) for name, line in report.user_properties if name == SAID)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -58,9 +62,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def say() -> Callable[[str], None]:
-    """Puts a line into the output of the run, for tests whose numbers matter when they pass."""
-    return _said.append
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Puts a line into the output of the run, for tests whose numbers matter when they pass.
+
+    It travels with the test's report, which may come from another process.
+    """
+    return lambda line: request.node.user_properties.append((SAID, line))
 
 
 @pytest.fixture(autouse=True)

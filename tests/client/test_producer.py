@@ -287,10 +287,12 @@ async def test_a_fenced_producer_is_fenced_for_ever(transport: FakeTransport) ->
 async def test_the_delivery_time_out_says_whether_the_outcome_is_known(
     transport: FakeTransport, reason: type[LogdError], unknown: bool
 ) -> None:
+    """The back-off is longer: at the time-out nothing is on its way."""
     transport.fault = lambda entry: reason("not now")
-    async with make(transport, delivery_timeout_ms=40) as producer:
+    waits = {"delivery_timeout_ms": 200, "retry_backoff_ms": 300}
+    async with make(transport, **waits) as producer:
         handle = await producer.send("orders", b"")
-        with pytest.raises(DeliveryTimeout, match="delivery_timeout_ms=40") as caught:
+        with pytest.raises(DeliveryTimeout, match="delivery_timeout_ms=200") as caught:
             await handle
         assert caught.value.outcome_unknown is unknown
         transport.fault = lambda entry: None

@@ -223,13 +223,15 @@ async def test_who_waits_may_fail(bench: FlusherBench) -> None:
     assert a.synced == 2
 
 
-async def test_recovery_points_follow(bench: FlusherBench) -> None:
+async def test_recovery_points_follow(bench: FlusherBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 0.5)
     a = bench.log("a")
     for _ in range(3):
         bench.append(a)
         await bench.offload.step()
     assert "points" not in bench.trace, "at most so often"
-    await asyncio.sleep(0.005)
+    while not bench.offload.waiting:
+        await asyncio.sleep(0.005)
     await bench.offload.step()
     assert bench.trace.count("points") == 1
     await asyncio.sleep(0.005)
