@@ -270,14 +270,19 @@ class PartitionLog:
                 self._roll()
 
     def _roll(self) -> LogSegment:
-        """The new active segment. The old one's indexes and manifest are left to maintenance."""
+        """The new active segment. The old one's indexes and manifest are left to maintenance.
+
+        Its file is made last: by its name alone a start takes all before it for older.
+        """
         fresh = LogSegment(self._storage, self._next_offset, 0, limit=self._config.segment_bytes)
         old = self._active
         try:
-            fresh.create()
             if old is not None:
                 old.seal()
+            fresh.create()
         except OSError as error:
+            if old is not None:
+                old.sealed = False
             raise write_error(error, fresh.path) from error
         for segment in self._segments:
             if segment is not old and segment.hot_from is not None:

@@ -169,6 +169,26 @@ def test_a_full_disk_at_a_roll_leaves_the_old_segment_active(tmp_path: Path) -> 
     assert bench.base_offsets() == [0, 1]
 
 
+@pytest.mark.parametrize("fault", [Fault("truncate", "0000.log"), Fault("open", "0001.log")])
+def test_a_roll_that_fails_leaves_no_second_segment_for_a_start_to_believe_in(
+    tmp_path: Path, fault: Fault
+) -> None:
+    """A start would take the first for one that ends where the second begins: once the log starts
+    behind that, it would remove acknowledged records."""
+    bench = LogBench(tmp_path)
+    bench.append([bytes(3000)])
+    bench.fs.faults.append(fault)
+    with pytest.raises(LogReadOnly):
+        bench.log.roll()
+    assert len(list(tmp_path.rglob("*.log"))) == 1
+    for _ in range(3):
+        bench.append([bytes(10)])
+    bench.sync()
+    bench.log.truncate_before(Offset(2))
+    bench.open()
+    assert bench.base_offsets() == [2, 3]
+
+
 @pytest.mark.parametrize(("durability", "seen"), [("fsync", 3), ("page_cache", 6)])
 def test_after_a_failed_sync_readers_stay_where_they_are(
     tmp_path: Path, durability: Durability, seen: int
