@@ -56,20 +56,32 @@ def test_a_seek_interrupts_but_only_so_often() -> None:
     assert plan is not None and plan.upserts == [Upsert(ID, 0, 50)]
 
 
-def test_a_paused_partition_is_forgotten_with_the_next_request() -> None:
+def test_a_paused_partition_is_forgotten_at_once() -> None:
+    """A request may go on for long: it would push what nobody wants now."""
     it = positions()
     assert it.next_request(0) is not None
     it.pause("t", 0)
-    assert it.next_request(0) is None, "no reason to interrupt"
-    it.accept(1, [], more=False, throttle_ms=0, now_ms=600)
-    plan = it.next_request(600)
+    plan = it.next_request(0)
     assert plan is not None and plan.forgets == [(ID, 0)] and not plan.upserts
+    it.accept(1, [], more=False, throttle_ms=0, now_ms=600)
     it.pause("t", 1)
-    it.accept(2, [], more=False, throttle_ms=0, now_ms=1200)
-    last = it.next_request(1200)
+    last = it.next_request(600)
     assert last is not None and last.forgets == [(ID, 1)]
+    it.accept(2, [], more=False, throttle_ms=0, now_ms=600)
     it.accept(3, [], more=False, throttle_ms=0, now_ms=1800)
     assert it.next_request(1800) is None, "nothing to read"
+
+
+def test_a_partition_whose_pause_after_an_error_is_over_interrupts() -> None:
+    """Else it would wait for as long as data comes from the others."""
+    it = positions()
+    assert it.next_request(0) is not None
+    it.accept(1, [refused(0)], more=False, throttle_ms=0, now_ms=0)
+    assert it.next_request(0) is not None
+    it.accept(2, [nothing(1, 15)], more=True, throttle_ms=0, now_ms=1)
+    assert it.next_request(1) is None
+    plan = it.next_request(BACKOFF_MS)
+    assert plan is not None and plan.upserts == [Upsert(ID, 0, 0)]
 
 
 def test_an_error_that_may_pass_is_tried_again_after_a_pause() -> None:

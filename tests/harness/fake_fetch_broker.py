@@ -119,8 +119,8 @@ class FakeFetchSession:
                 left -= len(result.batches)
                 response.results.append(result)
         failed = any(each.HasField("error") for each in response.results)
-        behind = any(each.next_offset < each.high_watermark for each in response.results)
-        if request.in_parts and left > 0 and behind and not failed and not hurry:
+        some = any(each.batches for each in response.results)
+        if request.in_parts and left > 0 and some and not failed and not hurry:
             response.more = True
             self._left[request.correlation_id] = left
             for each in response.results:
@@ -150,13 +150,12 @@ class FakeFetchStream:
         self.notify()
 
     async def receive(self) -> bytes | None:
-        if self._in_parts is not None:
-            self._check()
-            return self._answer(self._in_parts)
-        while not self._requests:
-            await self._change(None)
-        request = self._requests.popleft()
-        self._session.remember(request)
+        request = self._in_parts
+        if request is None:
+            while not self._requests:
+                await self._change(None)
+            request = self._requests.popleft()
+            self._session.remember(request)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + request.max_wait_ms / 1000
         while True:

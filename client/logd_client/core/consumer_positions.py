@@ -146,7 +146,7 @@ class ConsumerPositions:
             at.paused = False
             self.buffered_bytes += at.buffered_bytes
             self._queue(at)
-            self.session.touch(at, urgent=True)
+            self.session.touch(at)
 
     # Positions that are found elsewhere
 
@@ -363,7 +363,7 @@ class ConsumerPositions:
             self._detach_cursor()
         self._release(at)
         at.move(offset)
-        self.session.touch(at, urgent=True)
+        self.session.touch(at)
 
     def _fetch_from(self, at: PartitionPosition, offset: int) -> None:
         """Fetch on from `offset`; the position follows where nothing is left to deliver before."""

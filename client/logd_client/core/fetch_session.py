@@ -56,21 +56,22 @@ class FetchSession:
         self._in_parts.clear()
         self._part_came = False
 
-    def touch(self, position: PartitionPosition, *, urgent: bool = False) -> None:
-        """It changed, and answers to what was sent so far say nothing of it any more.
-
-        `urgent` is worth interrupting a request that waits.
-        """
-        position.sent_in = 0
-        self._changed[position] = None
-        self._urgent = self._urgent or urgent
+    def touch(self, position: PartitionPosition) -> None:
+        """It changed, and answers to what was sent so far say nothing of it any more. Worth
+        interrupting a request that waits, or that goes on to push what it found before."""
+        self._change(position)
+        self._urgent = True
 
     def moved(self, position: PartitionPosition, *, more: bool) -> None:
         """An answer moved it. Between its parts the broker moved it, too: nothing to tell yet."""
         if more:
             self._in_parts[position] = None
         else:
-            self.touch(position)
+            self._change(position)
+
+    def _change(self, position: PartitionPosition) -> None:
+        position.sent_in = 0
+        self._changed[position] = None
 
     def retry_later(self, position: PartitionPosition, at_ms: int) -> None:
         """Take it out of the session until `at_ms`."""
@@ -116,7 +117,7 @@ class FetchSession:
         if more:
             return
         for position in self._in_parts:
-            self.touch(position)
+            self._change(position)
         self._in_parts.clear()
         self.outstanding -= 1
         pause_ms = throttle_ms

@@ -1,8 +1,11 @@
 """One FetchStream: remembers the client's positions and answers each request.
 
 A new request ends the wait of the one before it (purgatory's case F), so that a seek or a pause
-takes effect at once; the earlier request still gets its answer, with what there was. An answer in
-parts is cut short by it.
+takes effect at once; the earlier request still gets its answer, with what there was.
+
+An answer in parts lasts: while data comes, it is pushed without being asked for, until `max_bytes`
+are used, a request interrupts it, or nothing came for `max_wait_ms`. So who reads at the end of a
+log asks once for many records.
 """
 
 import asyncio
@@ -116,20 +119,21 @@ class FetchStream:
             results = [*refused, *fetched]
             left_bytes -= sum(len(each.batches) for each in fetched)
             more = request.in_parts and left_bytes > 0 and self._goes_on(results)
+            wait = replace(wait, max_bytes=min(left_bytes, part_bytes))
             message = serialize_fetch_response(request.correlation_id, results, more=more)
             if more:
                 self._advance(fetched)
             await self._stream.send(message)
             if not more:
                 break
-            refused, wait = [], FetchWait(0, min(left_bytes, part_bytes), 0)
+            refused = []
 
     def _goes_on(self, results: Sequence[Fetched]) -> bool:
-        """Whether another part is worth it: nothing else is asked, and there is more behind what
-        this one gave. One that gave nothing would be followed by the same, without end."""
+        """Whether another part shall follow: this one gave something, and nothing else is asked or
+        to be told."""
         if self._requests or self._ended or any(each.error for each in results):
             return False
-        return any(len(r.batches) and r.next_offset < r.high_watermark for r in results)
+        return any(len(each.batches) for each in results)
 
     def _advance(self, fetched: Sequence[Fetched]) -> None:
         """What just gave data goes to the end, as when the client says so."""

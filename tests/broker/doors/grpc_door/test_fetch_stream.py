@@ -245,13 +245,36 @@ async def test_an_answer_in_parts_moves_positions_on_until_its_bound(
     for value in (b"a", b"b", b"c"):
         await bench.produce("orders", value, partition=0)
     await client.ask((0, 0), in_parts=True)
-    parts = [await client.answer() for _ in range(3)]
-    assert [[r.next_offset for r in part.results] for part in parts] == [[1], [2], [3]]
-    assert [part.more for part in parts] == [True, True, False]
+    parts = [await client.answer() for _ in range(4)]
+    assert [[r.next_offset for r in part.results] for part in parts] == [[1], [2], [3], []]
+    assert [part.more for part in parts] == [True, True, True, False]
     await client.ask((0, 0), in_parts=True, max_bytes=1)
     assert not (await client.answer()).more, "max_bytes bounds all parts together"
     await client.ask((0, 0))
     assert await client.found() == {0: [0, 1, 2]}, "who does not take parts gets none"
+
+
+async def test_an_answer_in_parts_goes_on_as_data_comes(bench: DoorBench) -> None:
+    client = await session(bench)
+    await client.ask((0, 0), (1, 0), in_parts=True, min_bytes=1, max_wait_ms=MINUTE_MS)
+    for number, partition in enumerate((0, 1, 1, 0)):
+        await bench.produce("orders", b"%d" % number, partition=partition)
+        answer = await client.answer()
+        assert [r.partition for r in answer.results] == [partition]
+        assert answer.more and answer.correlation_id == 1
+    await client.ask(in_parts=True)
+    last = await client.answer()
+    assert not last.more and not last.results and last.correlation_id == 1
+
+
+async def test_an_answer_in_parts_ends_with_an_error(bench: DoorBench) -> None:
+    client = await session(bench)
+    await bench.produce("orders", b"a", partition=0)
+    await client.ask((0, 0), in_parts=True, min_bytes=1, max_wait_ms=MINUTE_MS)
+    assert (await client.answer()).more
+    await bench.delete("orders")
+    answer = await client.answer()
+    assert not answer.more and answer.results[0].error.reason == "UNKNOWN_TOPIC"
 
 
 async def test_a_new_request_cuts_an_answer_in_parts_short(
