@@ -15,6 +15,8 @@ from logd_client import Admin, Consumer, OffsetSpec, Producer
 from logd_client.record_handle import RecordHandle
 from simulation.fault_plan import FaultPlan
 
+LOOK_TIMEOUT_MS = 120_000
+"""Above the longest that a machine is down: nothing came because nothing is there."""
 GROUP = "billing"
 PRODUCERS = 2
 PARTITIONS = 2
@@ -315,7 +317,8 @@ class Workload:
         generation, acknowledged = self.churned.generation, self.churned.acknowledged
         async with Consumer(name, **self.client(f"look-{generation}")) as consumer:
             lag = await consumer.lag(name, 0)
-            values = [r.value for r in await consumer.poll(timeout_ms=30_000)] if lag else []
+            records = await consumer.poll(timeout_ms=LOOK_TIMEOUT_MS) if lag else []
+        values = [record.value for record in records]
         other = [value for value in values if value != f"g{generation}".encode()]
         if self._plan.rots:
             return
