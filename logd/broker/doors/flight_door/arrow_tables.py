@@ -168,32 +168,32 @@ def write(call: Call, topic: str, batches: Iterator[pa.RecordBatch]) -> Iterator
     call_bytes = min(WRITE_BYTES, limit // 2)
     acknowledged = 0
     for batch in batches:
-        for records in _calls(batch, call_bytes):
-            request = data_pb2.ProduceRequest(
-                topic=common_pb2.TopicRef(name=topic), records=records
-            )
-            try:
+        try:
+            for records in _calls(batch, call_bytes):
+                request = data_pb2.ProduceRequest(
+                    topic=common_pb2.TopicRef(name=topic), records=records
+                )
                 for receipt in call(f"{_DATA}/Produce", request).receipts:
                     _raise_of(receipt)
-            except LogdError as error:
-                error.details["acknowledged"] = str(acknowledged)
-                raise
-            acknowledged += len(records)
+                acknowledged += len(records)
+        except LogdError as error:
+            error.details["acknowledged"] = str(acknowledged)
+            raise
         yield json.dumps({"acknowledged": acknowledged}).encode()
 
 
 def _calls(batch: pa.RecordBatch, bytes_max: int) -> Iterator[list[data_pb2.PlainRecord]]:
-    """The rows as records, as many together as one call takes."""
-    records: list[data_pb2.PlainRecord] = []
-    size_bytes = 0
-    for record in _records(_columns(batch)):
-        record_bytes = record.ByteSize()
-        if records and (size_bytes + record_bytes > bytes_max or len(records) == WRITE_RECORDS):
-            yield records
-            records, size_bytes = [], 0
-        records.append(record)
-        size_bytes += record_bytes
-    if records:
+    """The rows as records, as many together as one call takes: no more of them are made at once."""
+    for at in range(0, len(batch), WRITE_RECORDS):
+        records: list[data_pb2.PlainRecord] = []
+        size_bytes = 0
+        for record in _records(_columns(batch.slice(at, WRITE_RECORDS))):
+            record_bytes = record.ByteSize()
+            if records and size_bytes + record_bytes > bytes_max:
+                yield records
+                records, size_bytes = [], 0
+            records.append(record)
+            size_bytes += record_bytes
         yield records
 
 
