@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -71,6 +72,26 @@ def test_small_batches_and_those_without_a_codec_need_no_thread() -> None:
         assert compress_all(batches, codec) == []
         assert decode_batch(batches[0].encoded(codec)).values
     assert threading.active_count() == threads
+
+
+def test_the_loop_is_at_most_one_batch_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what is compressed waits for the interpreter, and what waits takes memory."""
+    steps: list[str] = []
+
+    def step(body: bytes, codec: Codec) -> bytes:
+        steps.append("begun")
+        time.sleep(0.01)
+        steps.append("done")
+        return body
+
+    async def run() -> None:
+        compressor = BatchCompressor(Codec.LZ4, lambda _: None)
+        compressor.begin(full_batches(3))
+        assert steps[:4] == ["begun", "done", "begun", "done"]
+        compressor.close()
+
+    monkeypatch.setattr("logd_client.batch_compressor.compress", step)
+    asyncio.run(run())
 
 
 def test_a_failure_leaves_the_batch_as_it_was_and_the_thread_at_work(
