@@ -50,6 +50,7 @@ async def prepare(address: str) -> list[TopicDescription]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("door")
 @pytest.mark.parametrize("damage", ["missing", "overwritten"])
 async def test_metadata_is_made_again_from_the_partitions(tmp_path: Path, damage: str) -> None:
     with BrokerProcess(tmp_path) as broker:
