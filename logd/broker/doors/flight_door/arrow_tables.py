@@ -99,9 +99,9 @@ def parse_bound(text: str, default: common_pb2.OffsetSpec) -> common_pb2.OffsetS
     """Empty, ms since 1970 UTC, or ISO 8601 with a time zone. Raises InvalidConfig."""
     if not text:
         return default
-    if text.isdigit():
-        return common_pb2.OffsetSpec(append_time_ms=min(int(text), (1 << 63) - 1))
     try:
+        if text.isdecimal():
+            return common_pb2.OffsetSpec(append_time_ms=min(int(text), (1 << 63) - 1))
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             raise ValueError("it has no time zone")

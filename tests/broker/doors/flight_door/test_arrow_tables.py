@@ -312,7 +312,7 @@ def test_bounds_and_tickets() -> None:
     assert parse_bound("1700000000000", default).append_time_ms == 1_700_000_000_000
     assert parse_bound("2023-11-14T22:13:20.0001Z", default).append_time_ms == 1_700_000_000_001
     assert parse_bound("9" * 30, default).append_time_ms == (1 << 63) - 1
-    for text in ("yesterday", "2023-11-14T22:13:20", "-5"):
+    for text in ("yesterday", "2023-11-14T22:13:20", "-5", "²", "9" * 5_000):
         with pytest.raises(InvalidConfig):
             parse_bound(text, default)
     with pytest.raises(InvalidConfig):
