@@ -179,7 +179,10 @@ async def test_a_failure_counts_from_the_moment_it_is_known_to_a_thread(
     assert [type(failure) for failure in bench.failures] == [SyncFailed]
 
 
-async def test_only_first_appends_wait_for_the_directory(bench: FlusherBench) -> None:
+async def test_only_first_appends_wait_for_the_directory(
+    bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 1000)
     first, other = bench.log("first"), bench.log("other")
     await bench.sync_once(other)
     bench.directory.unsynced.append(first)
