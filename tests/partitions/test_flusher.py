@@ -22,8 +22,9 @@ from logd_partitions.sync_lane import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
 
 @pytest.fixture
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FlusherBench]:
-    for name in ("POINTS_INTERVAL_S", "PAGE_CACHE_SYNC_INTERVAL_S", "FULL_RETRY_S"):
+    for name in ("PAGE_CACHE_SYNC_INTERVAL_S", "FULL_RETRY_S"):
         monkeypatch.setattr(flusher_module, name, 0.001)
+    monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 1000)  # else they come in between
     monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 60_000)
     async with flusher_bench() as made:
         yield made
@@ -179,10 +180,7 @@ async def test_a_failure_counts_from_the_moment_it_is_known_to_a_thread(
     assert [type(failure) for failure in bench.failures] == [SyncFailed]
 
 
-async def test_only_first_appends_wait_for_the_directory(
-    bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 1000)
+async def test_only_first_appends_wait_for_the_directory(bench: FlusherBench) -> None:
     first, other = bench.log("first"), bench.log("other")
     await bench.sync_once(other)
     bench.directory.unsynced.append(first)
