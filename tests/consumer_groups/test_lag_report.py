@@ -54,6 +54,16 @@ def test_a_consumer_that_reads() -> None:
         (replace(READING, position=None, consumer_id=""), "no member"),
         (replace(READING, position=None), "nothing committed"),
         (replace(READING, position=at(4)), "below the log start: 6 records are gone"),
+        (replace(READING, position=at(4, (5, 8))), "below the log start: 3 records are gone"),
+        (replace(READING, position=at(4, (4, 30))), "reading"),
+        (
+            replace(READING, position=at(4), consumer_id=""),
+            "below the log start: 6 records are gone",
+        ),
+        (
+            replace(READING, position=at(2), bounds=LogBounds(Offset(6), Offset(6))),
+            "below the log start: 4 records are gone",
+        ),
         (
             replace(READING, position=at(40, since_ms=0), next_append_ms=NOW_MS - 45_000),
             "blocked on offset 40 for 45 s by c1",

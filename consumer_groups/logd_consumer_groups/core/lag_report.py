@@ -83,18 +83,29 @@ def _catch_up_seconds(records: int, rate: float | None, arrival_rate: float | No
     return records / (rate - (arrival_rate or 0.0))
 
 
+def _gone_unread(position: Position | None, bounds: LogBounds) -> int:
+    """Records that the log's start has passed and that the group had not read."""
+    if position is None or position.offset >= bounds.log_start_offset:
+        return 0
+    start = bounds.log_start_offset
+    done = sum(
+        max(0, min(r.end, start) - max(r.start, position.offset)) for r in position.done_ranges
+    )
+    return start - position.offset - done
+
+
 def _reason(observed: ObservedPartition, records: int, age_ms: int) -> str:
     """The first that holds; scripts rely on these words."""
     position = observed.position
+    gone = _gone_unread(position, observed.bounds)
+    if gone:
+        return f"below the log start: {gone} records are gone"
     if not records:
         return "caught up"
     if not observed.consumer_id:
         return "no member"
     if position is None:
         return "nothing committed"
-    if position.offset < observed.bounds.log_start_offset:
-        gone = observed.bounds.log_start_offset - position.offset
-        return f"below the log start: {gone} records are gone"
     still_ms = min(observed.now_ms - position.since_ms, age_ms)
     if still_ms >= BLOCKED_AFTER_MS:
         return (
