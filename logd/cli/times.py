@@ -12,8 +12,10 @@ from logd.model.errors import InvalidConfig
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(
-    r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII
+    r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
+_EPOCH_MS = re.compile(r"\d{11,18}", re.ASCII)
+"""From 1973 on in ms. Ten digits would be seconds: who means those is told."""
 _DURATION_PARTS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _SIZE_STEPS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
@@ -26,16 +28,19 @@ class Rate(NamedTuple):
 
 
 def parse_time(text: str, now_ms: int) -> int:
-    """'2025-03-01T12:00:00Z', '2025-03-01', '@-15m' (so long before now), '@now'."""
+    """'2025-03-01T12:00:00Z', '2025-03-01', '1740830400000' (ms since 1970 UTC), '@-15m' (so long
+    before now), '@now'."""
     body = text.removeprefix("@").strip()
     if body == "now":
         return now_ms
     if body.startswith("-"):
         return now_ms - parse_duration(body[1:])
+    if _EPOCH_MS.fullmatch(body):
+        return int(body)
     if not _RFC_3339.fullmatch(body):
         raise ValueError(
             f"'{text}' is no time: write RFC 3339 such as 2025-03-01T12:00:00Z (UTC where no zone "
-            "stands), or @-15m for a quarter of an hour ago"
+            "stands), milliseconds since 1970, or @-15m for a quarter of an hour ago"
         )
     try:
         moment = datetime.fromisoformat(body.upper())
