@@ -1,7 +1,8 @@
 """Templates such as '%t:%p@%o %k=%v\\n': how `consume` prints a record and `produce` splits input.
 
 Fields: %t topic, %p partition, %o offset, %k key, %v value, %h headers (a=b,c=d), %T timestamp;
-%% is a percent sign. Escapes: \\n \\t \\r \\0 \\\\ \\xNN.
+%% is a percent sign. A key or value that is none prints as null.
+Escapes: \\n \\t \\r \\0 \\\\ \\xNN.
 """
 
 import re

@@ -10,6 +10,8 @@ from logd.cli.times import format_time
 if TYPE_CHECKING:
     from logd_client import Record
 
+NULL = b"null"
+"""What a template prints for none, as Kafka's tools do; `-o jsonl` tells it from this text."""
 _TABLE = ("TOPIC", "PARTITION", "OFFSET", "TIMESTAMP", "KEY", "VALUE")
 
 
@@ -91,8 +93,8 @@ class RecordWriter:
             "t": record.topic.encode(),
             "p": b"%d" % record.partition,
             "o": b"%d" % record.offset,
-            "k": record.key or b"",
-            "v": record.value or b"",
+            "k": NULL if record.key is None else record.key,
+            "v": NULL if record.value is None else record.value,
             "h": headers_text(record.headers) if "h" in self._letters else b"",
             "T": timestamp_text(record.timestamp_ms) if "T" in self._letters else b"",
         }

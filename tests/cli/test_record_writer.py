@@ -46,6 +46,14 @@ def test_a_template_escapes_the_data_but_not_itself_on_a_terminal() -> None:
     assert written(None, r"%t:%p@%o %h %T\n").startswith(b"t:0@7 a=b 1970-01-01T00:00:01.000Z\n")
 
 
+def test_a_template_tells_none_from_empty() -> None:
+    assert written(None, r"[%k=%v]") == b"[k=v\x1b[2J][null=null][null=\xff\n]"
+    writer = RecordWriter(Output(None, stream := Stream()), parse_template("[%k=%v]"))
+    writer.write([Record("t", 0, 1, 0, b"", b"")])
+    writer.close()
+    assert stream.written.getvalue() == b"[=]"
+
+
 def test_jsonl() -> None:
     first, second, third = map(json.loads, written("jsonl").splitlines())
     assert first == {
