@@ -109,11 +109,16 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _place(arguments: Sequence[str], place: list[str]) -> str:
-    """The words of the command line up to its first option."""
-    for word in arguments:
-        if word.startswith("-"):
+    """The words of the command line up to the command's first option; options of `logctl` itself,
+    which may stand before the noun, are left out with their values."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-"):
+            place.append(word)
+        elif len(place) > 1:
             break
-        place.append(word)
+        elif word in ("-b", "--bootstrap", "-o", "--output"):
+            next(words, None)
     return " ".join(place)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from logd.cli.main import NOUNS, logctl, run
+from logd.cli.main import NOUNS, _place, logctl, run
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
@@ -131,3 +131,16 @@ def test_where_nothing_listens_the_error_comes_at_once(capsys: pytest.CaptureFix
     assert "no broker can be reached; 127.0.0.1:1: Connection refused" in what
     assert where == "  where: logctl topics ls"
     assert "logd start" in attempt
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "topics create orders -p 6",
+        "-b 127.0.0.1:1 topics create orders",
+        "--bootstrap=127.0.0.1:1 -o json topics create orders --timeout 1s",
+        "-b127.0.0.1:1 topics create orders",
+    ],
+)
+def test_an_error_names_the_command_wherever_its_options_stand(line: str) -> None:
+    assert _place(line.split(), ["logctl"]) == "logctl topics create orders"
