@@ -72,8 +72,8 @@ class TopicAdmin:
                 topics_pb2.CreateTopicResponse,
                 retry=if_not_exists or validate_only,
             )
-        except TopicExists:
-            if not if_not_exists:
+        except TopicExists as error:
+            if not if_not_exists or error.details.get("topic") != name:
                 raise
             return await self.describe_topic(name)
         return _topic(answer.topic)

@@ -173,7 +173,8 @@ def _of_logd_error(error: LogdError, place: str, instead: Sequence[str] = ()) ->
     where = f"{place} [{details}]" if details else place
     known = type(error).reason != LogdError.reason
     what = f"{message} ({error.reason})" if known else message
-    return ErrorReport(what, where + mean, remedy(error.reason), error.exit_status)
+    attempt = remedy(error.reason, error.details)
+    return ErrorReport(what, where + mean, attempt, error.exit_status)
 
 
 def _of_usage(error: click.UsageError, place: str) -> ErrorReport:

@@ -3,6 +3,9 @@
 A test holds this table complete against the error table.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 REMEDIES = {
     "UNKNOWN_TOPIC": "list the topics with `logctl topics ls`, or make one with `logctl topics "
     "create`: topics are never made by producing",
@@ -77,6 +80,9 @@ REMEDIES = {
 DEFAULT_REMEDY = "see `logctl cluster health`, and the broker's own messages"
 
 
-def remedy(reason: str) -> str:
-    """What to try for this reason; a reason of a newer broker gets the general advice."""
+def remedy(reason: str, details: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What to try for an error with these details; a reason of a newer broker gets the general
+    advice."""
+    if reason == "TOPIC_EXISTS" and "hint" in details:
+        return f"use '{details['hint']}', or choose a name that differs in more than case"
     return REMEDIES.get(reason, DEFAULT_REMEDY)

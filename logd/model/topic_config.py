@@ -10,6 +10,8 @@ from logd.model.errors import InvalidConfig
 
 Durability = Literal["fsync", "page_cache"]
 
+PROBLEMS_TOLD_MAX = 10
+"""Of one request: an error stays under 4 KiB."""
 MESSAGE_BYTES_MAX_LIMIT = 64 << 20
 """No topic may take batches above this: a reader must be able to hold one."""
 
@@ -49,12 +51,13 @@ class TopicConfig:
         return {f.name: _to_string(getattr(self, f.name)) for f in fields(self)}
 
 
-_CHOICES = {
+NAMES = [f.name for f in fields(TopicConfig)]
+CHOICES = {
     "cleanup_policy": ("delete",),
     "durability": ("fsync", "page_cache"),
     "timestamp_type": ("create_time", "append_time"),
 }
-_BOUNDS = {
+BOUNDS = {
     "segment_bytes": (1 << 20, 1 << 31),
     "segment_ms": (1000, 1 << 53),
     "retention_ms": (-1, 1 << 53),
@@ -66,24 +69,33 @@ _BOUNDS = {
 
 
 def parse_topic_config(settings: Mapping[str, str], base: TopicConfig | None = None) -> TopicConfig:
-    """`base` (or the defaults) with `settings` laid over it. Raises InvalidConfig."""
-    base = base or TopicConfig()
-    names = [f.name for f in fields(TopicConfig)]
+    """`base` (or the defaults) with `settings` laid over it. Raises InvalidConfig, which names all
+    that is wrong (at most PROBLEMS_TOLD_MAX)."""
     changes: dict[str, object] = {}
+    problems: list[InvalidConfig] = []
     for name, text in settings.items():
-        if name not in names:
-            hint = difflib.get_close_matches(name, names, 1)
-            mean = f"; did you mean '{hint[0]}'?" if hint else f"; known are {', '.join(names)}"
-            raise InvalidConfig(f"unknown topic setting '{name[:60]}'{mean}", field=name[:60])
-        changes[name] = _parse(name, text)
-    return replace(base, **changes)  # type: ignore[arg-type]
+        try:
+            changes[name] = _parse(name, text)
+        except InvalidConfig as problem:
+            problems.append(problem)
+    if problems:
+        told = problems[:PROBLEMS_TOLD_MAX]
+        more = len(problems) - len(told)
+        messages = [problem.message for problem in told] + [f"and {more} more"] * bool(more)
+        fields_told = ", ".join(problem.details["field"] for problem in told)
+        raise InvalidConfig("; ".join(messages), field=fields_told)
+    return replace(base or TopicConfig(), **changes)  # type: ignore[arg-type]
 
 
 def _parse(name: str, text: str) -> object:
+    if name not in NAMES:
+        hint = difflib.get_close_matches(name, NAMES, 1)
+        mean = f"; did you mean '{hint[0]}'?" if hint else f"; known are {', '.join(NAMES)}"
+        raise InvalidConfig(f"unknown topic setting '{name[:60]}'{mean}", field=name[:60])
     text = text.strip()
-    if name in _CHOICES:
-        if text not in _CHOICES[name]:
-            choices = " or ".join(_CHOICES[name])
+    if name in CHOICES:
+        if text not in CHOICES[name]:
+            choices = " or ".join(CHOICES[name])
             raise InvalidConfig(f"{name} is '{text[:60]}', but takes {choices}", field=name)
         return text
     if name == "unclean_election":
@@ -91,7 +103,7 @@ def _parse(name: str, text: str) -> object:
             raise InvalidConfig(f"{name} is '{text[:60]}', but takes true or false", field=name)
         return text == "true"
     value = parse_duration_ms(text, name) if name.endswith("_ms") else parse_size(text, name)
-    low, high = _BOUNDS[name]
+    low, high = BOUNDS[name]
     if not low <= value <= high:
         raise InvalidConfig(f"{name} is {value}, but must be {low} to {high}", field=name)
     return value

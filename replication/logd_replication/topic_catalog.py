@@ -258,12 +258,13 @@ class TopicCatalog:
         taken = self._by_folded_name.get(name.casefold())
         if taken is None:
             return
-        message = f"topic '{name}' exists"
+        message, hint = f"topic '{name}' exists", None
         if taken.state is TopicState.DELETING:
             message = f"topic '{taken.name}' is being deleted; try again once it is gone"
         elif taken.name != name:
             message = f"topic '{taken.name}' exists, and '{name}' differs from it only in case"
-        raise TopicExists(message, topic=taken.name)
+            hint = taken.name
+        raise TopicExists(message, topic=taken.name, hint=hint)
 
     def _replicas(self, replication_factor: int) -> tuple[BrokerId, ...]:
         there = len(self._brokers)

@@ -12,7 +12,7 @@ from logd.cli.error_report import (
     near_names,
 )
 from logd.cli.main import run
-from logd.model.errors import ERRORS, InvalidName, LogdError, StorageFull, UnknownTopic
+from logd.model.errors import ERRORS, InvalidName, LogdError, StorageFull, TopicExists, UnknownTopic
 
 PLACE = "logctl topics describe"
 
@@ -44,6 +44,14 @@ def test_nothing_is_said_twice_and_the_hint_stands_in_the_second_line() -> None:
     found = report(Misnamed(told, ["ordres"]))
     assert found.what == "no topic 'ordrs' (UNKNOWN_TOPIC)"
     assert found.where == f"{PLACE} [epoch 7]; did you mean 'orders'?"
+
+
+def test_a_topic_that_differs_in_case_is_not_the_one_that_if_not_exists_accepts() -> None:
+    told = TopicExists(
+        "topic 'T' exists, and 't' differs from it only in case", topic="T", hint="T"
+    )
+    assert report(told).attempt == "use 'T', or choose a name that differs in more than case"
+    assert "--if-not-exists" in report(TopicExists("topic 'T' exists", topic="T")).attempt
 
 
 def test_partial_work_is_told_and_has_a_status_of_its_own() -> None:

@@ -47,6 +47,8 @@ async def test_topics_are_made_listed_changed_and_deleted(admin: Admin) -> None:
     with pytest.raises(TopicExists):
         await admin.create_topic("new")
     assert await admin.create_topic("new", if_not_exists=True) == made
+    with pytest.raises(TopicExists, match="'new' exists, and 'New' differs from it only in case"):
+        await admin.create_topic("New", if_not_exists=True)
     assert [topic.name for topic in await admin.list_topics()] == ["new", "orders"]
     changed = await admin.alter_topic("new", {"retention_ms": "2h"})
     assert changed.config["retention_ms"] == "7200000"

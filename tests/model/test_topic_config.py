@@ -1,6 +1,8 @@
 """Settings as users write them and as they are stored."""
 
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,9 @@ from hypothesis import strategies as st
 
 from logd.model.errors import InvalidConfig
 from logd.model.topic_config import (
+    BOUNDS,
+    CHOICES,
+    PROBLEMS_TOLD_MAX,
     TopicConfig,
     parse_duration_ms,
     parse_size,
@@ -86,6 +91,32 @@ def test_unknown_settings_are_hinted_at() -> None:
     with pytest.raises(InvalidConfig) as caught:
         parse_topic_config({"x" * 5000: ""})
     assert len(str(caught.value)) < 500
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        parse_topic_config(
+            {"colour": "red", "segment_ms": "1", "retention_ms": "1h", "durability": ""}
+        )
+    assert caught.value.details["field"] == "colour, segment_ms, durability"
+    for name in ("colour", "segment_ms", "durability"):
+        assert name in caught.value.message
+    with pytest.raises(InvalidConfig) as caught:
+        parse_topic_config({f"{n:03}" * 100: "" for n in range(1000)})
+    assert caught.value.message.endswith(f"; and {1000 - PROBLEMS_TOLD_MAX} more")
+    assert len(caught.value.message.encode()) + len(str(caught.value.details)) < 4096
+
+
+def test_the_page_says_what_each_setting_takes() -> None:
+    page = (Path(__file__).parents[2] / "docs/topic-settings.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| `.*?` \| `(.*)` \|", page, re.MULTILINE)
+    takes = dict(rows)
+    assert sorted(takes) == sorted(NAMES)
+    for name, choices in CHOICES.items():
+        assert tuple(takes[name].split("` or `")) == choices
+    for name, bounds in BOUNDS.items():
+        parse = parse_duration_ms if name.endswith("_ms") else parse_size
+        assert tuple(map(parse, takes[name].split("` to `"))) == bounds, name
 
 
 def test_a_base_keeps_what_is_not_named() -> None:
