@@ -15,11 +15,14 @@ from typing import ClassVar
 
 ERRORS: dict[str, type["LogdError"]] = {}
 """reason -> class, in the order of this file."""
+PUBLIC_MODULE = "logd.errors"
+"""Where users import errors from: tracebacks and pickles name it."""
 
 
 class LogdError(Exception):
     """Root of every error that logd raises on purpose."""
 
+    __module__ = PUBLIC_MODULE
     reason: ClassVar[str] = "UNKNOWN"
     code: ClassVar[str | None] = "UNKNOWN"
     retriable: ClassVar[bool] = False
@@ -37,6 +40,7 @@ class LogdError(Exception):
         if reason is not None:
             assert reason not in ERRORS, f"{reason} stands twice in the error table"
             ERRORS[reason] = cls
+            cls.__module__ = PUBLIC_MODULE
 
     def __str__(self) -> str:
         return self.message

@@ -1,10 +1,12 @@
 """The error table holds together: every row complete, and exit statuses as documented."""
 
 import copy
+import traceback
 
 import grpc
 import pytest
 
+import logd.errors
 from logd.model.errors import ERRORS, LogdError, error_from_reason
 
 ALL = sorted(ERRORS.items())
@@ -79,3 +81,11 @@ def test_a_subclass_without_a_reason_joins_no_table() -> None:
 def test_survives_a_copy(reason: str, cls: type[LogdError]) -> None:
     error = copy.copy(error_from_reason(reason, "m", {"offset": "3"}))
     assert type(error) is cls and str(error) == "m" and error.details == {"offset": "3"}
+
+
+@pytest.mark.parametrize("cls", [LogdError, *(cls for _, cls in ALL)])
+def test_prints_under_the_name_that_users_import(cls: type[LogdError]) -> None:
+    error = cls("it failed", offset=3)
+    (line,) = traceback.format_exception_only(error)
+    assert line == f"logd.errors.{cls.__name__}: it failed\n"
+    assert getattr(logd.errors, cls.__name__) is cls
