@@ -5,7 +5,9 @@ at most MESSAGE_BYTES_MAX in flight towards the handler; flow control holds the 
 In practice a client has a few streams, and a message is about 1 MiB.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -15,6 +17,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from logd.broker.doors.grpc_door.grpc_listener import GrpcListener
 from logd.broker.doors.grpc_door.proto_errors import to_grpc_status
 from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
 from logd.broker.ports import Authorizer, RequestContext
@@ -49,11 +52,23 @@ class _GrpcServerStream:
         self._context = context
 
     async def receive(self) -> bytes | None:
-        message = await self._context.read()
+        with _ends_with_its_client():
+            message = await self._context.read()
         return None if message is grpc.aio.EOF else message
 
     async def send(self, message: bytes) -> None:
-        await self._context.write(message)
+        with _ends_with_its_client():
+            await self._context.write(message)
+
+
+@contextmanager
+def _ends_with_its_client() -> Iterator[None]:
+    """What grpc cannot send any more, since the client has gone, ends the call as one that was
+    cancelled: nobody is left to be told, and nothing is wrong here."""
+    try:
+        yield
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError(str(error)) from None
 
 
 class GrpcServer:
@@ -63,23 +78,18 @@ class GrpcServer:
         self._authorizer = authorizer
         self._clock = clock
         self._listener = listener
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._handlers: dict[str, Any] = {}
+        self._port = GrpcListener(self._make_server, clock)
         self._health = health.aio.HealthServicer()
         self._services: list[str] = []
 
     async def start(self, address: str, rpcs: Iterable[Rpc]) -> int:
         """Bind and serve; returns the port. Health says NOT_SERVING until `set_serving`."""
-        handlers: dict[str, Any] = {}
-        for rpc in rpcs:
-            handlers[rpc.method] = self._handler_of(rpc)
-        self._services = sorted({method.split("/")[1] for method in handlers})
-        self._server.add_generic_rpc_handlers((_Handlers(handlers),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, self._server)
+        self._handlers = {rpc.method: self._handler_of(rpc) for rpc in rpcs}
+        self._services = sorted({method.split("/")[1] for method in self._handlers})
         await self.set_serving(False)
         try:
-            port: int = self._server.add_insecure_port(address)
+            return await self._port.start(address)
         except RuntimeError as error:
             raise InvalidConfig(
                 f"cannot listen on {address}: the port is taken, or the address is not this "
@@ -87,8 +97,14 @@ class GrpcServer:
                 field="listen",
                 address=address,
             ) from error
-        await self._server.start()
-        return port
+
+    def _make_server(self) -> grpc.aio.Server:
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((_Handlers(self._handlers),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, server)
+        return server
 
     async def set_serving(self, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse.ServingStatus
@@ -97,7 +113,7 @@ class GrpcServer:
             await self._health.set(service, state)
 
     async def stop(self, grace_s: float) -> None:
-        await self._server.stop(grace_s)
+        await self._port.stop(grace_s)
 
     def _handler_of(self, rpc: Rpc) -> Any:
         if isinstance(rpc, StreamRpc):
@@ -144,7 +160,8 @@ class GrpcServer:
 
     async def _abort(self, grpc_context: Any, error: LogdError) -> None:
         status = to_grpc_status(error)
-        await grpc_context.abort(status.code, status.details, status.trailing_metadata)
+        with _ends_with_its_client():
+            await grpc_context.abort(status.code, status.details, status.trailing_metadata)
 
     async def _unexpected(self, grpc_context: Any, method: str, error: Exception) -> None:
         """A fault of ours: logged with its traceback, told to the client without one."""

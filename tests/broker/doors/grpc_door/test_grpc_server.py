@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
 from harness.manual_clock import ManualClock
+from harness.raw_call import RawCaller
 from logd.broker.authorizer import AllowAll
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
@@ -23,6 +24,7 @@ from logd_proto.v1 import cluster_pb2
 
 UNARY = "/logd.v1.Test/Unary"
 STREAM = "/logd.v1.Test/Stream"
+FLOOD = "/logd.v1.Test/Flood"
 
 
 @dataclass
@@ -49,6 +51,15 @@ class Service:
             if self.error is not None:
                 raise self.error
             await stream.send(bytes(message))
+
+    async def flood(self, context: RequestContext, stream: ServerStream) -> None:
+        """More than a client takes that does not read."""
+        self.entered.set()
+        try:
+            while True:
+                await stream.send(bytes(1 << 20))
+        finally:
+            self.gone.set()
 
     async def _wait(self) -> None:
         self.entered.set()
@@ -81,6 +92,7 @@ async def listening() -> AsyncIterator[Listening]:
     rpcs: list[Rpc] = [
         UnaryRpc(UNARY, request_type, service.unary, "describe", lambda r: "cluster"),
         StreamRpc(STREAM, service.stream, "read"),
+        StreamRpc(FLOOD, service.flood, "read"),
     ]
     port = await server.start("127.0.0.1:0", rpcs)
     transport = GrpcTransport("the-client")
@@ -154,6 +166,49 @@ async def test_a_client_that_goes_away_cancels_its_call(listening: Listening) ->
         await stream.close()
         await asyncio.wait_for(listening.service.gone.wait(), 5)
     assert logs == []
+
+
+async def test_a_client_that_vanishes_while_it_is_sent_to_is_no_error(
+    listening: Listening, caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as logs:
+        for _ in range(10):
+            listening.service.entered.clear()
+            listening.service.gone.clear()
+            with RawCaller(listening.address) as caller:
+                caller.call(FLOOD, None)
+                await asyncio.wait_for(listening.service.entered.wait(), 20)
+                caller.reset()
+            await asyncio.wait_for(listening.service.gone.wait(), 20)
+        await listening.unary()
+    assert logs == [] and caplog.records == []
+
+
+async def test_a_path_that_is_no_text_does_not_close_the_port(listening: Listening) -> None:
+    """It ends grpc's own loop: the port is opened again, and calls that are open go on."""
+    stream = await listening.transport.stream(listening.address, STREAM)
+    await stream.send(b"before")
+    assert await stream.receive() == b"before"
+    with capture_logs() as logs:
+        for _ in range(3):
+            at = len(logs)
+            with RawCaller(listening.address) as caller:
+                caller.call("/x", b"", {b":path": b"/\xff"})
+                async with asyncio.timeout(20):
+                    while len(logs) == at:
+                        await asyncio.sleep(0.001)
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        async with grpc.aio.insecure_channel(listening.address) as channel:
+                            await channel.unary_unary(UNARY)(b"", wait_for_ready=True)
+                            break
+                    except grpc.aio.AioRpcError:
+                        await asyncio.sleep(0.01)
+    assert len(logs) == 3 and all("opened again" in log["event"] for log in logs)
+    await stream.send(b"after")
+    assert await stream.receive() == b"after"
+    await stream.close()
 
 
 async def test_a_deadline_that_has_passed_cancels_the_call(listening: Listening) -> None:
