@@ -2,10 +2,9 @@
 
 import asyncio
 import gc
-import os
-import signal
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -14,10 +13,14 @@ from logd.broker.broker import Broker
 from logd.broker.config import BrokerConfig, split_address
 from logd.broker.diagnostics import configure_diagnostics
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
+from logd.broker.event_rates import EventRates
 from logd.broker.loop_watch import LoopWatch
+from logd.broker.printed_lines import PrintedLines
 from logd.broker.wiring import Seams, open_broker
 from logd.model.errors import InvalidConfig
 from logd.system.malloc_thresholds import raise_malloc_thresholds
+from logd.system.open_descriptors import raise_descriptor_limit
+from logd.system.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from logd.broker.doors.flight_door.flight_server import FlightServer
@@ -26,8 +29,6 @@ logger = structlog.get_logger()
 
 GC_THRESHOLDS = (50_000, 20, 100)
 """A full collection walks everything: rarer than Python's default, since little here has cycles."""
-DRAIN_TIMED_OUT = 1
-"""Exit status."""
 
 
 def run_broker(config: BrokerConfig, seams: Seams, announce: Callable[[str], None]) -> int:
@@ -36,13 +37,13 @@ def run_broker(config: BrokerConfig, seams: Seams, announce: Callable[[str], Non
     `announce` is given the one line with the address, once the broker serves.
     """
     raise_malloc_thresholds()
-    configure_diagnostics(config.log_level, config.log_format)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        status = runner.run(_serve(config, seams, announce))
-    if status == DRAIN_TIMED_OUT:  # an orderly exit would wait for the pools: the bound holds
-        sys.stderr.flush()
-        os._exit(status)
-    return status
+    raise_descriptor_limit()
+    rates = configure_diagnostics(config.log_level, config.log_format, seams.clock)
+    with redirect_stderr(PrintedLines()), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(config, seams, rates, announce))
+    logger.info("stopped")
+    rates.tell()
+    return 0
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -55,11 +56,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], None]) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def _serve(
+    config: BrokerConfig, seams: Seams, rates: EventRates, announce: Callable[[str], None]
+) -> None:
+    signals = StopSignals(config.drain_timeout_ms / 1000)
+    signals.listen()
     broker = await open_broker(config, seams)
     try:
         server = GrpcServer(broker.authorizer, seams.clock)
@@ -73,7 +74,9 @@ async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], N
     except BaseException:
         await broker.close()
         raise
-    watch = LoopWatch()
+    stop = asyncio.Event()
+    signals.serving(partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set))
+    watch = LoopWatch(at_tick=rates.tell)
     gc.collect()
     gc.freeze()  # what a start made stays: no collection need ever look at it again
     gc.set_threshold(*GC_THRESHOLDS)
@@ -83,7 +86,8 @@ async def _serve(config: BrokerConfig, seams: Seams, announce: Callable[[str], N
     await stop.wait()
     logger.info("draining", timeout_ms=config.drain_timeout_ms)
     await server.set_serving(False)
-    return await _drain(config, broker, [server, *filter(None, [flight])], watch)
+    await _drain(broker, [server, *filter(None, [flight])])
+    watch.stop()
 
 
 def _open_flight_door(config: BrokerConfig, broker: Broker) -> "tuple[FlightServer | None, int]":
@@ -106,18 +110,9 @@ class _Door(Protocol):
     async def stop(self, grace_s: float) -> None: ...
 
 
-async def _drain(
-    config: BrokerConfig, broker: Broker, doors: Sequence[_Door], watch: LoopWatch
-) -> int:
-    """Answer what waits, close the doors, sync all, release the lock; within the bound."""
-    try:
-        async with asyncio.timeout(config.drain_timeout_ms / 1000):
-            await broker.drain()
-            await asyncio.gather(*(door.stop(grace_s=1.0) for door in doors))
-            watch.stop()
-            await broker.close()
-    except TimeoutError:
-        logger.error("the drain took too long; what is acknowledged is safe, a start will recover")
-        return DRAIN_TIMED_OUT
-    logger.info("stopped")
-    return 0
+async def _drain(broker: Broker, doors: Sequence[_Door]) -> None:
+    """Answer what waits, close the doors, sync all, release the lock. StopSignals keeps the bound
+    on it, and on the pools' threads ending after it."""
+    await broker.drain()
+    await asyncio.gather(*(door.stop(grace_s=1.0) for door in doors))
+    await broker.close()

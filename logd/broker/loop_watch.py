@@ -1,6 +1,7 @@
 """Notices when the loop stands still: everything waits then, so it is logged and counted."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -11,9 +12,10 @@ TICK_MS = 100
 
 
 class LoopWatch:
-    """Ticks on the loop and measures how late each tick comes."""
+    """Ticks on the loop and measures how late each tick comes; calls `at_tick` at each."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_tick: Callable[[], None] = lambda: None) -> None:
+        self._at_tick = at_tick
         self.stalls = 0
         self.longest_stall_ms = 0.0
         self._due = 0.0
@@ -30,6 +32,7 @@ class LoopWatch:
             self.stalls += 1
             self.longest_stall_ms = max(self.longest_stall_ms, late_ms)
             logger.warning("the loop stood still", stall_ms=round(late_ms), stalls=self.stalls)
+        self._at_tick()
         self.start()
 
     def stop(self) -> None:

@@ -3,8 +3,10 @@
 import os
 
 from logd.broker.broker_pools import BrokerPools
+from logd.broker.descriptor_watch import DescriptorWatch
 from logd.broker.wiring import Seams
 from logd.model.seams import MetadataStore
+from logd.system.open_descriptors import count_open_descriptors, descriptor_limit
 from logd.system.os_file_system import OsFileSystem
 from logd.system.system_clock import SystemClock
 from logd.system.system_random import SystemRandom
@@ -29,4 +31,13 @@ def real_seams() -> Seams:
     async def open_metadata(path: str, must_exist: bool) -> MetadataStore:
         return await SqliteMetadataStore.open(path, clock, pools.metadata, must_exist=must_exist)
 
-    return Seams(clock, SystemRandom(), OsFileSystem(), pools, open_metadata, os.getpid())
+    descriptors = DescriptorWatch(clock, count_open_descriptors, descriptor_limit)
+    return Seams(
+        clock,
+        SystemRandom(),
+        OsFileSystem(),
+        pools,
+        open_metadata,
+        os.getpid(),
+        [descriptors.problems],
+    )

@@ -3,7 +3,7 @@
 The seams are `real_seams`, or the simulator's; everything else is the same.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -41,6 +41,7 @@ class Seams:
     """Everything a broker needs of the world outside.
 
     `open_metadata(path, must_exist)`: a store that must exist and does not is StoredDataCorrupt.
+    `problems`: what else cluster health shall tell of, as sources of a SingleBroker.
     """
 
     clock: Clock
@@ -49,6 +50,7 @@ class Seams:
     pools: BrokerPools
     open_metadata: Callable[[str, bool], Awaitable[MetadataStore]]
     process_id: int
+    problems: Sequence[Callable[[], Sequence[HealthProblem]]] = ()
 
 
 async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:
@@ -104,7 +106,7 @@ async def _build(
         ]
 
     single = SingleBroker(
-        cluster.cluster_id, [storage_problems, host.problems, maintenance.problems]
+        cluster.cluster_id, [storage_problems, host.problems, maintenance.problems, *seams.problems]
     )
     authorizer = AllowAll()
     services = (

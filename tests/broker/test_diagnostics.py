@@ -1,14 +1,17 @@
-"""One form for all that a broker says on stderr, and no records in it."""
+"""One form for all that a broker says on stderr, bounded, and no records in it."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
 import logging, sys
 import structlog
 from logd.broker.diagnostics import configure_diagnostics
-configure_diagnostics(*sys.argv[1:])
+from logd.system.system_clock import SystemClock
+configure_diagnostics(sys.argv[1], (sys.argv[2:] or ["auto"])[0], SystemClock())
 logger = structlog.get_logger()
 def handle(record):
     raise ValueError("what went wrong")
@@ -23,9 +26,48 @@ logging.getLogger("asyncio").info("chatter")
 """
 
 
-def said(*arguments: str) -> str:
+HOSTILE = """
+import contextlib, gc, logging, sys, threading, traceback
+import grpc.aio, structlog
+from logd.broker.diagnostics import configure_diagnostics
+from logd.broker.printed_lines import PrintedLines
+from logd.system.system_clock import SystemClock
+configure_diagnostics(sys.argv[1], (sys.argv[2:] or ["auto"])[0], SystemClock())
+library = logging.getLogger("grpc._cython.cygrpc")
+ODD = chr(27) + "[2J" + chr(10) + "x" * 100_000
+class Odd:
+    def __str__(self): return ODD
+    def __del__(self): raise ValueError(ODD)
+for number in range(1000):
+    library.error("Invalid encoding on %s", ODD)
+try:
+    raise grpc.aio.InternalError("Failed execute_batch")
+except grpc.aio.InternalError:
+    library.exception("raised in core by servicer method")
+def fails():
+    error = ExceptionGroup("several", [ValueError(ODD)] * 100)
+    error.add_note(ODD)
+    raise error
+try:
+    fails()
+except ExceptionGroup:
+    structlog.get_logger().exception("it failed", error=ODD, odd=Odd())
+def in_a_thread():
+    raise ValueError(ODD)
+with contextlib.redirect_stderr(PrintedLines()):
+    thread = threading.Thread(target=in_a_thread, name="worker")
+    thread.start()
+    thread.join()
+    del thread
+    gc.collect()
+    for number in range(1000):
+        print("printed", number, ODD, file=sys.stderr)
+"""
+
+
+def said(*arguments: str, program: str = PROGRAM) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, done.stdout) == (0, "")
     assert "secret" not in done.stderr, "the value of a variable"
@@ -51,3 +93,41 @@ def test_lines_for_people() -> None:
 
 def test_the_level_is_the_least_that_is_said() -> None:
     assert [json.loads(line)["level"] for line in said("error").splitlines()] == ["error"] * 2
+
+
+def test_what_clients_make_it_say_is_bounded() -> None:
+    text = said("info", "json", program=HOSTILE)
+    lines = [json.loads(line) for line in text.splitlines()]
+    events = [line["event"] for line in lines]
+    assert "raised in core by servicer method" not in events, "a client went away: no error"
+    assert sum(event.startswith("Invalid encoding") for event in events) <= 40, "10 a second"
+    assert {"it failed", "a thread ended unexpectedly", "an exception had nobody to tell"} <= {
+        *events
+    }
+    assert all(len(event) < 600 for event in events)
+    assert max(map(len, text.splitlines())) < 40_000, "an exception group, 10 of its 100"
+    printed = [line for line in lines if line.get("library") == "stderr"]
+    assert printed and len(printed) <= 40 and {line["level"] for line in printed} == {"warning"}
+
+
+def test_a_terminal_is_shown_no_control_characters_of_clients() -> None:
+    text = said("info", "console", program=HOSTILE)
+    assert chr(27) + "[2J" not in text and "[2Jx" not in text.replace("\\x1b[2J\\nx", "")
+    assert len(text) < 200_000
+
+
+def test_events_have_names_of_the_codes_own() -> None:
+    """Their number is fixed then, and so is what `EventRates` remembers."""
+    root = Path(__file__).parents[2]
+    packages = ("logd", "partitions", "replication", "consumer_groups")
+    levels = {"debug", "info", "warning", "error", "exception", "critical"}
+    found = 0
+    for path in (path for package in packages for path in (root / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=value, attr=attr), args=[event, *_]) if (
+                    attr in levels and ast.unparse(value).endswith("logger")
+                ):
+                    found += 1
+                    assert isinstance(event, ast.Constant), f"{path}:{node.lineno}"
+    assert found > 20

@@ -1,8 +1,10 @@
 """Clients that send nonsense, vanish, or use what is being deleted: others notice nothing."""
 
 import asyncio
+import contextlib
 import json
 import random
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import psutil
 import pytest
 
 from harness.broker_process import BrokerProcess
+from harness.raw_call import RawCaller
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import LogdError
 from logd_client.grpc_transport import GrpcTransport
@@ -127,6 +130,42 @@ class Attacker:
             self.reasons.update(reasons)
             gone = "UNKNOWN_TOPIC" in reasons
         await stream.close()
+
+
+ODD_TEXT = bytes(range(128, 256)) * 24
+"""3 KiB that are not UTF-8."""
+ODD_CALLS = 600
+ODD_METADATA = {
+    "values": {b"odd": ODD_TEXT},
+    "names": {b"odd\xff" + ODD_TEXT: b"x"},
+    "the client's id": {b"logd-client-id": ODD_TEXT},
+    "control characters": {b"odd": b"\x1b[2J\xff" * 500},
+    "not base64": {b"odd-bin": b"!" * 3000},
+    "a deadline": {b"grpc-timeout": ODD_TEXT},
+    "an encoding": {b"grpc-encoding": ODD_TEXT},
+    "too much": {b"odd": b"x" * 60_000},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("odd", ODD_METADATA.values(), ids=list(ODD_METADATA))
+def test_what_is_said_of_odd_metadata_is_bounded(odd: dict[bytes, bytes], tmp_path: Path) -> None:
+    """Ten lines a second of each event, each short, whatever a client sends."""
+    with BrokerProcess(tmp_path) as broker:
+        began = time.monotonic()
+        for _ in range(ODD_CALLS // 100):
+            # Some are refused, some end the connection.
+            with RawCaller(broker.address) as caller, contextlib.suppress(OSError):
+                for _ in range(100):
+                    caller.call("/logd.v1.ClusterService/GetClusterInfo", b"", odd)
+                caller.received()
+        assert broker.stop() == 0
+        seconds = time.monotonic() - began + 2
+        text = broker.stderr()
+        events = Counter(json.loads(line).get("library", "ours") for line in text.splitlines())
+        assert len(text) < 20_000 * seconds
+        assert all(count <= 10 * seconds for count in events.values()), events
+        assert "\x1b[2J" not in text
 
 
 @pytest.mark.slow
