@@ -6,10 +6,11 @@ partition coordinates it. Decisions are pure (`core`), changes go through a Grou
 
 import difflib
 from collections.abc import Sequence
+from itertools import islice
 
 import mmh3
 
-from logd.model.errors import GroupNotEmpty, NotCoordinator, UnknownGroup
+from logd.model.errors import GroupNotEmpty, NotCoordinator, Overloaded, UnknownGroup
 from logd.model.group import (
     NEVER_REWOUND,
     OFFSETS_PARTITIONS,
@@ -43,6 +44,11 @@ from logd_consumer_groups.group_resets import GroupResets
 from logd_consumer_groups.group_shard import GroupShard
 from logd_consumer_groups.log_survey import LogSurvey
 from logd_consumer_groups.ports import LogView, OffsetsLog
+
+GROUPS_PER_PARTITION_MAX = 10_000
+"""In each of OFFSETS_PARTITIONS. They stay until they are deleted, in memory and in the log."""
+HINT_NAMES_MAX = 1000
+"""Groups compared with one that does not exist, to suggest a similar one."""
 
 
 class GroupCoordinator:
@@ -86,7 +92,7 @@ class GroupCoordinator:
         shard, name = self._shard(request.group), request.group
         bounds = await self._survey.bounds([c.topic_partition for c in request.commits])
         async with shard.turn(name) as state:
-            group = state.groups.get(name) or GroupState(name)
+            group = _known_or_new(state, name)
             decision = CommitDecision(group, request, bounds, self._clock.wall_ms())
             results = decision.decide()
             if decision.records and not request.validate_only:
@@ -113,13 +119,15 @@ class GroupCoordinator:
 
     async def list_groups(self) -> Sequence[GroupSummary]:
         summaries = []
+        asking: dict[PartitionId, list[str]] = {}
+        for name in self._activity.groups():
+            asking.setdefault(self._shard(name).partition, []).append(name)
         for shard in self._shards:
             try:
                 state = shard.state
             except NotCoordinator:
                 continue
-            asking = (name for name in self._activity.groups() if self._shard(name) is shard)
-            for name in {*state.groups, *asking}:
+            for name in {*state.groups, *asking.get(shard.partition, ())}:
                 summaries.append(self._summary(state.groups.get(name) or GroupState(name)))
             await shard.committed()
         return sorted(summaries, key=lambda summary: summary.group)
@@ -181,7 +189,7 @@ class GroupCoordinator:
         async with shard.turn(group) as state:
             if not topics and not isinstance(target, ToGroup | ToPlan):
                 self._known(state, group)
-            known = state.groups.get(group) or GroupState(group)
+            known = _known_or_new(state, group)
             plan = await self._resets.plan_reset(known, target, at_ms, topics, other)
             body = rewind_body(
                 plan,
@@ -233,7 +241,7 @@ class GroupCoordinator:
             return known
         if self._activity.running(group):
             return GroupState(group)
-        hint = difflib.get_close_matches(group, list(state.groups), 1)
+        hint = difflib.get_close_matches(group, islice(state.groups, HINT_NAMES_MAX), 1)
         mean = f"; did you mean '{hint[0]}'?" if hint else ""
         raise UnknownGroup(f"no group '{group}' has committed offsets here{mean}", group=group)
 
@@ -266,3 +274,15 @@ class GroupCoordinator:
             committed_ms=position.committed_ms,
             done_ranges=position.done_ranges,
         )
+
+
+def _known_or_new(state: ShardState, name: str) -> GroupState:
+    """Raises Overloaded for one too many."""
+    known = state.groups.get(name)
+    if known is None and len(state.groups) >= GROUPS_PER_PARTITION_MAX:
+        raise Overloaded(
+            f"group '{name}' would be one too many: {len(state.groups)} are kept in its partition "
+            "of __consumer_offsets; delete those that are used no more",
+            limit="groups_per_partition_max",
+        )
+    return known or GroupState(name)

@@ -14,6 +14,7 @@ from logd.model.errors import (
     InvalidConfig,
     InvalidName,
     LogdError,
+    Overloaded,
     TopicExists,
     UnknownTopic,
 )
@@ -39,6 +40,8 @@ from logd_replication.metadata_schema import (
 )
 
 INTERNAL_PREFIX = "__"
+PARTITIONS_MAX = 100_000
+"""Of all topics together, some 400 bytes each in memory: so topics are bounded, too."""
 HINT_NAMES_MAX = 1000
 """How many names a 'did you mean' looks at: comparing names is slow, and runs on the loop."""
 
@@ -147,6 +150,7 @@ class TopicCatalog:
         _check_in_sync(settings, len(replicas))
         async with self._changing:
             self._check_free(name)
+            self._check_room(partitions)
             topic = Topic(
                 topic_id=TopicId(b"" if validate_only else self._random.bytes(TOPIC_ID_BYTES)),
                 name=name,
@@ -183,6 +187,7 @@ class TopicCatalog:
                     f"(partitions are only ever added)",
                     field="total",
                 )
+            self._check_room(total - count)
             changed, moved_share = _split(topic, total)
             if not validate_only:
                 changed = await self._write(topic, changed)
@@ -265,6 +270,15 @@ class TopicCatalog:
             message = f"topic '{taken.name}' exists, and '{name}' differs from it only in case"
             hint = taken.name
         raise TopicExists(message, topic=taken.name, hint=hint)
+
+    def _check_room(self, more: int) -> None:
+        there = sum(len(topic.partitions) for topic in self._by_id.values())
+        if there + more > PARTITIONS_MAX:
+            raise Overloaded(
+                f"{more} more partitions would be too many: this cluster has {there} and takes "
+                f"{PARTITIONS_MAX}; delete topics that are used no more",
+                limit="partitions_max",
+            )
 
     def _replicas(self, replication_factor: int) -> tuple[BrokerId, ...]:
         there = len(self._brokers)

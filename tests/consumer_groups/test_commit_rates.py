@@ -3,6 +3,7 @@
 import pytest
 
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd_consumer_groups.core import commit_rates
 from logd_consumer_groups.core.commit_rates import SPACING_MS, WINDOW_MS, CommitRates
 
 WHERE = TopicPartition(TopicId(b"t" * 16), PartitionId(0))
@@ -25,7 +26,7 @@ def test_only_the_last_minute_counts_and_samples_stay_few() -> None:
         start = 0 if second < 200 else 200 * 10 - 200 * 50
         rates.observe("g", WHERE, Offset(start + second * speed), second * 1000)
     assert rates.rate("g", WHERE, 299_000) == pytest.approx(50)
-    assert len(rates._groups["g"][WHERE]) <= WINDOW_MS // SPACING_MS + 2
+    assert len(rates._samples["g", WHERE]) <= WINDOW_MS // SPACING_MS + 2
 
 
 def test_a_group_that_stands_still_comes_to_zero() -> None:
@@ -44,3 +45,18 @@ def test_going_back_starts_anew() -> None:
     assert rates.rate("g", WHERE, 3000) == 50.0
     rates.forget("g")
     assert rates.rate("g", WHERE, 3000) is None
+
+
+def test_all_that_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit_rates, "SAMPLES_MAX", 4)
+    rates = CommitRates()
+    for group in ("a", "b"):
+        rates.observe(group, WHERE, Offset(0), 0)
+        rates.observe(group, WHERE, Offset(600), 2000)
+    rates.observe("a", WHERE, Offset(900), 3000)
+    rates.observe("c", WHERE, Offset(0), 3000)
+    assert [rates.rate(group, WHERE, 3000) for group in ("a", "b", "c")] == [300.0, None, None]
+    assert sorted(rates._groups) == ["a", "c"]
+    rates.forget("a")
+    rates.forget("c")
+    assert (rates._samples, rates._groups, rates._count) == ({}, {}, 0)

@@ -1,7 +1,10 @@
 """Who runs, as far as commits and fetches tell."""
 
+import pytest
+
 from logd.model.group import CONSUMER_SEEN_MS, Consumer
 from logd.model.ids import PartitionId, TopicId, TopicPartition
+from logd_consumer_groups.core import consumers_seen
 from logd_consumer_groups.core.consumers_seen import CONSUMERS_PER_GROUP_MAX, ConsumersSeen
 
 A, B, C = (TopicPartition(TopicId(b"t" * 16), PartitionId(n)) for n in range(3))
@@ -57,3 +60,42 @@ def test_the_number_of_consumers_is_bounded() -> None:
     names = {consumer.consumer_id for consumer in seen.running("g", 5000)}
     assert len(names) == CONSUMERS_PER_GROUP_MAX
     assert {"c1", "new"} <= names and not {"c0", "c2"} & names
+
+
+def saw_in(seen: ConsumersSeen, group: str, *where: TopicPartition, now_ms: int) -> None:
+    consumer = Consumer("c", "peer")
+    seen.saw(group, consumer, where, now_ms=now_ms, wall_ms=7, takes_only_these=True)
+
+
+def test_groups_that_never_come_back_are_forgotten() -> None:
+    seen = ConsumersSeen()
+    for number in range(10):
+        saw_in(seen, f"g{number}", A, B, now_ms=number)
+    saw_in(seen, "another", A, now_ms=CONSUMER_SEEN_MS + 8)
+    assert sorted(seen._groups) == ["another", "g9"], "though nobody asked about them"
+    assert sorted(seen._order) == [("another", "c"), ("g9", "c")]
+    assert seen._size == 2 + 3
+    assert seen.groups(3 * CONSUMER_SEEN_MS) == []
+    assert (seen._groups, seen._order, seen._size) == ({}, {}, 0)
+
+
+def test_all_that_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers_seen, "SEEN_MAX", 9)
+    seen = ConsumersSeen()
+    for name in ("g0", "g1", "g2"):
+        saw_in(seen, name, A, B, now_ms=1)
+    saw_in(seen, "g0", A, now_ms=2)
+    assert seen.groups(2) == ["g0", "g1", "g2"]
+    saw_in(seen, "g3", A, B, now_ms=3)
+    assert seen.groups(3) == ["g0", "g2", "g3"], "g1 was unseen for longest"
+    many = [TopicPartition(A.topic_id, PartitionId(n)) for n in range(9)]
+    saw_in(seen, "g4", *many, now_ms=4)
+    assert (seen.groups(4), seen._size) == ([], 0), "what does not fit at all is not remembered"
+
+
+def test_who_says_goodbye_leaves_nothing_behind() -> None:
+    seen = ConsumersSeen()
+    saw(seen, "one", A, B)
+    seen.left("g", Consumer("one", "peer"))
+    seen.left("g", Consumer("one", "peer"))
+    assert (seen._groups, seen._order, seen._size) == ({}, {}, 0)

@@ -12,6 +12,7 @@ from logd.model.errors import (
     GroupNotEmpty,
     GroupRewound,
     InvalidName,
+    Overloaded,
     UnknownGroup,
     UnknownPartition,
     UnknownTopic,
@@ -32,6 +33,7 @@ from logd.model.group import (
     ToTime,
 )
 from logd.model.ids import PartitionId, TopicId, TopicPartition
+from logd_consumer_groups import group_coordinator
 
 
 async def test_what_is_committed_is_fetched_also_after_a_restart(bench: GroupBench) -> None:
@@ -345,3 +347,28 @@ async def test_before_the_log_is_read_nothing_is_said(bench: GroupBench) -> None
         await bench.groups.list_groups()
     await bench.groups.loaded()
     assert await bench.offsets("g") == {a: 5}
+
+
+async def test_the_number_of_groups_is_bounded(
+    bench: GroupBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may commit can name groups without end, and each stays until it is deleted."""
+    monkeypatch.setattr(group_coordinator, "GROUPS_PER_PARTITION_MAX", 2)
+    (a,) = bench.view.add_topic("orders", records=10)
+    refused = []
+    for number in range(300):
+        try:
+            await bench.commit(f"g{number}", {a: 1})
+        except Overloaded as error:
+            assert error.details["limit"] == "groups_per_partition_max"
+            refused.append(f"g{number}")
+    kept = [summary.group for summary in await bench.groups.list_groups()]
+    assert len(kept) == 2 * 16 and len(refused) == 300 - 2 * 16
+    await bench.commit(kept[0], {a: 2})
+    with pytest.raises(Overloaded):
+        await bench.groups.reset_offsets(
+            refused[0], ToEarliest(), [TopicSelection(a.topic_id)], actor="ann"
+        )
+    for group in kept:
+        await bench.groups.delete_group(group)
+    await bench.commit(refused[0], {a: 1})

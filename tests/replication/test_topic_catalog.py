@@ -12,6 +12,7 @@ from logd.model.errors import (
     InvalidConfig,
     InvalidName,
     LogReadOnly,
+    Overloaded,
     TopicExists,
     UnknownTopic,
 )
@@ -20,6 +21,7 @@ from logd.model.key_ranges import even_ranges, halve_widest
 from logd.model.seams import MetadataStore, Put
 from logd.model.topic import Topic, TopicState
 from logd.sim.seeded_random import SeededRandom
+from logd_replication import topic_catalog
 from logd_replication.metadata_schema import encode_topic, topic_key
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 from logd_replication.topic_catalog import TopicCatalog
@@ -311,3 +313,22 @@ async def test_the_largest_topic_can_be_made_and_split(catalog: TopicCatalog) ->
     made = await catalog.create("large", 9_999, {})
     grown, _ = await catalog.add_partitions(made.topic_id, 10_000)
     assert len(grown.partitions) == 10_000
+
+
+async def test_all_partitions_together_are_bounded(
+    catalog: TopicCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_catalog, "PARTITIONS_MAX", 10)
+    first = await catalog.create("first", 6, {})
+    await catalog.create("second", 3, {})
+    for too_many in (
+        lambda: catalog.create("third", 2, {}),
+        lambda: catalog.create("third", 2, {}, validate_only=True),
+        lambda: catalog.add_partitions(first.topic_id, 8),
+    ):
+        with pytest.raises(Overloaded) as refused:
+            await too_many()
+        assert refused.value.details["limit"] == "partitions_max"
+    await catalog.add_partitions(first.topic_id, 7)
+    await catalog.delete(first.topic_id)
+    await catalog.create("third", 7, {})

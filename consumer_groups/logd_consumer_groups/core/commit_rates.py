@@ -9,6 +9,9 @@ SPACING_MS = 5_000
 """Samples kept of one partition are so far apart: at most 14."""
 ELAPSED_MS_MIN = 1_000
 """A rate over less than this says nothing."""
+SAMPLES_MAX = 300_000
+"""In all groups, some 150 bytes each: 45 MB. Beyond it the partition is forgotten that was
+committed longest ago: its rate is not known until it is committed twice more."""
 
 
 class _Sample(NamedTuple):
@@ -16,17 +19,24 @@ class _Sample(NamedTuple):
     offset: Offset
 
 
+_Where = tuple[str, TopicPartition]
+"""Group and partition."""
+
+
 class CommitRates:
     """In memory only. Times are on the monotonic clock."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, dict[TopicPartition, list[_Sample]]] = {}
+        self._samples: dict[_Where, list[_Sample]] = {}  # in the order of their latest commits
+        self._groups: dict[str, set[TopicPartition]] = {}
+        self._count = 0
 
     def observe(
         self, group: str, topic_partition: TopicPartition, offset: Offset, now_ms: int
     ) -> None:
         """A commit. One that goes back starts the count anew."""
-        samples = self._groups.setdefault(group, {}).setdefault(topic_partition, [])
+        where = (group, topic_partition)
+        samples = self._forget(where)
         if samples and offset < samples[-1].offset:
             samples.clear()
         if len(samples) > 1 and samples[-1].at_ms - samples[-2].at_ms < SPACING_MS:
@@ -34,10 +44,15 @@ class CommitRates:
         samples.append(_Sample(now_ms, offset))
         while len(samples) > 1 and samples[1].at_ms <= now_ms - WINDOW_MS:
             del samples[0]
+        self._samples[where] = samples
+        self._groups.setdefault(group, set()).add(topic_partition)
+        self._count += len(samples)
+        while self._count > SAMPLES_MAX:
+            self._forget(next(iter(self._samples)))
 
     def rate(self, group: str, topic_partition: TopicPartition, now_ms: int) -> float | None:
         """Records/s; None: not known."""
-        samples = self._groups.get(group, {}).get(topic_partition)
+        samples = self._samples.get((group, topic_partition))
         if not samples:
             return None
         if samples[-1].at_ms <= now_ms - WINDOW_MS:
@@ -49,4 +64,16 @@ class CommitRates:
 
     def forget(self, group: str) -> None:
         """The group was rewound or deleted."""
-        self._groups.pop(group, None)
+        for topic_partition in list(self._groups.get(group, ())):
+            self._forget((group, topic_partition))
+
+    def _forget(self, where: _Where) -> list[_Sample]:
+        """What was known, which is as good as new."""
+        samples = self._samples.pop(where, [])
+        if samples:
+            group, topic_partition = where
+            self._count -= len(samples)
+            self._groups[group].discard(topic_partition)
+            if not self._groups[group]:
+                del self._groups[group]
+        return samples

@@ -9,7 +9,12 @@ from logd.model.ids import TopicPartition
 
 CONSUMERS_PER_GROUP_MAX = 1000
 """Beyond it the one unseen for longest is forgotten."""
+SEEN_MAX = 200_000
+"""Consumers and their partitions in all groups, some 150 bytes each: 30 MB. Beyond it as well."""
 CONSUMER_ID_BYTES_MAX = 256
+
+_Name = tuple[str, str]
+"""Group and consumer id."""
 
 
 @dataclass(slots=True)
@@ -19,12 +24,21 @@ class _Seen:
     seen_wall_ms: int = 0
     partitions: set[TopicPartition] = field(default_factory=set)
 
+    @property
+    def size(self) -> int:
+        return 1 + len(self.partitions)
+
 
 class ConsumersSeen:
-    """In memory only; forgotten after `CONSUMER_SEEN_MS`. `now_ms` is on the monotonic clock."""
+    """In memory only; forgotten after `CONSUMER_SEEN_MS`. `now_ms` is on the monotonic clock.
+
+    Anybody can name groups and consumers, so every call forgets what is too old, whosever it is.
+    """
 
     def __init__(self) -> None:
         self._groups: dict[str, dict[str, _Seen]] = {}
+        self._order: dict[_Name, None] = {}  # as last seen; so are the consumers of each group
+        self._size = 0
 
     def saw(
         self,
@@ -42,16 +56,13 @@ class ConsumersSeen:
         """
         if not consumer.consumer_id:
             return ""
-        seen = self._live(group, now_ms)
-        one = seen.pop(consumer.consumer_id, None) or _Seen(consumer)
+        self._forget_old(now_ms)
+        one = self._forget((group, consumer.consumer_id)) or _Seen(consumer)
         one.consumer, one.seen_ms, one.seen_wall_ms = consumer, now_ms, wall_ms
         if takes_only_these:
             one.partitions.clear()
         one.partitions.update(partitions)
-        seen[consumer.consumer_id] = one
-        while len(seen) > CONSUMERS_PER_GROUP_MAX:
-            del seen[next(iter(seen))]
-        self._groups[group] = seen
+        seen = self._remember(group, one)
         others = (
             consumer_id
             for consumer_id, other in seen.items()
@@ -61,34 +72,52 @@ class ConsumersSeen:
 
     def left(self, group: str, consumer: Consumer) -> None:
         """Forget a consumer that said goodbye."""
-        seen = self._groups.get(group, {})
-        seen.pop(consumer.consumer_id, None)
-        if not seen:
-            self._groups.pop(group, None)
+        self._forget((group, consumer.consumer_id))
 
     def running(self, group: str, now_ms: int) -> list[GroupConsumer]:
         """Sorted by id."""
+        self._forget_old(now_ms)
         return [
             GroupConsumer(
                 consumer_id, one.consumer.peer, one.seen_wall_ms, tuple(sorted(one.partitions))
             )
-            for consumer_id, one in sorted(self._live(group, now_ms).items())
+            for consumer_id, one in sorted(self._groups.get(group, {}).items())
         ]
 
     def groups(self, now_ms: int) -> list[str]:
         """Groups with a running consumer, sorted."""
-        return sorted(group for group in list(self._groups) if self._live(group, now_ms))
+        self._forget_old(now_ms)
+        return sorted(self._groups)
 
-    def _live(self, group: str, now_ms: int) -> dict[str, _Seen]:
-        """What is left of a group; dicts keep the order in which consumers were last seen."""
+    def _remember(self, group: str, one: _Seen) -> dict[str, _Seen]:
+        """Its group, once all bounds are kept."""
+        seen = self._groups.setdefault(group, {})
+        seen[one.consumer.consumer_id] = one
+        self._order[group, one.consumer.consumer_id] = None
+        self._size += one.size
+        if len(seen) > CONSUMERS_PER_GROUP_MAX:
+            self._forget((group, next(iter(seen))))
+        while self._size > SEEN_MAX:
+            self._forget(next(iter(self._order)))
+        return seen
+
+    def _forget_old(self, now_ms: int) -> None:
+        while self._order:
+            group, consumer_id = oldest = next(iter(self._order))
+            if now_ms - self._groups[group][consumer_id].seen_ms < CONSUMER_SEEN_MS:
+                return
+            self._forget(oldest)
+
+    def _forget(self, name: _Name) -> _Seen | None:
+        group, consumer_id = name
         seen = self._groups.get(group, {})
-        while seen:
-            oldest = next(iter(seen))
-            if now_ms - seen[oldest].seen_ms < CONSUMER_SEEN_MS:
-                return seen
-            del seen[oldest]
-        self._groups.pop(group, None)
-        return {}
+        one = seen.pop(consumer_id, None)
+        if one is not None:
+            del self._order[name]
+            self._size -= one.size
+            if not seen:
+                del self._groups[group]
+        return one
 
 
 def check_consumer(consumer: Consumer) -> None:

@@ -20,6 +20,8 @@ from logd.model.ids import TopicPartition
 
 WAITING_FETCHES_MAX = 100_000
 """About 1 KiB each: bounds what waiting clients can make the broker hold to some 100 MiB."""
+WAITED_FOR_MAX = 1_000_000
+"""Partitions that they wait for, each counted once a fetch, some 100 bytes each: 100 MiB more."""
 
 
 class Case(StrEnum):
@@ -53,13 +55,14 @@ class Purgatory:
     def __init__(self) -> None:
         self._by_partition: dict[TopicPartition, dict[WaitingFetch, None]] = {}
         self._waiting: dict[WaitingFetch, None] = {}
+        self._waited_for = 0
         self._draining = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def watch(self, fetch: WaitingFetch) -> None:
-        """Take a fetch in. Raises Overloaded past WAITING_FETCHES_MAX."""
+        """Take a fetch in. Raises Overloaded past WAITING_FETCHES_MAX and WAITED_FOR_MAX."""
         if self._draining:  # case E
             fetch.wake(Case.DRAINING)
             return
@@ -67,7 +70,14 @@ class Purgatory:
             raise Overloaded(
                 f"{WAITING_FETCHES_MAX} fetches wait already", limit="waiting_fetches_max"
             )
+        if self._waited_for + len(fetch.partitions) > WAITED_FOR_MAX:
+            raise Overloaded(
+                f"fetches wait for {self._waited_for} partitions already; all of them together may "
+                f"for {WAITED_FOR_MAX}",
+                limit="waited_for_max",
+            )
         self._waiting[fetch] = None
+        self._waited_for += len(fetch.partitions)
         for partition in fetch.partitions:
             self._by_partition.setdefault(partition, {})[fetch] = None
 
@@ -106,6 +116,7 @@ class Purgatory:
         if fetch not in self._waiting:
             return  # two cases in one turn: the first has won
         del self._waiting[fetch]
+        self._waited_for -= len(fetch.partitions)
         for partition in dict.fromkeys(fetch.partitions):
             waiters = self._by_partition[partition]
             del waiters[fetch]

@@ -90,6 +90,18 @@ def test_the_bound_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
         waiting(purgatory, [0])
 
 
+def test_so_are_the_partitions_that_all_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purgatory_module, "WAITED_FOR_MAX", 3)
+    purgatory = Purgatory()
+    waiting(purgatory, [0, 1])
+    with pytest.raises(Overloaded):
+        waiting(purgatory, [0, 1])
+    assert len(purgatory) == 1
+    waiting(purgatory, [2])
+    purgatory.committed(partition(0), 1 << 30)
+    waiting(purgatory, [3, 4])
+
+
 def test_a_wake_may_watch_again_at_once() -> None:
     purgatory = Purgatory()
     again: list[Case] = []

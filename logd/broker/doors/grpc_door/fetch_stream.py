@@ -15,9 +15,9 @@ from dataclasses import replace
 
 from google.protobuf.message import DecodeError
 
+from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
 from logd.broker.doors.grpc_door.fetch_wire import serialize_fetch_response
 from logd.broker.doors.grpc_door.rpc import ServerStream, check_request_bytes
-from logd.broker.doors.grpc_door.topic_refs import id_resource, to_topic_id
 from logd.broker.ports import (
     Authorizer,
     Fetched,
@@ -54,12 +54,9 @@ class FetchStream:
         stream: ServerStream,
     ) -> None:
         self._partitions = partitions
-        self._topics = topics
-        self._authorizer = authorizer
-        self._context = context
+        self._authorized = AuthorizedTopics(authorizer, topics, context, "read")
         self._stream = stream
         self._positions: dict[TopicPartition, FetchPosition] = {}
-        self._authorized: set[bytes] = set()
         self._requests: deque[data_pb2.FetchStreamRequest] = deque()
         self._arrived = asyncio.Event()
         self._ended = False
@@ -150,7 +147,7 @@ class FetchStream:
         for asked in request.partitions:
             topic_partition = TopicPartition(TopicId(asked.topic_id), PartitionId(asked.partition))
             try:
-                self._authorize(asked.topic_id)
+                self._authorized.check(asked.topic_id)
             except LogdError as error:
                 refused.append(Fetched.refused(topic_partition, Offset(asked.offset), error))
                 continue
@@ -168,13 +165,6 @@ class FetchStream:
                 limit="positions_per_stream_max",
             )
         return refused
-
-    def _authorize(self, raw: bytes) -> None:
-        """Raises InconsistentTopicId, AclDenied."""
-        if raw not in self._authorized:
-            resource = id_resource(self._topics, to_topic_id(raw))
-            self._authorizer.authorize(self._context, "read", resource)
-            self._authorized.add(raw)
 
 
 def _retrieve(reader: "asyncio.Task[None]") -> None:

@@ -6,10 +6,10 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
+from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
 from logd.broker.doors.grpc_door.produce_wire import Entry, parse_produce_request, serialize_acks
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import ServerStream
-from logd.broker.doors.grpc_door.topic_refs import id_resource, to_topic_id
 from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext, Topics
 from logd.model.errors import CorruptBatch, InvalidConfig, LogdError
 from logd.model.ids import PartitionId, TopicPartition
@@ -54,11 +54,8 @@ class ProduceStream:
         stream: ServerStream,
     ) -> None:
         self._partitions = partitions
-        self._topics = topics
-        self._authorizer = authorizer
-        self._context = context
+        self._authorized = AuthorizedTopics(authorizer, topics, context, "write")
         self._stream = stream
-        self._authorized: set[bytes] = set()
         self._acks: list[data_pb2.ProduceAck] = []
         self._pending = 0
         self._ended = False
@@ -96,11 +93,7 @@ class ProduceStream:
     def _where(self, entry: Entry) -> TopicPartition | LogdError:
         """The entry's partition, if this client may write there."""
         try:
-            topic_id = to_topic_id(entry.topic_id)
-            if topic_id not in self._authorized:
-                resource = id_resource(self._topics, topic_id)
-                self._authorizer.authorize(self._context, "write", resource)
-                self._authorized.add(topic_id)
+            topic_id = self._authorized.check(entry.topic_id)
         except LogdError as error:
             return error
         return TopicPartition(topic_id, PartitionId(entry.partition))
