@@ -83,6 +83,7 @@ IMPORTS_ALLOWED = {
 """(file, banned import) -> why it is needed there."""
 
 TESTS_OF_MANY = {
+    "tests/broker/test_bounds.py": "every table in memory, and what bounds it",
     "tests/client/test_transports.py": "the contract of every Transport",
     "tests/cli/test_process.py": "logctl as a process: pipes, signals, long input",
     "tests/cli/test_transcripts.py": "what logctl prints, command by command",
