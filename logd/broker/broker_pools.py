@@ -7,8 +7,8 @@ from logd.model.seams import Offload
 
 @dataclass(frozen=True, slots=True)
 class BrokerPools:
-    """flush: fdatasync. cold_read: disk reads for clients. maintenance: opening, recovery,
-    retention, removal. metadata: the metadata store."""
+    """flush: fdatasync. cold_read: disk reads for clients, and decoding. maintenance: opening,
+    recovery, retention, removal. metadata: the metadata store."""
 
     flush: Offload
     cold_read: Offload

@@ -110,7 +110,14 @@ async def _build(
     )
     authorizer = AllowAll()
     services = (
-        DataService(catalog, host, ProducerIdBlocks(store), authorizer, seams.clock),
+        DataService(
+            catalog,
+            host,
+            ProducerIdBlocks(store),
+            authorizer,
+            seams.clock,
+            seams.pools.cold_read,
+        ),
         TopicService(catalog, host),
         GroupService(groups, catalog),
         ClusterService(single, catalog),

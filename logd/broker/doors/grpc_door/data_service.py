@@ -10,7 +10,7 @@ from logd.broker.doors.grpc_door.fetch_stream import (
 )
 from logd.broker.doors.grpc_door.fetch_wire import fetch_result_head
 from logd.broker.doors.grpc_door.plain_appends import PlainAppends
-from logd.broker.doors.grpc_door.plain_records import decode_plain_records
+from logd.broker.doors.grpc_door.plain_fetches import PlainFetches
 from logd.broker.doors.grpc_door.produce_stream import (
     ProduceStream,
     to_ack_timeout_ms,
@@ -40,7 +40,7 @@ from logd.broker.ports import (
 from logd.model.errors import InvalidConfig, LogdError
 from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition
 from logd.model.key_ranges import KeyRouter
-from logd.model.seams import Buffer, Clock
+from logd.model.seams import Buffer, Clock, Offload
 from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, Topic
 from logd_proto.v1 import data_pb2
 
@@ -61,12 +61,15 @@ class DataService:
         producer_ids: ProducerIds,
         authorizer: Authorizer,
         clock: Clock,
+        pool: Offload,
     ) -> None:
+        """`pool` decodes for plain fetches."""
         self._topics = topics
         self._partitions = partitions
         self._producer_ids = producer_ids
         self._authorizer = authorizer
         self._clock = clock
+        self._plain_fetches = PlainFetches(pool)
         self._plain_appends = PlainAppends(partitions, clock)
         self._rotation = 0
 
@@ -195,13 +198,13 @@ class DataService:
         positions = _positions(topic, request)
         wait = self._wait_of(context, request)
         fetched = await self._partitions.fetch(list(positions.values()), wait, FetchInterrupt())
-        room_bytes = wait.max_bytes
-        answers: dict[TopicPartition, data_pb2.FetchResult] = {}
-        for each in fetched:  # no await in here: the views would not outlive it
-            position = positions[each.topic_partition]
-            answer, size_bytes = _to_result(each, position, request.encoded, room_bytes)
-            answers[each.topic_partition] = answer
-            room_bytes -= size_bytes
+        if request.encoded:  # no await in here: the views would not outlive it
+            results = [_encoded(each) for each in fetched]
+        else:
+            results = await self._plain_fetches.decode(fetched, positions, wait.max_bytes)
+        answers = {
+            each.topic_partition: result for each, result in zip(fetched, results, strict=True)
+        }
         return data_pb2.FetchResponse(
             results=[
                 answers.get(topic_partition) or await self._nothing_new(position)
@@ -306,18 +309,7 @@ def _positions(topic: Topic, request: data_pb2.FetchRequest) -> dict[TopicPartit
     return positions
 
 
-def _to_result(
-    fetched: Fetched, position: FetchPosition, encoded: bool, room_bytes: int
-) -> tuple[data_pb2.FetchResult, int]:
-    """The result, and how much of `room_bytes` it takes."""
+def _encoded(fetched: Fetched) -> data_pb2.FetchResult:
     result = fetch_result_head(fetched)
-    if encoded or fetched.error is not None:
-        result.batches = bytes(fetched.batches)
-        return result, len(fetched.batches)
-    read = decode_plain_records(fetched, position.offset, room_bytes)
-    result.records.extend(read.records)
-    result.next_offset = read.next_offset
-    if read.error is not None and not read.records:
-        result.error.CopyFrom(to_proto_error(read.error))
-        result.next_offset = int(read.error.details["next_offset"])
-    return result, read.size_bytes
+    result.batches = bytes(fetched.batches)
+    return result

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logd.broker.doors.grpc_door.plain_records import decode_plain_records, encode_plain_records
+from logd.broker.doors.grpc_door.plain_records import (
+    FETCHED_RECORDS_MAX,
+    PlainRoom,
+    decode_plain_records,
+    encode_plain_records,
+)
 from logd.broker.ports import Fetched
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import CorruptBatch, InvalidTimestamp
@@ -65,7 +70,9 @@ RECORDS = st.builds(
 @settings(max_examples=40)
 @given(st.lists(RECORDS, min_size=1, max_size=8))
 def test_what_goes_in_comes_out(records: list[PlainRecord]) -> None:
-    read = decode_plain_records(stored([encode_plain_records(records, NOW_MS)]), 0, 1 << 20)
+    read = decode_plain_records(
+        stored([encode_plain_records(records, NOW_MS)]), 0, PlainRoom(1 << 20)
+    )
     assert [as_plain(record) for record in read.records] == records
     assert [record.offset for record in read.records] == list(range(len(records)))
     assert (read.next_offset, read.error) == (len(records), None)
@@ -73,7 +80,7 @@ def test_what_goes_in_comes_out(records: list[PlainRecord]) -> None:
 
 def test_a_record_without_a_time_takes_the_brokers() -> None:
     batch = encode_plain_records([PlainRecord(value=b"a")], NOW_MS)
-    (record,) = decode_plain_records(stored([batch]), 0, 1).records
+    (record,) = decode_plain_records(stored([batch]), 0, PlainRoom(1)).records
     assert record.timestamp_ms == NOW_MS
 
 
@@ -85,7 +92,9 @@ def test_no_negative_times() -> None:
 def test_the_batch_says_which_time_counts_not_the_topics_present_setting() -> None:
     batch = encode_plain_records([PlainRecord(value=b"a", timestamp_ms=7)], NOW_MS)
     for flags, expected_ms in ((0, 7), (int(LeaderFlag.APPEND_TIME), NOW_MS + 5)):
-        (record,) = decode_plain_records(stored([batch], leader_flags=flags), 0, 1).records
+        (record,) = decode_plain_records(
+            stored([batch], leader_flags=flags), 0, PlainRoom(1)
+        ).records
         assert record.timestamp_ms == expected_ms
 
 
@@ -94,7 +103,7 @@ def values(*counts: int, **fields: Any) -> list[bytes]:
 
 
 def test_records_before_the_offset_are_left_out() -> None:
-    read = decode_plain_records(stored(values(3, 3), base_offset=10), 12, 1 << 20)
+    read = decode_plain_records(stored(values(3, 3), base_offset=10), 12, PlainRoom(1 << 20))
     assert [record.offset for record in read.records] == [12, 13, 14, 15]
     assert read.next_offset == 16
 
@@ -105,7 +114,7 @@ def test_the_bound_holds_within_compressed_batches_and_nothing_is_skipped() -> N
     assert len(batch) < 2000
     fetched, offset, seen = stored([batch]), 0, 0
     while offset < 500:
-        read = decode_plain_records(fetched, offset, 10_000)
+        read = decode_plain_records(fetched, offset, PlainRoom(10_000))
         assert 0 < len(read.records) <= 11
         assert [r.offset for r in read.records] == list(range(offset, read.next_offset))
         offset, seen = read.next_offset, seen + len(read.records)
@@ -113,7 +122,7 @@ def test_the_bound_holds_within_compressed_batches_and_nothing_is_skipped() -> N
 
 
 def test_no_room_gives_nothing_and_stays() -> None:
-    read = decode_plain_records(stored(values(3)), 1, 0)
+    read = decode_plain_records(stored(values(3)), 1, PlainRoom(0))
     assert (read.records, read.next_offset, read.error) == ([], 1, None)
 
 
@@ -122,12 +131,34 @@ def test_a_damaged_batch_ends_the_records_before_it_and_says_where_to_go_on() ->
     data = bytearray(fetched.batches)
     data[-140] ^= 1  # in the body of the second
     damaged = Fetched(WHERE, Offset(6), Offset(0), Offset(6), LeaderEpoch(1), bytes(data))
-    read = decode_plain_records(damaged, 0, 1 << 20)
+    read = decode_plain_records(damaged, 0, PlainRoom(1 << 20))
     assert len(read.records) == 2 and read.next_offset == 2
     assert isinstance(read.error, CorruptBatch) and read.error.details["next_offset"] == "5"
-    assert decode_plain_records(damaged, 5, 1 << 20).error is not None, "the caller skips, not we"
+    assert decode_plain_records(damaged, 5, PlainRoom(1 << 20)).error is not None, (
+        "the caller skips, not we"
+    )
 
 
 def test_nothing_fetched() -> None:
-    read = decode_plain_records(stored([], base_offset=4), 4, 1 << 20)
+    read = decode_plain_records(stored([], base_offset=4), 4, PlainRoom(1 << 20))
     assert (read.records, read.next_offset, read.error) == ([], 4, None)
+
+
+def test_so_many_records_make_an_answer_and_the_next_goes_on() -> None:
+    batch = encode_batch([None] * (FETCHED_RECORDS_MAX + 5), timestamps_ms=NOW_MS)
+    fetched = stored([batch, *values(3)])
+    first = decode_plain_records(fetched, 0, PlainRoom(1 << 30))
+    assert (len(first.records), first.next_offset) == (FETCHED_RECORDS_MAX,) * 2
+    rest = decode_plain_records(fetched, first.next_offset, PlainRoom(1 << 30))
+    assert (len(rest.records), rest.next_offset) == (8, FETCHED_RECORDS_MAX + 8)
+
+
+def test_batches_that_grow_without_end_are_opened_one_an_answer() -> None:
+    """32 MiB in 1 kB: what is small in bytes and in records may take seconds to uncompress."""
+    batch = encode_batch([bytes(33 << 20), b"last"], timestamps_ms=NOW_MS, codec=Codec.ZSTD)
+    assert len(batch) < 10_000
+    fetched, room = stored([batch] * 3), PlainRoom(1 << 30)
+    read = decode_plain_records(fetched, 1, room)
+    assert ([r.offset for r in read.records], read.next_offset) == ([1], 2)
+    read = decode_plain_records(fetched, 2, room)
+    assert (read.records, read.next_offset) == ([], 2), "the room is shared by all positions"
