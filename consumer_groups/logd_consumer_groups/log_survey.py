@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from logd.model.errors import LogdError, UnknownTopic
+from logd.model.errors import LogdError, Overloaded, UnknownTopic
 from logd.model.group import LogBounds, TopicSelection
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.model.topic import Topic
@@ -14,6 +14,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LOOKUPS_AT_ONCE_MAX = 64
+SELECTED_MAX = 100_000
+"""Topics and partitions that one request names: some 100 ms on the loop."""
 
 
 class LogSurvey:
@@ -38,16 +40,28 @@ class LogSurvey:
         self, topics: Sequence[TopicSelection], committed: Collection[TopicPartition]
     ) -> list[TopicPartition]:
         """Partitions of a selection, sorted; of a topic that is gone, those in `committed`. No
-        topics: all in `committed`. Raises UnknownTopic, UnknownPartition."""
+        topics: all in `committed`. Raises UnknownTopic, UnknownPartition, Overloaded."""
         if not topics:
             return sorted(committed)
+        if sum(1 + len(asked.partitions) for asked in topics) > SELECTED_MAX:
+            raise Overloaded(
+                f"a request names {SELECTED_MAX} topics and partitions at most; send several",
+                limit="selected_max",
+            )
+        kept: dict[TopicId, list[PartitionId]] = {}
+        for where in committed:
+            kept.setdefault(where.topic_id, []).append(where.partition)
         selected: set[TopicPartition] = set()
+        whole: set[TopicId] = set()
         for asked in topics:
+            if asked.topic_id in whole:
+                continue
+            if not asked.partitions:
+                whole.add(asked.topic_id)
             partitions: Iterable[PartitionId] = asked.partitions
-            left = [where for where in committed if where.topic_id == asked.topic_id]
-            if self.topic(asked.topic_id) is None and left:
-                kept = [where.partition for where in left]
-                partitions = [p for p in kept if not asked.partitions or p in asked.partitions]
+            if self.topic(asked.topic_id) is None and asked.topic_id in kept:
+                wanted = set(asked.partitions)
+                partitions = [p for p in kept[asked.topic_id] if not wanted or p in wanted]
             else:
                 topic = self._view.by_id(asked.topic_id)
                 for number in asked.partitions:

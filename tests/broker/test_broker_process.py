@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from harness.broker_process import BrokerProcess, free_port
 from logd.model.batch_encoder import encode_batch
 from logd.model.seams import TransportStream
 from logd_client.grpc_transport import GrpcTransport
-from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
+from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, topics_pb2
 
 ORDERS = common_pb2.TopicRef(name="orders")
 
@@ -176,6 +177,37 @@ async def test_a_paused_broker_goes_on_and_so_do_its_clients(tmp_path: Path) -> 
         assert await client.values() == [b"before", b"during"]
         await client.transport.close()
         assert re.search(r'"stall_ms": [12]\d{3}', broker.stderr()), "it says that it stood still"
+        assert await asyncio.to_thread(broker.stop) == 0
+
+
+async def problems(client: Client) -> list[cluster_pb2.HealthProblem]:
+    raw = await client.call("ClusterService/GetClusterHealth", b"")
+    return list(cluster_pb2.GetClusterHealthResponse.FromString(raw).problems)
+
+
+async def test_health_tells_while_descriptors_run_short(tmp_path: Path) -> None:
+    """The broker starts with a soft limit of 100, and raises it to the hard one."""
+    with BrokerProcess(tmp_path) as broker:
+        broker.kill()
+        limited = 'ulimit -Sn 100; ulimit -Hn 300; exec "$@"'
+        broker.command = ["sh", "-c", limited, "sh", *broker.command]
+        await asyncio.to_thread(broker.start)
+        client = Client(broker.address)
+        assert await problems(client) == []
+        host, port = broker.address.split(":")
+        taken = [socket.create_connection((host, int(port))) for _ in range(240)]
+        async with asyncio.timeout(60):
+            while not (found := await problems(client)):
+                await asyncio.sleep(0.05)
+        (problem,) = found
+        assert (problem.severity, problem.reason) == ("warning", "FILE_DESCRIPTORS_LOW")
+        assert " of 300 file descriptors" in problem.message and "LimitNOFILE" in problem.message
+        for connection in taken:
+            connection.close()
+        async with asyncio.timeout(60):
+            while await problems(client):
+                await asyncio.sleep(0.05)
+        await client.transport.close()
         assert await asyncio.to_thread(broker.stop) == 0
 
 
