@@ -14,6 +14,7 @@ from typing import Any, Literal, TextIO
 
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 
@@ -25,15 +26,19 @@ TRACEBACK_BYTES_MAX = 8000
 EXCEPTIONS_MAX = 10
 """Told of a chain, or of a group."""
 
+CLIENTS_DOINGS = (grpc.aio.InternalError, DecodeError)
+"""The first: of operations that core takes no more, the call being over."""
+
 _Event = MutableMapping[str, Any]
 
 
 class _ToStructlog(logging.Handler):
-    """Gives on what asyncio and grpc log, but for what they say of clients that went away."""
+    """Gives on what asyncio and grpc log, but for what they say of clients' doings: that they went
+    away, or sent a message that is none to one of grpc's own services."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, grpc.aio.InternalError):  # of a batch that core takes no more
+        if isinstance(error, CLIENTS_DOINGS):
             return
         structlog.get_logger().log(
             record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info

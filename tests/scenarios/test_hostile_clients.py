@@ -168,6 +168,53 @@ def test_what_is_said_of_odd_metadata_is_bounded(odd: dict[bytes, bytes], tmp_pa
         assert "\x1b[2J" not in text
 
 
+TOPIC = common_pb2.TopicRef(name="orders")
+FETCH = data_pb2.FetchRequest(
+    topic=TOPIC, positions=[data_pb2.FetchPosition()], max_wait_ms=2000, min_bytes=1 << 20
+).SerializeToString()
+PRODUCE = data_pb2.ProduceRequest(
+    topic=TOPIC, records=[data_pb2.PlainRecord(value=bytes(1000))] * 1000
+).SerializeToString()
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+VANISHED_IN = {
+    "an answer": ("/logd.v1.ClusterService/GetClusterInfo", [b""]),
+    "an error": ("/logd.v1.TopicService/DescribeTopic", [b""]),
+    "a waiting fetch": ("/logd.v1.DataService/Fetch", [FETCH]),
+    "an append": ("/logd.v1.DataService/Produce", [PRODUCE]),
+    "half an append": ("/logd.v1.DataService/Produce", []),
+    "a stream": ("/logd.v1.DataService/ProduceStream", [b"", b""]),
+    "a stream of junk": ("/logd.v1.DataService/FetchStream", [b"\xff"] * 3),
+    "a watch of health": ("/grpc.health.v1.Health/Watch", [b""]),
+    "junk to health": ("/grpc.health.v1.Health/Check", [b"\xff"]),
+    "junk to reflection": (REFLECTION, [b"\xff"]),
+    "nothing that there is": ("/x/y", [b""]),
+}
+CALLS_AT_ONCE = 10
+
+
+@pytest.mark.slow
+def test_clients_that_vanish_are_no_errors(tmp_path: Path) -> None:
+    """In the midst of each kind of call, sooner and later."""
+    with BrokerProcess(tmp_path) as broker:
+        with RawCaller(broker.address) as caller:
+            request = topics_pb2.CreateTopicRequest(name="orders").SerializeToString()
+            caller.call("/logd.v1.TopicService/CreateTopic", request)
+            while b"orders" not in caller.received():
+                pass
+        for method, messages in VANISHED_IN.values():
+            for later_s in (0, 0.001, 0.01, 0.1):
+                with RawCaller(broker.address) as caller, contextlib.suppress(OSError):
+                    for _ in range(CALLS_AT_ONCE):
+                        stream = caller.call(method, None)
+                        for message in messages:
+                            caller.send(stream, message, ends=message is messages[-1])
+                    time.sleep(later_s)
+                    caller.reset()
+        assert broker.stop() == 0
+        said = [json.loads(line) for line in broker.stderr().splitlines()]
+        assert not [line for line in said if line["level"] == "error" or "exception" in line]
+
+
 @pytest.mark.slow
 async def test_others_notice_nothing(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker:
