@@ -125,3 +125,23 @@ def test_every_table_has_a_bound() -> None:
 def test_bounds_exist(bound: str) -> None:
     module, _, name = bound.rpartition(".")
     assert getattr(importlib.import_module(module), name) > 0
+
+
+def test_the_page_for_operators_has_the_numbers() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    table = page.split("## What clients can make a broker remember")[1].split("\n## ")[0]
+    for bound in (
+        CALLS,
+        "logd.broker.doors.grpc_door.grpc_server.CONNECTIONS_MAX",
+        CATALOG,
+        GROUPS,
+        "logd.broker.core.purgatory.WAITING_FETCHES_MAX",
+        WAITING,
+        "logd.broker.doors.grpc_door.fetch_stream.POSITIONS_PER_STREAM_MAX",
+        "logd.broker.doors.grpc_door.produce_stream.PENDING_ENTRIES_MAX",
+        "logd_partitions.producer_state.PRODUCERS_MAX",
+        CONSUMERS,
+        COMMITS,
+    ):
+        module, _, name = bound.rpartition(".")
+        assert f"{getattr(importlib.import_module(module), name):,}" in table, bound
