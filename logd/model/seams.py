@@ -53,6 +53,11 @@ class Offload(Protocol):
         ...
 
 
+class FailedSync(OSError):
+    """What a sync raises where the sync itself failed, and not something before it, such as opening
+    the directory: some of what was dirty may be on the disk, and what is not may count as clean."""
+
+
 class FileMap(Protocol):
     """A read-only map of the first bytes of a file."""
 
@@ -91,7 +96,7 @@ class File(Protocol):
         ...
 
     def datasync(self) -> None:
-        """Data, and the metadata needed to read it, on stable storage."""
+        """Data, and the metadata needed to read it, on stable storage. Raises FailedSync."""
         ...
 
     def drop_cache(self) -> None:
@@ -150,11 +155,12 @@ class FileSystem(Protocol):
         ...
 
     def sync_directory(self, path: str) -> None:
-        """Make the directory's entries (creations, renames, removals) durable."""
+        """Make the directory's entries (creations, renames, removals) durable. Raises FailedSync,
+        and OSError where the directory cannot be opened for it."""
         ...
 
     def sync_file_system(self, path: str) -> None:
-        """syncfs: everything on the file system that holds `path`."""
+        """syncfs: everything on the file system that holds `path`. Raises as `sync_directory`."""
         ...
 
     def free_bytes(self, path: str) -> int:

@@ -1,7 +1,9 @@
 """When the calls of a simulated disk fail."""
 
 import errno
+import os
 
+from logd.model.seams import FailedSync
 from logd.sim.seeded_random import SeededRandom
 
 CALLS = (
@@ -11,12 +13,25 @@ CALLS = (
 """Every call that can fail; 'create' is an open that makes a file."""
 
 
+SYNCS = frozenset({"datasync", "sync_directory", "sync_file_system"})
+NO_FILES = (errno.EMFILE, errno.ENFILE)
+NEEDS_FILE = ("open", "create", "map", "list", "sync_directory", "sync_file_system")
+"""Calls that take a descriptor, and so may find none left."""
+
+
+def failed_call(call: str, number: int, path: str) -> OSError:
+    """What the system raises. The syncs that open their directory first may fail in that."""
+    kind = FailedSync if call in SYNCS and number not in NO_FILES else OSError
+    return kind(number, os.strerror(number), path)
+
+
 class DiskFaults:
-    """`rates`: call -> the share of calls that raise EIO. The others are shares too: of writes that
-    fall short, and of reads that the page cache cannot answer."""
+    """`rates`: call -> the share of calls that fail, with one of `errnos`. The others are shares
+    too: of writes that fall short, and of reads that the page cache cannot answer."""
 
     def __init__(self, random: SeededRandom) -> None:
         self.rates: dict[str, float] = {}
+        self.errnos: tuple[int, ...] = (errno.EIO,)
         self.short_writes = 0.0
         self.cold_reads = 0.0
         self.struck = 0
@@ -24,14 +39,14 @@ class DiskFaults:
 
     def clear(self) -> None:
         """The disk is sound again."""
-        self.rates, self.short_writes = {}, 0.0
+        self.rates, self.errnos, self.short_writes = {}, (errno.EIO,), 0.0
 
     def error(self, call: str) -> int | None:
         """The errno that this call ends in."""
         rate = self.rates.get(call, 0.0)
         if rate and self._random.chance(rate):
             self.struck += 1
-            return errno.EIO
+            return self._random.pick(self.errnos)
         return None
 
     def written_bytes(self, size: int) -> int:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from logd.model.seams import Buffer, OpenMode
-from logd.sim.disk_faults import DiskFaults
+from logd.sim.disk_faults import DiskFaults, failed_call
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_disk import Directory, SimulatedDisk, pages
 from logd.sim.simulated_file import SimulatedFile, SimulatedMap
@@ -155,8 +155,8 @@ class SimulatedFileSystem:
             return True
         error = self.faults.error(call)
         if error is not None:
-            self._trace.note("disk", "fails", call, path)
-            raise _error(error, path)
+            self._trace.note("disk", "fails", call, path, errno.errorcode[error])
+            raise failed_call(call, error, path)
         return False
 
     def start(self, call: str, path: str, *details: object) -> None:

@@ -2,13 +2,14 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from logd.model.seams import Buffer, OpenMode
+from logd.model.seams import Buffer, FailedSync, OpenMode
 
 _FLAGS = {
     "read": os.O_RDONLY,
@@ -16,6 +17,15 @@ _FLAGS = {
     "create": os.O_RDWR | os.O_CREAT | os.O_EXCL,
 }
 _RWF_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+
+
+@contextlib.contextmanager
+def _syncing(path: str | None = None) -> Iterator[None]:
+    """What the system refuses here failed in the sync itself."""
+    try:
+        yield
+    except OSError as error:
+        raise FailedSync(error.errno, error.strerror, path) from error
 
 
 class OsFileMap:
@@ -74,10 +84,11 @@ class OsFile:
             os.ftruncate(self._descriptor, at + size)
 
     def datasync(self) -> None:
-        if hasattr(fcntl, "F_FULLFSYNC"):
-            fcntl.fcntl(self._descriptor, fcntl.F_FULLFSYNC)
-        else:
-            os.fdatasync(self._descriptor)
+        with _syncing():
+            if hasattr(fcntl, "F_FULLFSYNC"):
+                fcntl.fcntl(self._descriptor, fcntl.F_FULLFSYNC)
+            else:
+                os.fdatasync(self._descriptor)
 
     def drop_cache(self) -> None:
         if hasattr(os, "posix_fadvise"):
@@ -133,7 +144,11 @@ class OsFileSystem:
         return sorted(os.listdir(path))
 
     def exists(self, path: str) -> bool:
-        return os.path.lexists(path)
+        try:  # os.path.lexists takes every error for a no
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def size(self, path: str) -> int:
         return os.stat(path).st_size
@@ -141,7 +156,8 @@ class OsFileSystem:
     def sync_directory(self, path: str) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            with _syncing(path):
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -149,8 +165,10 @@ class OsFileSystem:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             with contextlib.suppress(AttributeError):  # no syncfs outside Linux
-                if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-                    raise OSError(ctypes.get_errno(), "syncfs failed", path)
+                while ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+                    number = ctypes.get_errno()
+                    if number != errno.EINTR:  # Python's own calls go on after a signal, too
+                        raise FailedSync(number, "syncfs failed", path)
                 return
             os.sync()
         finally:

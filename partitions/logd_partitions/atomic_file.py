@@ -6,8 +6,9 @@ is the rest of an interrupted write: never read, and overwritten by the next one
 """
 
 import contextlib
+import errno
 
-from logd.model.seams import Buffer, File, FileSystem
+from logd.model.seams import Buffer, FailedSync, File, FileSystem
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -15,8 +16,9 @@ TEMPORARY_SUFFIX = ".tmp"
 def write_atomically(fs: FileSystem, path: str, data: Buffer) -> None:
     """Replace `path` by `data`, durable on return. Blocking: two syncs.
 
-    Raises OSError; the old file then stands, unless only the last directory sync failed: then it
-    is not known which of the two a crash would leave. One writer a path at a time.
+    Raises OSError: the old file then stands, and it may be tried again. FailedSync: that of the
+    directory failed, and which of the two a crash would leave is unknown. One writer a path at a
+    time.
     """
     temporary = path + TEMPORARY_SUFFIX
     with contextlib.suppress(FileNotFoundError):
@@ -29,9 +31,11 @@ def write_atomically(fs: FileSystem, path: str, data: Buffer) -> None:
         finally:
             file.close()
         fs.rename(temporary, path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             fs.unlink(temporary)
+        if isinstance(error, FailedSync):  # of a file that nobody will read
+            raise OSError(error.errno, error.strerror, path) from error
         raise
     fs.sync_directory(parent_directory(path))
 
@@ -43,7 +47,7 @@ def write_fully(file: File, data: Buffer, at: int = 0) -> None:
     while done < len(view):
         written = file.pwrite([view[done:]], at + done)
         if written <= 0:
-            raise OSError(f"a write of {len(view) - done} bytes wrote nothing")
+            raise OSError(errno.ENOSPC, f"a write of {len(view) - done} bytes wrote nothing")
         done += written
 
 

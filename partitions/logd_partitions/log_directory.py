@@ -13,6 +13,7 @@ as the append's own sync: so 10,000 first appends share a few rewrites of one fi
 
 import os
 import threading
+from functools import partial
 
 import structlog
 
@@ -199,7 +200,10 @@ class LogDirectory:
         try:
             is_new = not self._fs.exists(f"{path}/{PARTITION_FILE}")
             if is_new:
-                self._directories.create(path, members, topic_partition.partition)
+                partition = topic_partition.partition
+                self._open_files.give_way(
+                    partial(self._directories.create, path, members, partition)
+                )
         except OSError as error:
             raise write_error(error, path) from error
         self._points.put(log.recovery_point(open=True))
@@ -230,8 +234,9 @@ class LogDirectory:
             live = [(path, log) for path, log in self._unsynced_logs if not log.closed]
             marks, self._unsynced_logs = list(self._unsynced_marks), []
         try:
-            self._directories.sync_created([path for path, _ in live])
-            self._points.write()
+            paths = [path for path, _ in live]
+            self._open_files.give_way(partial(self._directories.sync_created, paths))
+            self._open_files.give_way(self._points.write)
         except OSError:
             with self._noting:
                 self._unsynced_logs = live + self._unsynced_logs

@@ -7,6 +7,7 @@ from typing import Protocol
 from logd.model.errors import LogdError, OffsetOutOfRange, StoredDataCorrupt
 from logd.model.ids import Offset
 from logd.model.seams import Buffer
+from logd_partitions.disk_errors import overloaded, passes
 from logd_partitions.log_segment import LogSegment
 from logd_partitions.read_plan import Cold, Hot, ReadPlan
 from logd_partitions.segment_list import SegmentList
@@ -64,7 +65,10 @@ class LogReader:
         if isinstance(plan, Hot):
             with self._lock:
                 if not plan.segment.removed:
-                    return plan.segment.read_hot(plan)
+                    try:
+                        return plan.segment.read_hot(plan)
+                    except OSError as error:  # no map to be had any more
+                        raise overloaded(error, self._path) from error
             raise self.out_of_range(plan.segment.base_offset)
         try:
             found = self._reader(plan.segment).read(plan.offset, plan.max_bytes, plan.end_offset)
@@ -92,12 +96,16 @@ class LogReader:
                 end_offset=end_offset,
             )
         except OSError as error:
-            raise StoredDataCorrupt(
-                f"{self._path} can't be searched by time ({error})", offset=start
-            ) from error
+            raise self._unreadable(error, "searched by time") from error
 
     def bytes_between(self, start: Offset, end: Offset) -> int:
         """As `PartitionLog.bytes_between`."""
+        try:
+            return self._bytes_between(start, end)
+        except OSError as error:
+            raise self._unreadable(error, "measured") from error
+
+    def _bytes_between(self, start: Offset, end: Offset) -> int:
         total = 0
         start = max(start, self._bounds.log_start_offset)
         for segment in self._segments.from_offset(start):
@@ -117,6 +125,12 @@ class LogReader:
             log_start_offset=start,
             high_watermark=end,
         )
+
+    def _unreadable(self, error: OSError, what: str) -> LogdError:
+        if passes(error):
+            return overloaded(error, self._path)
+        start = self._bounds.log_start_offset
+        return StoredDataCorrupt(f"{self._path} can't be {what} ({error})", offset=start)
 
     def _reader(self, segment: LogSegment) -> SegmentReader:
         return SegmentReader(segment, partial(self._following, segment.base_offset))

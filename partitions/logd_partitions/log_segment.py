@@ -207,13 +207,13 @@ class LogSegment:
         return IndexTail(self, index_bytes, self._time_index.entry_bytes(written[1]), total)
 
     def write_tail(self, tail: IndexTail) -> None:
-        """Write entries behind. Blocking. Raises OSError: the next tail then has all entries."""
-        try:
-            self._write_entries("index", tail.index_bytes, tail.written[0] * 8)
-            self._write_entries("timeindex", tail.time_bytes, tail.written[1] * 24)
-        except OSError:
-            self._written = (0, 0)
-            raise
+        """Write entries behind. Blocking. Raises OSError: `forget_tail` then."""
+        self._write_entries("index", tail.index_bytes, tail.written[0] * 8)
+        self._write_entries("timeindex", tail.time_bytes, tail.written[1] * 24)
+
+    def forget_tail(self) -> None:
+        """What `take_tail` gave was not written: the next tail has all entries."""
+        self._written = (0, 0)
 
     def _write_entries(self, kind: str, data: bytes, end: int) -> None:
         path = self.companion(kind)

@@ -3,14 +3,21 @@
 Everything that storage reads or writes again and again opens through here, by path. The least
 recently used file is closed, the least recently used map dropped, once there are too many; the next
 use opens it again. What is in use is never closed, so the bounds can be passed by the number of
-files that threads use at once, which their pools bound.
+files that threads use at once, which their pools bound. Where the process has no descriptor left,
+all that is idle gives way.
 """
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
+from typing import TypeVar
 
 from logd.model.seams import File, FileMap, FileSystem, OpenMode
+from logd_partitions.disk_errors import lacks_files
+
+T = TypeVar("T")
 
 FILES_MAX = 96
 MAPS_MAX = 64
@@ -72,7 +79,8 @@ class OpenFiles:
                 self._files.move_to_end(path)
                 held.users += 1
                 return held
-        opened = OpenFile(self, path, self._fs.open(path, mode), mode != "read")
+        file = self.give_way(partial(self._fs.open, path, mode))
+        opened = OpenFile(self, path, file, mode != "read")
         opened.users = 1
         with self._lock:
             closing = self._doom(path)
@@ -80,6 +88,17 @@ class OpenFiles:
             closing += self._over_the_bound()
         _close(closing)
         return opened
+
+    def give_way(self, call: Callable[[], T]) -> T:
+        """What `call` gives. If it lacks a descriptor, it is called again with all closed that is
+        idle here. Raises what it raises then."""
+        try:
+            return call()
+        except OSError as error:
+            if not lacks_files(error):
+                raise
+        self.close()
+        return call()
 
     def give_back(self, opened: OpenFile) -> None:
         """The end of a use; only OpenFile calls it."""
@@ -100,7 +119,7 @@ class OpenFiles:
                 self._maps.move_to_end(path)
                 return held[0]
         with self.open(path) as file:
-            fresh = file.map(size)
+            fresh = self.give_way(partial(file.map, size))
         with self._lock:
             self._maps[path] = (fresh, size)
             self._maps.move_to_end(path)

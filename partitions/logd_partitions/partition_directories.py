@@ -21,6 +21,7 @@ from logd_partitions.atomic_file import (
     write_atomically,
     write_fully,
 )
+from logd_partitions.disk_errors import passes
 from logd_partitions.partition_descriptor import (
     FILE_NAME,
     PartitionDescriptor,
@@ -142,10 +143,15 @@ class PartitionDirectories:
         return found is not None and found.topic_partition.topic_id == topic_id
 
     def _read_in_place(self, path: str) -> PartitionDescriptor | None:
-        """None where nothing readable is there, or what was another directory once."""
+        """None where nothing readable is there, or what was another directory once. Raises OSError
+        where that is not known now."""
         try:
             found = self.read(path)
-        except (OSError, StoredDataCorrupt):
+        except StoredDataCorrupt:
+            return None
+        except OSError as error:
+            if passes(error):
+                raise
             return None
         its_path = self.path_of(found.topic_name, found.topic_partition.partition)
         return found if its_path == path else None

@@ -23,7 +23,7 @@ from logd.model.ids import NO_PRODUCER, LeaderEpoch, Offset, TopicPartition
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, LeaderFlag, stamp
 from logd.model.seams import Buffer
 from logd.model.topic_config import TopicConfig
-from logd_partitions.disk_errors import write_error
+from logd_partitions.disk_errors import passes, write_error
 from logd_partitions.log_reader import LogReader
 from logd_partitions.log_recovery import LogRecovery, RecoveredLog
 from logd_partitions.log_segment import AppendedBatch, LogSegment
@@ -350,7 +350,7 @@ class PartitionLog:
         """Carry a plan out. Hot: at once, valid until the next call. Cold: blocking, checked.
 
         Sets a cold plan's `next_offset` and `size_bytes`. Raises StoredDataCorrupt,
-        OffsetOutOfRange (retention was faster).
+        OffsetOutOfRange (retention was faster), Overloaded.
         """
         try:
             return self._reader.read(plan)
@@ -368,7 +368,7 @@ class PartitionLog:
         """The first record at or after `time_ms` below `end_offset`, and its time. Blocking.
 
         Damage before it that may be it is the answer, without a time. Raises StoredDataCorrupt,
-        UndecodableBatch.
+        UndecodableBatch, Overloaded.
         """
         try:
             return self._reader.find_offset_by_time(time_ms, by_record_time, end_offset)
@@ -377,7 +377,8 @@ class PartitionLog:
             raise
 
     def bytes_between(self, start: Offset, end: Offset) -> int:
-        """About how many stored bytes [start, end) has, by the indexes. Blocking."""
+        """About how many stored bytes [start, end) has, by the indexes. Blocking. Raises
+        StoredDataCorrupt, Overloaded."""
         return self._reader.bytes_between(start, end)
 
     def _note_damage(self, error: StoredDataCorrupt) -> None:
@@ -477,7 +478,8 @@ class PartitionLog:
         try:
             ticket.run()
         except OSError as error:
-            self.sync_failed(error)
+            if not passes(error):
+                self.sync_failed(error)
             raise
         with self._lock:
             self._progress.finish(ticket, publish=publish)

@@ -12,6 +12,7 @@ from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import Offset
 from logd.model.record_batch import HEADER_BYTES, body_crc, stored_header
 from logd.model.seams import Buffer
+from logd_partitions.disk_errors import overloaded, passes
 from logd_partitions.log_segment import LogSegment
 from logd_partitions.offset_index import INDEX_INTERVAL_BYTES
 from logd_partitions.segment_scan import Damage, SegmentScan
@@ -42,7 +43,8 @@ class SegmentReader:
     def read(self, offset: Offset, max_bytes: int, end_offset: Offset) -> ColdRead:
         """Batches from the one that holds `offset` on, below `end_offset`, at least one.
 
-        Raises StoredDataCorrupt; FileNotFoundError where the segment was removed meanwhile.
+        Raises StoredDataCorrupt; FileNotFoundError where the segment was removed meanwhile;
+        Overloaded where the system lacks something now, which is no damage.
         """
         wanted = _Wanted(offset, max_bytes, end_offset)
         try:
@@ -53,6 +55,8 @@ class SegmentReader:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if passes(error):
+                raise overloaded(error, self._segment.path) from error
             raise self._unreadable(offset, error) from error
         return found
 

@@ -45,10 +45,25 @@ class SyncTicket:
     snapshot_saved: bool = False
 
     def run(self) -> None:
-        """Make it durable. Blocking, on any thread, once. Raises OSError: what is lost is unknown.
+        """Make it durable. Blocking, on any thread, once. Raises OSError, which says by
+        `disk_errors` whether another ticket may be tried.
 
         A segment that retention removed meanwhile needs no sync.
         """
+        try:
+            self._sync()
+        except OSError:
+            if self.tail is not None:
+                self.tail.segment.forget_tail()
+            raise
+        if self.snapshot is not None:
+            self.snapshot_saved = self._try(partial(self._write_snapshot, self.snapshot))
+        if self.tail is not None and not self._try(
+            partial(self.tail.segment.write_tail, self.tail)
+        ):
+            self.tail.segment.forget_tail()
+
+    def _sync(self) -> None:
         for segment, _ in self.segments:
             try:
                 with self.storage.open_files.open(segment.path, "write") as file:
@@ -57,11 +72,8 @@ class SyncTicket:
                 if not segment.removed:
                     raise
         if not self.directory_is_synced:
-            self.storage.fs.sync_directory(self.storage.path)
-        if self.snapshot is not None:
-            self.snapshot_saved = self._try(partial(self._write_snapshot, self.snapshot))
-        if self.tail is not None:
-            self._try(partial(self.tail.segment.write_tail, self.tail))
+            storage = self.storage
+            storage.open_files.give_way(partial(storage.fs.sync_directory, storage.path))
 
     def _write_snapshot(self, snapshot: bytes) -> None:
         self.leader_epochs.flush()

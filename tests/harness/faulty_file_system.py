@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logd.model.seams import Buffer, File, FileMap, OpenMode
+from logd.sim.disk_faults import failed_call
 from logd.system.os_file_system import OsFileSystem
 
 
@@ -121,9 +122,29 @@ class FaultyFileSystem(OsFileSystem):
         self.room_for(-self.size(path) if self.exists(path) else 0)
         super().unlink(path)
 
+    def make_directory(self, path: str) -> None:
+        self.check("make_directory", path)
+        super().make_directory(path)
+
+    def remove_directory(self, path: str) -> None:
+        self.check("remove_directory", path)
+        super().remove_directory(path)
+
+    def list(self, path: str) -> list[str]:
+        self.check("list", path)
+        return super().list(path)
+
+    def exists(self, path: str) -> bool:
+        self.check("exists", path)
+        return super().exists(path)
+
     def sync_directory(self, path: str) -> None:
         self.check("sync_directory", path)
         super().sync_directory(path)
+
+    def sync_file_system(self, path: str) -> None:
+        self.check("sync_file_system", path)
+        super().sync_file_system(path)
 
     def free_bytes(self, path: str) -> int:
         return 1 << 40 if self.free is None else self.free
@@ -144,7 +165,7 @@ class FaultyFileSystem(OsFileSystem):
         fault = self.match(call, path)
         if fault is not None:
             assert fault.error is not None
-            raise OSError(fault.error, os.strerror(fault.error), path)
+            raise failed_call(call, fault.error, path)
 
     def room_for(self, grown: int) -> int:
         """Take `grown` bytes of the free space, or give them back; what is missing, as below 0."""

@@ -81,7 +81,7 @@ def test_a_lack_of_descriptors_passes(tmp_path: Path) -> None:
     bench = LogBench(tmp_path)
     bench.append()
     bench.close_files()
-    bench.fs.faults.append(Fault("open", ".log", errno.EMFILE))
+    bench.fs.faults.append(Fault("open", ".log", errno.EMFILE, times=2))
     with pytest.raises(Overloaded):
         bench.append()
     assert bench.append().base_offset == 3
