@@ -51,6 +51,7 @@ CONSTRUCTORS_WITH_SETTINGS = {"Producer", "Consumer"}
 
 MODULES_OF_MANY = {
     "logd/model/errors.py": "the error table",
+    "logd/model/seams.py": "the seams, and the one error that a seam has of its own",
     "logd/model/key_ranges.py": "ranges, how they are split, and the router over them",
     "logd/model/batch_decoder.py": "decode_batch, and what it gives",
     "logd/broker/ports.py": "what the doors need of the broker",
@@ -88,6 +89,9 @@ TESTS_OF_MANY = {
     "tests/cli/test_process.py": "logctl as a process: pipes, signals, long input",
     "tests/cli/test_transcripts.py": "what logctl prints, command by command",
     "tests/system/test_file_system.py": "the contract of every FileSystem",
+    "tests/broker/test_first_append_errnos.py": "every errno of every call, under a first append",
+    "tests/broker/test_sync_failure_ends.py": "a failed sync, from the file to a drain",
+    "tests/partitions/test_read_errnos.py": "every errno that passes, under a read",
     "tests/partitions/test_log_directory_damage.py": "a LogDirectory that meets what it should not",
     "tests/partitions/test_partition_log_model.py": "a PartitionLog against a list of batches",
     "tests/replication/test_metadata_store.py": "the contract of every MetadataStore",

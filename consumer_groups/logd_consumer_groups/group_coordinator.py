@@ -32,6 +32,7 @@ from logd.model.group import (
 from logd.model.ids import LeaderEpoch, PartitionId, TopicPartition
 from logd.model.seams import Clock
 from logd.model.topic import check_name
+from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.core.consumers_seen import check_consumer
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_commits import CommitDecision, check_commit_request
@@ -58,14 +59,17 @@ class GroupCoordinator:
     offsets, in memory; all else comes from the log.
     """
 
-    def __init__(self, log: OffsetsLog, view: LogView, clock: Clock) -> None:
+    def __init__(
+        self, log: OffsetsLog, view: LogView, clock: Clock, tasks: BackgroundTasks
+    ) -> None:
         self._clock = clock
         self._survey = LogSurvey(view)
         self._resets = GroupResets(self._survey)
         self._activity = GroupActivity(clock)
         self._lag = GroupLag(self._survey, self._activity, clock)
         self._shards = [
-            GroupShard(PartitionId(number), log, clock) for number in range(OFFSETS_PARTITIONS)
+            GroupShard(PartitionId(number), log, clock, tasks)
+            for number in range(OFFSETS_PARTITIONS)
         ]
 
     def lead(self, partition: PartitionId) -> None:

@@ -17,6 +17,7 @@ from logd.model.errors import (
 )
 from logd.model.ids import Offset, PartitionId
 from logd.model.seams import Clock
+from logd.system.background_tasks import BackgroundTasks, awaited
 from logd_consumer_groups.core.offset_records import OffsetRecord, SnapshotBegin
 from logd_consumer_groups.core.shard_state import ShardState
 from logd_consumer_groups.core.snapshots import SnapshotWriter, snapshot_is_due
@@ -39,10 +40,13 @@ class GroupShard:
     one over an await has its append refused rather than applied to a state it did not see.
     """
 
-    def __init__(self, partition: PartitionId, log: OffsetsLog, clock: Clock) -> None:
+    def __init__(
+        self, partition: PartitionId, log: OffsetsLog, clock: Clock, tasks: BackgroundTasks
+    ) -> None:
         self.partition = partition
         self._log = log
         self._clock = clock
+        self._tasks = tasks
         self._state: ShardState | None = None
         self._error: LogdError | None = self._not_coordinator()
         self._failed_ms: int | None = None
@@ -69,7 +73,7 @@ class GroupShard:
         """Begin to coordinate: drop what is known and load the log."""
         self._drop()
         self._error = None
-        self._load_task = asyncio.create_task(self._load())
+        self._load_task = self._tasks.start("load of groups", self._load(), self._not_loaded)
 
     def resign(self) -> None:
         """The partition is led elsewhere now."""
@@ -111,9 +115,8 @@ class GroupShard:
         except LogdError as error:
             self._reload(error)
             raise
-        committed = asyncio.ensure_future(appended.committed)
-        committed.add_done_callback(partial(self._on_committed, state))
-        self._latest_commit = committed
+        appended.committed.add_done_callback(partial(self._on_committed, state))
+        self._latest_commit = appended.committed
         self._snapshot_if_due(state)
 
     async def committed(self) -> None:
@@ -151,18 +154,23 @@ class GroupShard:
                     await asyncio.sleep(0)
             state.check_complete()
         except (LogdError, OSError) as error:
-            logger.error("group state not loaded", partition=self.partition, error=str(error))
-            self._error = error if isinstance(error, LogdError) else self._loading(f" ({error})")
-            self._failed_ms = self._clock.monotonic_ms()
+            self._not_loaded(error)
             return
         self._state = state
         logger.debug("group state loaded", partition=self.partition, records=count)
+
+    def _not_loaded(self, error: Exception) -> None:
+        """Callers are told why, until a later load succeeds."""
+        logger.error("group state not loaded", partition=self.partition, error=str(error))
+        self._error = error if isinstance(error, LogdError) else self._loading(f" ({error!r})")
+        self._failed_ms = self._clock.monotonic_ms()
 
     def _snapshot_if_due(self, state: ShardState) -> None:
         if self._snapshot_task is not None and not self._snapshot_task.done():
             return
         if snapshot_is_due(self._log.size_bytes(self.partition), state.state_bytes):
-            self._snapshot_task = asyncio.create_task(self._snapshot(state))
+            snapshot = self._snapshot(state)
+            self._snapshot_task = self._tasks.start("snapshot of groups", snapshot, awaited)
 
     async def _snapshot(self, state: ShardState) -> None:
         """Begin, chunks with a turn of the loop after each, end; then the log before it goes."""

@@ -3,7 +3,8 @@
 All of it is called on the broker's loop. `logd.broker` adapts the partition host to these.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,12 +19,12 @@ class Appended:
     """Records that stand in the log, not yet safely.
 
     `committed` completes once the high watermark is past them and raises a LogdError where that
-    cannot be known to happen. The coordinator awaits it exactly once, whatever becomes of the call
-    that caused the append.
+    cannot be known to happen. The coordinator looks at it, whatever becomes of the call that caused
+    the append.
     """
 
     base_offset: Offset
-    committed: Awaitable[None]
+    committed: asyncio.Future[None]
 
 
 class OffsetsLog(Protocol):

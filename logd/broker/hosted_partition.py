@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from logd.broker.ports import Receipt
-from logd.model.errors import LogdError
+from logd.model.errors import AckTimeout, LogdError
 from logd.model.ids import LeaderEpoch, Offset, TopicPartition
 from logd_partitions.partition_log import Appended, PartitionLog
 
@@ -31,6 +31,15 @@ class PendingAppend:
         if self.done is not None:
             done, self.done = self.done, None
             done(result)
+
+    def time_out(self, timeout_ms: int) -> None:
+        """The time for its acknowledgement is over."""
+        self.answer(
+            AckTimeout(
+                f"appended, but not synced within {timeout_ms} ms",
+                base_offset=self.appended.base_offset,
+            )
+        )
 
 
 class HostedPartition:

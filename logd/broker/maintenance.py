@@ -14,6 +14,7 @@ from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import HealthProblem
 from logd.model.errors import LogdError
 from logd.model.seams import Clock
+from logd.system.background_tasks import BackgroundTasks
 
 logger = structlog.get_logger()
 
@@ -27,15 +28,17 @@ OPENED_A_PASS_MAX = 100
 class Maintenance:
     """An asyncio shell around the logs' own decisions. One pass at a time."""
 
-    def __init__(self, host: PartitionHost, clock: Clock) -> None:
+    def __init__(self, host: PartitionHost, clock: Clock, tasks: BackgroundTasks) -> None:
         self._host = host
         self._clock = clock
+        self._tasks = tasks
         self._started = (clock.wall_ms(), clock.boottime_ms())
         self._leapt_since_ms: int | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.ensure_future(self._run())
+        """A fault of ours in one pass does not end all later ones."""
+        self._task = self._tasks.start("maintenance", self._run(), lambda error: self.start())
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -59,10 +62,7 @@ class Maintenance:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(PASS_INTERVAL_S)
-            try:
-                await self.run_pass()
-            except Exception:  # a fault of ours in one pass must not end all later ones
-                logger.exception("maintenance failed")
+            await self.run_pass()
 
     async def run_pass(self) -> None:
         """One pass over all partitions that hold data."""

@@ -30,7 +30,6 @@ from logd.broker.ports import (
 )
 from logd.broker.space_ahead import SpaceAhead
 from logd.model.errors import (
-    AckTimeout,
     AclDenied,
     BrokerDraining,
     LogdError,
@@ -42,6 +41,7 @@ from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPart
 from logd.model.record_batch import check_produced
 from logd.model.seams import Buffer, Clock
 from logd.model.topic import Topic
+from logd.system.background_tasks import BackgroundTasks, awaited
 from logd_partitions.disk_errors import write_error
 from logd_partitions.flusher import Flusher
 from logd_partitions.log_directory import LogDirectory
@@ -65,6 +65,7 @@ class PartitionHost:
         clock: Clock,
         broker_id: BrokerId,
         leader_epoch: LeaderEpoch,
+        tasks: BackgroundTasks,
     ) -> None:
         self._directory = directory
         self._topics = topics
@@ -72,15 +73,21 @@ class PartitionHost:
         self._clock = clock
         self._broker_id = broker_id
         self._leader_epoch = leader_epoch
+        self._tasks = tasks
         self._hosted: dict[TopicPartition, HostedPartition] = {}
         self._opening: dict[TopicPartition, asyncio.Task[HostedPartition]] = {}
         self._unopened: dict[TopicPartition, HealthProblem] = {}
         self._draining = False
         self.purgatory = Purgatory()
         self._reader = FetchReader(self.hosted, self.purgatory, pools.cold_read)
-        self._space = SpaceAhead(pools.maintenance)
+        self._space = SpaceAhead(pools.maintenance, tasks)
         self._flusher = Flusher(
-            pools.flush, directory, clock, on_synced=self._synced, on_failed=self._sync_failed
+            pools.flush,
+            directory,
+            clock,
+            tasks,
+            on_synced=self._synced,
+            on_failed=self._sync_failed,
         )
 
     async def recover(self) -> None:
@@ -201,7 +208,8 @@ class PartitionHost:
                 raise BrokerDraining("the broker is shutting down")
             topic = self._topics.by_id(topic_partition.topic_id)
             topic.partition(topic_partition.partition)
-            opening = asyncio.ensure_future(self._open(topic, topic_partition.partition))
+            work = self._open(topic, topic_partition.partition)
+            opening = self._tasks.start("opening of a log", work, awaited, answers=LogdError)
             self._opening[topic_partition] = opening
             opening.add_done_callback(lambda _: self._opening.pop(topic_partition, None))
         return await asyncio.shield(opening)
@@ -277,7 +285,7 @@ class PartitionHost:
             self._advance(hosted)
         else:
             pending.timer = asyncio.get_running_loop().call_later(
-                timeout_ms / 1000, self._ack_timed_out, pending, timeout_ms
+                timeout_ms / 1000, pending.time_out, timeout_ms
             )
         return appended
 
@@ -288,15 +296,6 @@ class PartitionHost:
             topic = self._topics.by_id(topic_partition.topic_id)
             raise UnknownTopic(f"topic '{topic.name}' is being deleted", topic=topic.name)
         return hosted
-
-    def _ack_timed_out(self, pending: PendingAppend, timeout_ms: int) -> None:
-        pending.timer = None
-        pending.answer(
-            AckTimeout(
-                f"appended, but not synced within {timeout_ms} ms",
-                base_offset=pending.appended.base_offset,
-            )
-        )
 
     def _advance(self, hosted: HostedPartition) -> None:
         hosted.advance(partial(self.purgatory.committed, hosted.topic_partition))

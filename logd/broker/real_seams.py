@@ -6,6 +6,7 @@ from logd.broker.broker_pools import BrokerPools
 from logd.broker.descriptor_watch import DescriptorWatch
 from logd.broker.wiring import Seams
 from logd.model.seams import MetadataStore
+from logd.system.background_tasks import BackgroundTasks
 from logd.system.open_descriptors import count_open_descriptors, descriptor_limit
 from logd.system.os_file_system import OsFileSystem
 from logd.system.system_clock import SystemClock
@@ -28,8 +29,10 @@ def real_seams() -> Seams:
         metadata=ThreadOffload("metadata", 1),
     )
 
-    async def open_metadata(path: str, must_exist: bool) -> MetadataStore:
-        return await SqliteMetadataStore.open(path, clock, pools.metadata, must_exist=must_exist)
+    async def open_metadata(path: str, must_exist: bool, tasks: BackgroundTasks) -> MetadataStore:
+        return await SqliteMetadataStore.open(
+            path, clock, pools.metadata, tasks, must_exist=must_exist
+        )
 
     descriptors = DescriptorWatch(clock, count_open_descriptors, descriptor_limit)
     return Seams(

@@ -4,6 +4,7 @@ it space makes every client wait."""
 import asyncio
 
 from logd.model.seams import Offload
+from logd.system.background_tasks import BackgroundTasks, awaited
 from logd_partitions.log_segment import LogSegment
 from logd_partitions.partition_log import PartitionLog
 
@@ -11,15 +12,17 @@ from logd_partitions.partition_log import PartitionLog
 class SpaceAhead:
     """On the loop. One growth of a segment at a time."""
 
-    def __init__(self, pool: Offload) -> None:
+    def __init__(self, pool: Offload, tasks: BackgroundTasks) -> None:
         self._pool = pool
+        self._tasks = tasks
         self._growing: dict[LogSegment, asyncio.Task[None]] = {}
 
     def appended(self, log: PartitionLog) -> None:
         """Look whether the log's active segment should grow."""
         segment = log.growing
         if segment is not None and segment not in self._growing:
-            self._growing[segment] = asyncio.ensure_future(self._grow(segment))
+            growing = self._tasks.start("space ahead of appends", self._grow(segment), awaited)
+            self._growing[segment] = growing
 
     async def drain(self) -> None:
         """Wait for what was begun."""

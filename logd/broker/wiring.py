@@ -6,6 +6,7 @@ The seams are `real_seams`, or the simulator's; everything else is the same.
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from logd.broker.authorizer import AllowAll
@@ -27,6 +28,7 @@ from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
 from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
 from logd.model.seams import Clock, FileSystem, MetadataStore, Random
 from logd.model.topic import Topic
+from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.group_coordinator import GroupCoordinator
 from logd_partitions.log_directory import LogDirectory
 from logd_replication.broker_epoch import ensure_cluster, raise_broker_epoch
@@ -40,15 +42,16 @@ METADATA_FILE = "metadata.sqlite"
 class Seams:
     """Everything a broker needs of the world outside.
 
-    `open_metadata(path, must_exist)`: a store that must exist and does not is StoredDataCorrupt.
-    `problems`: what else cluster health shall tell of, as sources of a SingleBroker.
+    `open_metadata(path, must_exist, tasks)`: a store that must exist and does not is
+    StoredDataCorrupt. `problems`: what else cluster health shall tell of, as sources of a
+    SingleBroker.
     """
 
     clock: Clock
     random: Random
     file_system: FileSystem
     pools: BrokerPools
-    open_metadata: Callable[[str, bool], Awaitable[MetadataStore]]
+    open_metadata: Callable[[str, bool, BackgroundTasks], Awaitable[MetadataStore]]
     process_id: int
     problems: Sequence[Callable[[], Sequence[HealthProblem]]] = ()
 
@@ -67,46 +70,55 @@ async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:
             )
         )
         stack.push_async_callback(seams.pools.maintenance.run, directory.close)
+        tasks = BackgroundTasks(seams.clock)
         is_known = bool(directory.cluster_id)
-        store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}", is_known)
+        store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}", is_known, tasks)
         stack.push_async_callback(store.close)
-        broker = await _build(config, seams, directory, store)
+        broker = await _build(config, seams, directory, store, tasks)
         broker.release_with(stack.pop_all())
         return broker
 
 
 async def _build(
-    config: BrokerConfig, seams: Seams, directory: LogDirectory, store: MetadataStore
+    config: BrokerConfig,
+    seams: Seams,
+    directory: LogDirectory,
+    store: MetadataStore,
+    tasks: BackgroundTasks,
 ) -> Broker:
     broker_id = BrokerId(config.broker_id)
     cluster = await ensure_cluster(store, seams.random, seams.clock)
     await seams.pools.maintenance.run(lambda: directory.bind_cluster(cluster.cluster_id))
     leader_epoch = LeaderEpoch(await raise_broker_epoch(store, broker_id))
-    catalog = TopicCatalog(store, seams.random, seams.clock, [broker_id])
-    host = PartitionHost(directory, catalog, seams.pools, seams.clock, broker_id, leader_epoch)
+    catalog = TopicCatalog(store, seams.random, seams.clock, tasks, [broker_id])
+    host = PartitionHost(
+        directory, catalog, seams.pools, seams.clock, broker_id, leader_epoch, tasks
+    )
     await catalog.load(host)
     catalog.on_changed(host.topic_changed)
     await host.recover()
     offsets_topic = await _offsets_topic(catalog)
-    maintenance = Maintenance(host, seams.clock)
+    maintenance = Maintenance(host, seams.clock, tasks)
     groups = GroupCoordinator(
         OffsetsTopicLog(host, offsets_topic.topic_id, seams.clock),
         HostLogView(catalog, host),
         seams.clock,
+        tasks,
     )
 
     for number in range(OFFSETS_PARTITIONS):
         groups.lead(PartitionId(number))
     await groups.loaded()
 
-    def storage_problems() -> list[HealthProblem]:
-        return [
-            HealthProblem(f.severity, f.reason, f.resource, f.message, f.since_ms)
-            for f in directory.problems()
-        ]
-
     single = SingleBroker(
-        cluster.cluster_id, [storage_problems, host.problems, maintenance.problems, *seams.problems]
+        cluster.cluster_id,
+        [
+            partial(_storage_problems, directory),
+            host.problems,
+            maintenance.problems,
+            partial(_failures, tasks),
+            *seams.problems,
+        ],
     )
     authorizer = AllowAll()
     services = (
@@ -127,6 +139,28 @@ async def _build(
     )
     rpcs = [rpc for service in services for rpc in service.rpcs()]
     return Broker(info, rpcs, authorizer, host, groups, maintenance, single)
+
+
+def _storage_problems(directory: LogDirectory) -> list[HealthProblem]:
+    return [
+        HealthProblem(f.severity, f.reason, f.resource, f.message, f.since_ms)
+        for f in directory.problems()
+    ]
+
+
+def _failures(tasks: BackgroundTasks) -> list[HealthProblem]:
+    return [
+        HealthProblem(
+            "error",
+            "BACKGROUND_TASK_FAILED",
+            f.name,
+            f"work in the background ended unexpectedly ({f.count} times, the last by "
+            f"{f.error!r}): a fault in logd, whose traceback stands in the log; what waited for it "
+            "was refused. Restart the broker to be sure that the work goes on, and report it",
+            f.since_ms,
+        )
+        for f in tasks.failures()
+    ]
 
 
 async def _offsets_topic(catalog: TopicCatalog) -> Topic:

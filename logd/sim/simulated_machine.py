@@ -17,6 +17,7 @@ from logd.sim.simulated_offload import SimulatedOffload, Slowness
 from logd.sim.simulated_process import SimulatedProcess
 from logd.sim.trace import Trace
 from logd.sim.virtual_loop import VirtualLoop
+from logd.system.background_tasks import BackgroundTasks
 from logd_replication.sqlite_database import SqliteDatabase
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 
@@ -148,9 +149,11 @@ class SimulatedMachine:
             )
         )
 
-        async def open_metadata(path: str, must_exist: bool) -> MetadataStore:
+        async def open_metadata(
+            path: str, must_exist: bool, tasks: BackgroundTasks
+        ) -> MetadataStore:
             self._database.drop_leased(None)
-            return SqliteMetadataStore(self._database, self.clock, pools.metadata)
+            return SqliteMetadataStore(self._database, self.clock, pools.metadata, tasks)
 
         return Seams(self.clock, random, self.file_system, pools, open_metadata, self.starts)
 

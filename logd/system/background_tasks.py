@@ -17,6 +17,10 @@ from logd.model.seams import Clock
 T = TypeVar("T")
 
 
+def awaited(error: Exception) -> None:
+    """As `failed`: all who wait for the task await it itself, and so are told."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFailure:
     """Background tasks of one name that ended unexpectedly: how often, since when, the last why."""
@@ -40,10 +44,18 @@ class BackgroundTasks:
         self._running: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks weakly
 
     def start(
-        self, name: str, work: Coroutine[Any, Any, T], failed: Callable[[Exception], object]
+        self,
+        name: str,
+        work: Coroutine[Any, Any, T],
+        failed: Callable[[Exception], object],
+        *,
+        answers: type[Exception] | tuple[()] = (),
     ) -> asyncio.Task[T]:
         """Run `work`. Ends it by an exception, then `failed` is given that: it must fail whatever
         waits for the task, now and later. A task that was cancelled ended as it should.
+
+        `answers`: what the work may raise to those who await the task. No fault, but as all of them
+        may have been cancelled meanwhile, it is logged.
         """
 
         def ended(task: asyncio.Task[T]) -> None:
@@ -51,7 +63,9 @@ class BackgroundTasks:
             if task.cancelled():
                 return
             error = task.exception()
-            if isinstance(error, Exception):
+            if isinstance(error, answers):
+                self._logger.info("a background task gave an error", task=name, error=str(error))
+            elif isinstance(error, Exception):
                 self._note(name, error)
                 failed(error)
 

@@ -12,7 +12,7 @@ sync was quick, and one for those whose was not, or that have had none.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
@@ -22,7 +22,8 @@ import structlog
 from logd.model.errors import LogdError, SyncFailed
 from logd.model.ids import Offset
 from logd.model.seams import Clock, Offload
-from logd_partitions.disk_errors import is_full
+from logd.system.background_tasks import BackgroundTasks
+from logd_partitions.disk_errors import passes
 from logd_partitions.sync_lane import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX, SyncLane
 
 logger = structlog.get_logger()
@@ -35,8 +36,9 @@ PAGE_CACHE_SYNC_INTERVAL_S = 3.0
 """...or when this has passed: what the machine may lose with its power."""
 POINTS_INTERVAL_S = 1.0
 """Recovery points are rewritten at most so often."""
-FULL_RETRY_S = 1.0
-"""On a full disk recovery points cannot be rewritten; how long until they are tried again."""
+RETRY_S = 1.0
+"""How long until a sync is tried again that could not begin: the disk is full, or the process has
+no descriptor or memory to spare."""
 
 
 class SyncedLog(Protocol):
@@ -100,7 +102,8 @@ class Flusher(Generic[Log]):
     `on_synced(log)` after each log's synced end has moved. After a failed sync `on_failed` is
     called once, nothing is tried again or acknowledged, and what is marked dirty later is ignored:
     its appends were refused. A failed sync may have dropped the dirty pages, so a second one that
-    succeeds proves nothing.
+    succeeds proves nothing. What could not even begin for want of something is another thing: it
+    waits, unacknowledged, and is tried again.
     """
 
     def __init__(
@@ -108,19 +111,24 @@ class Flusher(Generic[Log]):
         offload: Offload,
         directory: FlushDirectory[Log],
         clock: Clock,
+        tasks: BackgroundTasks,
         *,
         on_synced: Callable[[Log], None],
         on_failed: Callable[[LogdError], None],
     ) -> None:
         self._offload = offload
+        self._tasks = tasks
         self._directory = directory
         self._clock = clock
         self._on_synced = on_synced
         self._on_failed = on_failed
         self._lazy: dict[Log, None] = {}
         self._quick, self._slow = (
-            SyncLane[Log](self._sync_part, self._sync_file_system, self._enqueue) for _ in range(2)
+            SyncLane[Log](self._sync_part, self._sync_file_system, self._enqueue, self._start)
+            for _ in range(2)
         )
+        self._again: dict[Log, None] = {}  # their syncs could not begin
+        self._retries: asyncio.Task[None] | None = None
         self._known_quick: WeakSet[Log] = WeakSet()
         self._held: list[tuple[Log, Any]] = []  # synced, and the directory is not yet
         self._directory_sync: asyncio.Task[None] | None = None
@@ -150,12 +158,12 @@ class Flusher(Generic[Log]):
         while tasks := {
             *self._quick.tasks,
             *self._slow.tasks,
-            *filter(None, [self._directory_sync]),
+            *filter(None, [self._directory_sync, self._retries]),
         }:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
-        """Sync all, then stop. On a full disk what cannot be synced now fails."""
+        """Sync all, then stop. What cannot be synced now, as on a full disk, fails."""
         self._closing = True
         await self.sync_all()
         if self._lazy_timer is not None:
@@ -181,11 +189,15 @@ class Flusher(Generic[Log]):
     def _enqueue(self, log: Log) -> None:
         (self._quick if log in self._known_quick else self._slow).add(log)
 
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.start(name, work, self._fail)
+
     async def _sync_file_system(self) -> None:
         try:
             await self._offload.run(self._directory.sync_file_system)
         except Exception as error:
-            self._fail(error)
+            if not passes(error):  # else the logs' own syncs have more to do
+                self._fail(error)
 
     async def _sync_part(self, logs: Sequence[Log]) -> None:
         """Sync some logs one after the other on one thread, and publish them.
@@ -197,47 +209,68 @@ class Flusher(Generic[Log]):
         try:
             tickets = [(log, log.start_sync()) for log in logs if not log.closed]
             if self._directory.needs_sync and self._directory_sync is None:
-                syncing = self._sync_directory()
-                self._directory_sync = asyncio.get_running_loop().create_task(syncing)
+                self._directory_sync = self._start("sync of a directory", self._sync_directory())
             quick = await self._offload.run(partial(self._run_tickets, tickets))
             for (log, ticket), is_quick in zip(tickets, quick, strict=True):
                 (self._known_quick.add if is_quick else self._known_quick.discard)(log)
-                if self._directory.is_unsynced(log):
+                if is_quick is None:
+                    self._try_again(log)
+                elif self._directory.is_unsynced(log):
                     self._held.append((log, ticket))
                 else:
                     self._publish(log, ticket)
         except Exception as error:
             self._fail(error)
 
-    def _run_tickets(self, tickets: Sequence[tuple[Log, Any]]) -> list[bool]:
-        """On a thread. Whether each was quick."""
-        quick = []
+    def _run_tickets(self, tickets: Sequence[tuple[Log, Any]]) -> list[bool | None]:
+        """On a thread. Whether each was quick; None: it could not begin, and may later."""
+        quick: list[bool | None] = []
         for log, ticket in tickets:
             begin_ms = self._clock.monotonic_ms()
             try:
                 ticket.run()
-            except (OSError, LogdError):
+            except (OSError, LogdError) as error:
                 # The files of a log that was closed meanwhile may be gone: that is no failed sync.
                 if not log.closed:
-                    self._broken = True
-                    raise
+                    if not self._may_wait(error):
+                        self._broken = True
+                        raise
+                    quick.append(None)
+                    continue
             quick.append(self._clock.monotonic_ms() - begin_ms <= QUICK_SYNC_MS_MAX)
         return quick
 
-    async def _sync_directory(self) -> None:
-        """Until all is synced that it has noted; then publish the logs that waited for that.
+    def _may_wait(self, error: Exception) -> bool:
+        """Whether it is sound, and there is time, to try again what failed so."""
+        if self._closing or not passes(error):
+            return False
+        logger.warning("a sync could not begin: appends wait", error=str(error))
+        return True
 
-        A full disk delays these, and only a failing one is an error.
-        """
+    def _try_again(self, log: Log) -> None:
+        self._again[log] = None
+        if self._retries is None:
+            self._retries = self._start("syncs tried again", self._retry())
+
+    async def _retry(self) -> None:
+        try:
+            await asyncio.sleep(RETRY_S)
+        finally:
+            self._retries = None
+        again, self._again = self._again, {}
+        for log in again:
+            self._enqueue(log)
+
+    async def _sync_directory(self) -> None:
+        """Until all is synced that it has noted; then publish the logs that waited for that."""
         try:
             while self._directory.needs_sync and not self._broken:
                 try:
                     await self._offload.run(self._directory.sync)
                 except OSError as error:
-                    if self._closing or not is_full(error):
+                    if not self._may_wait(error):
                         raise
-                    logger.warning("disk full: first appends wait", error=str(error))
-                    await asyncio.sleep(FULL_RETRY_S)
+                    await asyncio.sleep(RETRY_S)
                 held, self._held = self._held, []
                 for log, ticket in held:
                     if self._directory.is_unsynced(log):
@@ -255,7 +288,10 @@ class Flusher(Generic[Log]):
         log.finish_sync(ticket)
         self._directory.note_synced(log)
         if self._points is None:
-            self._points = asyncio.get_running_loop().create_task(self._rewrite_points())
+            # Where that ends, nobody waits: the next sync begins it anew.
+            self._points = self._tasks.start(
+                "recovery points", self._rewrite_points(), lambda error: None
+            )
         try:
             self._on_synced(log)
         except Exception:  # a fault of who waits must not stop the others' syncs
@@ -283,7 +319,7 @@ class Flusher(Generic[Log]):
         if self._failed:
             return
         self._failed = True
-        for waiting in (self._lazy, self._quick, self._slow, self._held):
+        for waiting in (self._lazy, self._again, self._quick, self._slow, self._held):
             waiting.clear()
         logger.error("a sync failed", error=str(error), exc_info=error)
         self._directory.mark_failed(error)

@@ -7,9 +7,9 @@ threads that are left.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Log = TypeVar("Log")
 
@@ -34,7 +34,10 @@ class SyncLane(Generic[Log]):
         sync_part: Callable[[Sequence[Log]], Awaitable[None]],
         sync_file_system: Callable[[], Awaitable[None]],
         again: Callable[[Log], None],
+        start: Callable[[str, Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
+        """`start(name, work)` runs work in the background; all syncing ends if that fails."""
+        self._start = start
         self._sync_part = sync_part
         self._sync_file_system = sync_file_system
         self._again = again
@@ -55,7 +58,7 @@ class SyncLane(Generic[Log]):
             return
         self._waiting[log] = None
         if self._rounds is None:
-            self._rounds = asyncio.get_running_loop().create_task(self._run_rounds())
+            self._rounds = self._start("rounds of syncs", self._run_rounds())
 
     def clear(self) -> None:
         """Nobody waits any more."""
@@ -63,25 +66,31 @@ class SyncLane(Generic[Log]):
         self._taken = dict.fromkeys(self._taken, False)
 
     async def _run_rounds(self) -> None:
-        while self._waiting:
-            if len(self._parts) == SYNCS_AT_ONCE_MAX:
-                await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
-            threads = SYNCS_AT_ONCE_MAX - len(self._parts)
-            # However few threads are free, each takes no more than it would of eight.
-            share = -(-min(len(self._waiting), LOGS_A_ROUND_MAX) // SYNCS_AT_ONCE_MAX)
-            logs = list(islice(self._waiting, share * threads))
-            for log in logs:
-                del self._waiting[log]
-                self._taken[log] = False
-            if len(logs) >= SYNCFS_LOGS_MIN:
-                await self._sync_file_system()
-            threads = min(threads, len(logs))
-            parts = [self._begin(logs[thread::threads]) for thread in range(threads)]
-            await asyncio.wait(parts, timeout=share * QUICK_SYNC_MS_MAX / 1000)
-        self._rounds = None
+        try:
+            while self._waiting:
+                if len(self._parts) < SYNCS_AT_ONCE_MAX:
+                    await self._run_round()
+                else:  # what waits now may be cleared meanwhile
+                    await asyncio.wait(self._parts, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._rounds = None
+
+    async def _run_round(self) -> None:
+        threads = SYNCS_AT_ONCE_MAX - len(self._parts)
+        # However few threads are free, each takes no more than it would of eight.
+        share = -(-min(len(self._waiting), LOGS_A_ROUND_MAX) // SYNCS_AT_ONCE_MAX)
+        logs = list(islice(self._waiting, share * threads))
+        for log in logs:
+            del self._waiting[log]
+            self._taken[log] = False
+        if len(logs) >= SYNCFS_LOGS_MIN:
+            await self._sync_file_system()
+        threads = min(threads, len(logs))
+        parts = [self._begin(logs[thread::threads]) for thread in range(threads)]
+        await asyncio.wait(parts, timeout=share * QUICK_SYNC_MS_MAX / 1000)
 
     def _begin(self, logs: Sequence[Log]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._run_part(logs))
+        task = self._start("syncs of some logs", self._run_part(logs))
         self._parts.add(task)
         return task
 

@@ -10,6 +10,7 @@ import structlog
 
 from logd.model.errors import BrokerDraining, Conflict, InvalidConfig, LogdError
 from logd.model.seams import Clock, Compare, Delete, KeyValue, MetadataEvent, Offload, Put
+from logd.system.background_tasks import BackgroundTasks, awaited
 from logd_replication.metadata_watch import MetadataWatch
 from logd_replication.sqlite_database import SqliteDatabase
 
@@ -41,13 +42,15 @@ class SqliteMetadataStore:
     process, so the leases of an earlier one end, and their keys go, when the file is opened.
     """
 
-    def __init__(self, database: SqliteDatabase, clock: Clock, offload: Offload) -> None:
+    def __init__(
+        self, database: SqliteDatabase, clock: Clock, offload: Offload, tasks: BackgroundTasks
+    ) -> None:
         """`open` is the way in. `offload` has one thread; its owner closes it after the store."""
         self._database = database
         self._clock = clock
         self._offload = offload
+        self._tasks = tasks
         self._turn = asyncio.Lock()
-        self._calls: set[asyncio.Task[object]] = set()
         self._watches: list[MetadataWatch] = []
         self._leases: dict[int, _Lease] = {}
         self._last_lease_id = 0
@@ -56,7 +59,13 @@ class SqliteMetadataStore:
 
     @classmethod
     async def open(
-        cls, path: str, clock: Clock, offload: Offload, *, must_exist: bool = False
+        cls,
+        path: str,
+        clock: Clock,
+        offload: Offload,
+        tasks: BackgroundTasks,
+        *,
+        must_exist: bool = False,
     ) -> Self:
         """Open or create the file and check all of it. Raises as `SqliteDatabase` does."""
 
@@ -69,7 +78,7 @@ class SqliteMetadataStore:
                 raise
             return database
 
-        return cls(await offload.run(work), clock, offload)
+        return cls(await offload.run(work), clock, offload, tasks)
 
     async def get(self, key: str) -> KeyValue | None:
         return await self._call(lambda: (self._database.get(key), []))
@@ -173,10 +182,8 @@ class SqliteMetadataStore:
                 finally:
                     self._arm_timer()
 
-        task = asyncio.ensure_future(take_turn())
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-        return await asyncio.shield(task)
+        call = self._tasks.start("metadata call", take_turn(), awaited, answers=LogdError)
+        return await asyncio.shield(call)
 
     async def _catch_up(self, watch: MetadataWatch) -> None:
         async def read_changes() -> None:
@@ -222,9 +229,7 @@ class SqliteMetadataStore:
             except LogdError as error:
                 logger.error("leases_not_ended", reason=error.reason, message=error.message)
 
-        task = asyncio.ensure_future(expire())
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        self._tasks.start("end of leases", expire(), awaited)
 
 
 def _check_limits(compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> None:

@@ -29,6 +29,7 @@ from logd.model.topic import (
     check_name,
 )
 from logd.model.topic_config import TopicConfig, parse_topic_config
+from logd.system.background_tasks import BackgroundTasks, awaited
 from logd_replication.metadata_schema import (
     TOPICS_PREFIX,
     TopicNameValue,
@@ -71,12 +72,14 @@ class TopicCatalog:
         store: MetadataStore,
         random: Random,
         clock: Clock,
+        tasks: BackgroundTasks,
         brokers: Sequence[BrokerId] = ONE_BROKER,
     ) -> None:
         """`brokers` take the replicas of new topics."""
         self._store = store
         self._random = random
         self._clock = clock
+        self._tasks = tasks
         self._brokers = tuple(brokers)
         self._files: TopicFiles | None = None
         self._by_id: dict[TopicId, Topic] = {}
@@ -202,7 +205,9 @@ class TopicCatalog:
             return topic
         deletion = self._deletions.get(topic_id)
         if deletion is None:
-            deletion = asyncio.ensure_future(self._delete(topic_id))
+            deletion = self._tasks.start(
+                "deletion of a topic", self._delete(topic_id), awaited, answers=LogdError
+            )
             self._deletions[topic_id] = deletion
             deletion.add_done_callback(lambda _: self._deletions.pop(topic_id))
         return await asyncio.shield(deletion)

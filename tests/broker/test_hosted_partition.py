@@ -79,3 +79,14 @@ def test_all_that_waits_fails_at_once(bench: Bench) -> None:
     assert bench.answers == [("a", gone), ("b", gone), ("c", gone)]
     bench.bench.sync()
     assert bench.hosted.advance() == 0 and len(bench.answers) == 3
+
+
+def test_readers_are_told_before_any_receipt_goes_out(bench: Bench) -> None:
+    """A writer that has its receipt may ask a reader for the record at once."""
+    answers_when_told: list[list[str]] = []
+    for name in "ab":
+        bench.pend(name, bench.bench.append(), 100)
+    bench.bench.sync()
+    bench.hosted.advance(lambda moved_bytes: answers_when_told.append(bench.names()))
+    assert answers_when_told == [[]]
+    assert bench.names() == ["a", "b"]

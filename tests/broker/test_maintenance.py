@@ -1,14 +1,17 @@
 """Retention in passes over all partitions, and a clock that is not to be trusted."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from harness.host_bench import HostBench, host_bench
 from harness.manual_clock import ManualClock
+from logd.broker import maintenance as maintenance_module
 from logd.broker.maintenance import CLOCK_LEAP_MS_MAX, Maintenance
 from logd.broker.ports import Receipt
 
@@ -41,7 +44,7 @@ class Case:
 async def case(tmp_path: Path) -> AsyncIterator[Case]:
     async with host_bench(tmp_path) as bench:
         clock = LeapingClock()
-        yield Case(bench, clock, Maintenance(bench.host, clock))
+        yield Case(bench, clock, Maintenance(bench.host, clock, bench.tasks))
 
 
 async def start_of(case: Case, where: object) -> int:
@@ -104,7 +107,7 @@ async def test_partitions_that_nobody_has_opened_yet_are_reached_too(tmp_path: P
         assert bench.host.all_hosted() == []
         clock = LeapingClock()
         clock.advance(11 * HOUR_MS)
-        await Maintenance(bench.host, clock).run_pass()
+        await Maintenance(bench.host, clock, bench.tasks).run_pass()
         hosted = {h.topic_partition: h.log.log_start_offset for h in bench.host.all_hosted()}
         assert hosted == dict.fromkeys(wheres[:3], 1)
 
@@ -118,7 +121,7 @@ async def test_a_partition_that_does_not_open_stops_no_other(tmp_path: Path) -> 
     async with host_bench(tmp_path) as bench:
         clock = LeapingClock()
         clock.advance(11 * HOUR_MS)
-        maintenance = Maintenance(bench.host, clock)
+        maintenance = Maintenance(bench.host, clock, bench.tasks)
         await maintenance.run_pass()
         await maintenance.run_pass()
         assert [h.topic_partition for h in bench.host.all_hosted()] == [well]
@@ -133,6 +136,28 @@ async def test_it_runs_until_it_is_stopped(case: Case) -> None:
     await case.maintenance.stop()
     (where,) = await case.bench.topic("orders")
     assert isinstance(await case.bench.produce(where, b"a"), Receipt)
+
+
+async def test_a_fault_in_a_pass_is_told_and_does_not_end_later_ones(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    twice = asyncio.Event()
+
+    async def stumble() -> None:
+        passes.append(len(passes))
+        if len(passes) == 2:
+            twice.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(maintenance_module, "PASS_INTERVAL_S", 0)
+    monkeypatch.setattr(case.maintenance, "run_pass", stumble)
+    case.maintenance.start()
+    await twice.wait()
+    await case.bench.turns()
+    await case.maintenance.stop()
+    (failure,) = case.bench.tasks.failures()
+    assert failure.name == "maintenance" and failure.count >= 2
 
 
 async def test_stopping_what_was_never_started(case: Case) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.log_bench import LARGE_SEGMENTS, LogBench
+from harness.manual_clock import ManualClock
 from harness.stepped_offload import SteppedOffload, settle
 from logd.broker.space_ahead import SpaceAhead
+from logd.system.background_tasks import BackgroundTasks
 from logd_partitions import segment_writer
 
 
@@ -23,7 +25,7 @@ def file_bytes(bench: LogBench) -> int:
 
 async def test_a_segment_grows_once_before_an_append_needs_it(tmp_path: Path) -> None:
     pool, bench = SteppedOffload(), LogBench(tmp_path, LARGE_SEGMENTS)
-    space = SpaceAhead(pool)
+    space = SpaceAhead(pool, BackgroundTasks(ManualClock()))
     for _ in range(6):  # past the middle of 64 KiB
         bench.append([bytes(7_000)])
         space.appended(bench.log)
@@ -42,7 +44,7 @@ async def test_a_segment_grows_once_before_an_append_needs_it(tmp_path: Path) ->
 
 async def test_a_drain_waits_for_a_growth(tmp_path: Path) -> None:
     pool, bench = SteppedOffload(), LogBench(tmp_path, LARGE_SEGMENTS)
-    space = SpaceAhead(pool)
+    space = SpaceAhead(pool, BackgroundTasks(ManualClock()))
     for _ in range(6):
         bench.append([bytes(7_000)])
     space.appended(bench.log)
@@ -55,7 +57,7 @@ async def test_a_drain_waits_for_a_growth(tmp_path: Path) -> None:
 
 async def test_what_is_rolled_or_too_large_for_the_disk_does_not_grow(tmp_path: Path) -> None:
     pool, bench = SteppedOffload(), LogBench(tmp_path, LARGE_SEGMENTS)
-    space = SpaceAhead(pool)
+    space = SpaceAhead(pool, BackgroundTasks(ManualClock()))
     for _ in range(16):
         bench.append([bytes(7_000)])
     space.appended(bench.log)

@@ -10,6 +10,7 @@ from logd.broker.config import BrokerConfig
 from logd.broker.real_seams import real_seams
 from logd.broker.wiring import open_broker
 from logd.model.errors import DataDirectoryLocked, InvalidConfig
+from logd_partitions.sync_lane import SyncLane
 from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_pb2
 
 ORDERS = common_pb2.TopicRef(name="orders")
@@ -83,3 +84,26 @@ async def test_storage_problems_are_in_cluster_health(tmp_path: Path) -> None:
         assert [p.reason for p in health.problems] == ["LOG_READ_ONLY"]
         (receipt,) = await bench.produce("orders", b"a")
         assert receipt.error.reason == "LOG_READ_ONLY"
+
+
+async def test_work_in_the_background_that_ends_unexpectedly_is_in_cluster_health(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the broker's own parts: a fault in what syncs tells, and fails what waits for it."""
+    async with door_bench(tmp_path) as bench:
+        await bench.topic("orders")
+
+        async def stumble(lane: SyncLane[object]) -> None:
+            raise ZeroDivisionError("a fault of ours")
+
+        monkeypatch.setattr(SyncLane, "_run_round", stumble)
+        (receipt,) = await bench.produce("orders", b"a")
+        assert receipt.error.reason == "SYNC_FAILED"
+        health = await bench.call(
+            "ClusterService/GetClusterHealth", cluster_pb2.GetClusterHealthRequest()
+        )
+        assert health.status == "failed"
+        told = {problem.reason: problem for problem in health.problems}
+        assert told.keys() == {"LOG_READ_ONLY", "BACKGROUND_TASK_FAILED"}
+        assert told["BACKGROUND_TASK_FAILED"].resource == "rounds of syncs"
+        assert "a fault of ours" in told["BACKGROUND_TASK_FAILED"].message

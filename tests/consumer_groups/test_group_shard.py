@@ -19,12 +19,17 @@ from logd.model.errors import (
 )
 from logd.model.group import ToOffset
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.offset_records import CommitRecord
 from logd_consumer_groups.core.snapshots import LOG_BYTES_MIN
 from logd_consumer_groups.group_shard import RELOAD_AFTER_MS, GroupShard
 
 ZERO = PartitionId(0)
+
+
+def tasks() -> BackgroundTasks:
+    return BackgroundTasks(ManualClock())
 
 
 def where(number: int = 0) -> TopicPartition:
@@ -36,7 +41,7 @@ def commit(group: str, offset: int, metadata: str = "") -> CommitRecord:
 
 
 async def loaded(log: MemoryOffsetsLog) -> GroupShard:
-    shard = GroupShard(ZERO, log, ManualClock())
+    shard = GroupShard(ZERO, log, ManualClock(), tasks())
     shard.lead()
     await shard.loaded()
     return shard
@@ -48,7 +53,7 @@ def committed(shard: GroupShard, group: str = "g") -> Offset | None:
 
 
 async def test_who_does_not_lead_does_not_answer() -> None:
-    shard = GroupShard(ZERO, MemoryOffsetsLog(), ManualClock())
+    shard = GroupShard(ZERO, MemoryOffsetsLog(), ManualClock(), tasks())
     with pytest.raises(NotCoordinator):
         _ = shard.state
     shard.lead()
@@ -137,7 +142,7 @@ async def test_a_state_from_before_a_reload_takes_no_append() -> None:
 async def test_a_load_that_fails_says_why_and_is_tried_again_later() -> None:
     log, clock = MemoryOffsetsLog(), ManualClock()
     log.led_elsewhere.add(0)
-    shard = GroupShard(ZERO, log, clock)
+    shard = GroupShard(ZERO, log, clock, tasks())
     shard.lead()
     await shard.loaded()
     with pytest.raises(NotLeader) as refused:
@@ -155,7 +160,7 @@ async def test_a_load_that_fails_says_why_and_is_tried_again_later() -> None:
 async def test_a_disk_that_cannot_be_read_now_is_tried_again() -> None:
     log, clock = MemoryOffsetsLog(), ManualClock()
     log.fail_read = OSError("too many open files")
-    shard = GroupShard(ZERO, log, clock)
+    shard = GroupShard(ZERO, log, clock, tasks())
     shard.lead()
     await shard.loaded()
     with pytest.raises(CoordinatorLoading, match="too many open files"):
@@ -245,8 +250,27 @@ async def test_a_crash_after_any_record_of_a_snapshot_loses_nothing(bench: Group
     for kept in range(whole.start, len(whole.records) + 1):
         left = bench.log.copy(kept)
         left.partition(shard.partition).start = 0
-        again = GroupShard(shard.partition, left, bench.clock)
+        again = GroupShard(shard.partition, left, bench.clock, bench.tasks)
         again.lead()
         await again.loaded()
         assert again.state.groups == shard.state.groups
         await again.close()
+
+
+async def test_a_fault_of_ours_in_a_load_is_told_and_the_load_tried_again() -> None:
+    log, clock = MemoryOffsetsLog(), ManualClock()
+    background = BackgroundTasks(clock)
+    shard = GroupShard(ZERO, log, clock, background)
+    log.fail_read = KeyError("a fault of ours")
+    shard.lead()
+    await shard.loaded()
+    await asyncio.sleep(0)
+    with pytest.raises(CoordinatorLoading, match="a fault of ours"):
+        _ = shard.state
+    assert [failure.name for failure in background.failures()] == ["load of groups"]
+    log.fail_read = None
+    clock.advance(RELOAD_AFTER_MS)
+    with pytest.raises(CoordinatorLoading):
+        _ = shard.state
+    await shard.loaded()
+    assert shard.state.groups == {}

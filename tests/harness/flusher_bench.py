@@ -10,6 +10,7 @@ from harness.stepped_offload import SteppedOffload
 from logd.model.errors import LogdError
 from logd.model.ids import Offset
 from logd.model.topic_config import Durability
+from logd.system.background_tasks import BackgroundTasks
 from logd_partitions.flusher import Flusher
 
 STEPS_MAX = 100
@@ -103,10 +104,12 @@ class FlusherBench:
         self.offload = SteppedOffload()
         self.directory = FakeDirectory(self.trace)
         self.failures: list[LogdError] = []
+        self.tasks = BackgroundTasks(self.clock)
         self.flusher: Flusher[FakeLog] = Flusher(
             self.offload,
             self.directory,
             self.clock,
+            self.tasks,
             on_synced=self.synced,
             on_failed=self.failures.append,
         )

@@ -14,6 +14,7 @@ from logd.model.group import (
     RewindEpoch,
 )
 from logd.model.ids import Offset, PartitionId, TopicPartition
+from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.group_coordinator import GroupCoordinator
 
 
@@ -26,7 +27,8 @@ class GroupBench:
 
     def __post_init__(self) -> None:
         self.view = MemoryLogView(self.clock)
-        self.groups = GroupCoordinator(self.log, self.view, self.clock)
+        self.tasks = BackgroundTasks(self.clock)
+        self.groups = GroupCoordinator(self.log, self.view, self.clock, self.tasks)
 
     async def start(self) -> None:
         for number in range(OFFSETS_PARTITIONS):
@@ -37,7 +39,7 @@ class GroupBench:
         """A new coordinator over the same logs."""
         await self.groups.close()
         self.log = log or self.log
-        self.groups = GroupCoordinator(self.log, self.view, self.clock)
+        self.groups = GroupCoordinator(self.log, self.view, self.clock, self.tasks)
         await self.start()
 
     async def commit(

@@ -18,6 +18,7 @@ from logd.model.errors import LogdError
 from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition
 from logd.model.record_batch import split_batches
 from logd.sim.seeded_random import SeededRandom
+from logd.system.background_tasks import BackgroundTasks
 from logd_partitions.log_directory import LogDirectory
 from logd_replication.topic_catalog import TopicCatalog
 
@@ -64,9 +65,11 @@ class HostBench:
         catalog: TopicCatalog,
         fs: FaultyFileSystem,
         clock: ManualClock,
+        tasks: BackgroundTasks,
     ) -> None:
         self.fs = fs
         self.clock = clock
+        self.tasks = tasks
         self.directory = directory
         self.catalog = catalog
         self.flush = GatedOffload()
@@ -74,7 +77,7 @@ class HostBench:
         self.maintenance = GatedOffload()
         pools = BrokerPools(self.flush, self.cold_read, self.maintenance, InlineOffload())
         self.host = PartitionHost(
-            directory, catalog, pools, self.clock, BrokerId(0), LeaderEpoch(1)
+            directory, catalog, pools, self.clock, BrokerId(0), LeaderEpoch(1), tasks
         )
 
     async def topic(self, name: str, partitions: int = 1, **config: str) -> list[TopicPartition]:
@@ -177,8 +180,9 @@ async def host_bench(root: Path, fs: FaultyFileSystem | None = None) -> AsyncIte
     clock = ManualClock()
     directory = LogDirectory.open(fs, clock, str(root / "data"), broker_id=BrokerId(0))
     store = await open_store(root, clock)
-    catalog = TopicCatalog(store, SeededRandom(1), clock, [BrokerId(0)])
-    bench = HostBench(directory, catalog, fs, clock)
+    tasks = BackgroundTasks(clock)
+    catalog = TopicCatalog(store, SeededRandom(1), clock, tasks, [BrokerId(0)])
+    bench = HostBench(directory, catalog, fs, clock, tasks)
     try:
         await catalog.load(bench.host)
         catalog.on_changed(bench.host.topic_changed)

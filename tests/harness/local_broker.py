@@ -13,6 +13,7 @@ from logd.broker.config import BrokerConfig
 from logd.broker.wiring import Seams, open_broker
 from logd.model.seams import FileSystem, MetadataStore
 from logd.sim.seeded_random import SeededRandom
+from logd.system.background_tasks import BackgroundTasks
 from logd.system.os_file_system import OsFileSystem
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 
@@ -33,8 +34,10 @@ async def local_broker(
     clock = ManualClock()
     inline = InlineOffload()
 
-    def open_metadata(path: str, must_exist: bool) -> Awaitable[MetadataStore]:
-        return SqliteMetadataStore.open(path, clock, inline, must_exist=must_exist)
+    def open_metadata(
+        path: str, must_exist: bool, tasks: BackgroundTasks
+    ) -> Awaitable[MetadataStore]:
+        return SqliteMetadataStore.open(path, clock, inline, tasks, must_exist=must_exist)
 
     seams = Seams(
         clock,

@@ -32,7 +32,7 @@ class MemoryOffsetsLog:
         self.hold = False
         self.fail_append: LogdError | None = None
         self.fail_after_append = False
-        self.fail_read: OSError | None = None
+        self.fail_read: Exception | None = None
         self.led_elsewhere: set[int] = set()
         self.trims: list[tuple[int, int]] = []
 

@@ -5,13 +5,15 @@ from pathlib import Path
 from harness.inline_offload import InlineOffload
 from harness.manual_clock import ManualClock
 from logd.model.seams import Clock
+from logd.system.background_tasks import BackgroundTasks
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 
 
 async def open_store(directory: Path, clock: Clock | None = None) -> SqliteMetadataStore:
     """The store in `directory`; close it, or let `crash_store` copy it while it is open."""
     path = str(directory / "metadata.sqlite")
-    return await SqliteMetadataStore.open(path, clock or ManualClock(), InlineOffload())
+    clock = clock or ManualClock()
+    return await SqliteMetadataStore.open(path, clock, InlineOffload(), BackgroundTasks(clock))
 
 
 def crash_store(directory: Path, left: Path) -> Path:

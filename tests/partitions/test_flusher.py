@@ -12,6 +12,7 @@ from harness.log_directory_bench import ORDERS, P0, LogDirectoryBench, tp
 from harness.stepped_offload import settle
 from logd.model.errors import LogReadOnly, SyncFailed
 from logd.model.ids import PartitionId, TopicPartition
+from logd.system.background_tasks import BackgroundTasks
 from logd.system.thread_offload import ThreadOffload
 from logd_partitions import flusher as flusher_module
 from logd_partitions import sync_lane as sync_lane_module
@@ -22,7 +23,7 @@ from logd_partitions.sync_lane import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
 
 @pytest.fixture
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FlusherBench]:
-    for name in ("PAGE_CACHE_SYNC_INTERVAL_S", "FULL_RETRY_S"):
+    for name in ("PAGE_CACHE_SYNC_INTERVAL_S", "RETRY_S"):
         monkeypatch.setattr(flusher_module, name, 0.001)
     monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 1000)  # else they come in between
     monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 60_000)
@@ -245,6 +246,7 @@ async def test_close_syncs_what_is_dirty() -> None:
         InlineOffload(),
         bench.directory,
         bench.clock,
+        bench.tasks,
         on_synced=bench.synced,
         on_failed=bench.failures.append,
     )
@@ -274,6 +276,7 @@ async def test_files_are_synced_side_by_side() -> None:
         offload,
         bench.directory,
         bench.clock,
+        bench.tasks,
         on_synced=bench.synced,
         on_failed=bench.failures.append,
     )
@@ -300,6 +303,7 @@ async def test_group_commit_end_to_end(directories: LogDirectoryBench) -> None:
         offload,
         directory,
         directories.clock,
+        BackgroundTasks(directories.clock),
         on_synced=lambda log: synced.update({log.topic_partition: log.high_watermark}),
         on_failed=lambda error: pytest.fail(str(error)),
     )
@@ -330,6 +334,7 @@ async def test_a_failed_sync_end_to_end(directories: LogDirectoryBench) -> None:
         offload,
         directory,
         directories.clock,
+        BackgroundTasks(directories.clock),
         on_synced=lambda log: pytest.fail("not synced"),
         on_failed=failures.append,
     )

@@ -12,8 +12,8 @@ from harness.log_directory_bench import ORDERS, P0, CountingFileSystem, LogDirec
 from harness.stepped_offload import settle
 from logd.model.ids import PartitionId
 from logd.model.seams import OpenMode
+from logd.system.background_tasks import BackgroundTasks
 from logd.system.os_file_system import OsFile
-from logd.system.system_clock import SystemClock
 from logd.system.thread_offload import ThreadOffload
 from logd_partitions import sync_lane as sync_lane_module
 from logd_partitions.flusher import FLUSH_THREADS, Flusher
@@ -164,7 +164,8 @@ async def test_a_topic_whose_syncs_are_stuck_holds_no_other_topic(tmp_path: Path
     flusher: Flusher[PartitionLog] = Flusher(
         offload,
         directory,
-        SystemClock(),
+        directories.clock,
+        BackgroundTasks(directories.clock),
         on_synced=lambda log: synced.set(),
         on_failed=lambda error: pytest.fail(str(error)),
     )

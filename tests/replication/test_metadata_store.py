@@ -9,6 +9,7 @@ import pytest
 from harness.manual_clock import ManualClock
 from logd.model.errors import Conflict, InvalidConfig
 from logd.model.seams import Compare, Delete, KeyValue, MetadataEvent, MetadataStore, Put
+from logd.system.background_tasks import BackgroundTasks
 from logd.system.thread_offload import ThreadOffload
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 
@@ -29,7 +30,9 @@ async def under_test(
 ) -> AsyncIterator[StoreUnderTest]:
     assert request.param == "sqlite"
     clock, offload = ManualClock(), ThreadOffload("metadata", 1)
-    store = await SqliteMetadataStore.open(str(tmp_path / "metadata.sqlite"), clock, offload)
+    store = await SqliteMetadataStore.open(
+        str(tmp_path / "metadata.sqlite"), clock, offload, BackgroundTasks(clock)
+    )
     yield StoreUnderTest(store, clock.advance)
     await store.close()
     offload.close()

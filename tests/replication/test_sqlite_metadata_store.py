@@ -10,6 +10,7 @@ from harness.inline_offload import InlineOffload
 from harness.manual_clock import ManualClock
 from logd.model.errors import BrokerDraining, StoredDataCorrupt
 from logd.model.seams import Put
+from logd.system.background_tasks import BackgroundTasks
 from logd_replication.metadata_watch import PENDING_EVENTS_MAX
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 
@@ -26,7 +27,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 async def store(path: str, clock: ManualClock) -> AsyncIterator[SqliteMetadataStore]:
-    store = await SqliteMetadataStore.open(path, clock, InlineOffload())
+    store = await SqliteMetadataStore.open(path, clock, InlineOffload(), BackgroundTasks(clock))
     yield store
     await store.close()
 
@@ -37,7 +38,7 @@ async def test_keys_stay_and_leases_end_when_it_is_opened_again(
     lease = await store.lease(1000)
     await store.transact((), [Put("kept", b""), Put("leased", b"", lease)])
     await store.close()
-    again = await SqliteMetadataStore.open(path, clock, InlineOffload())
+    again = await SqliteMetadataStore.open(path, clock, InlineOffload(), BackgroundTasks(clock))
     assert await again.get("kept")
     assert await again.get("leased") is None
     assert not await again.keep_alive(lease)
@@ -96,4 +97,4 @@ async def test_damage_is_found_when_it_is_opened(
     data = Path(path).read_bytes()
     Path(path).write_bytes(data.replace(b"the only value", b"THE only value"))
     with pytest.raises(StoredDataCorrupt, match="key 'cluster'"):
-        await SqliteMetadataStore.open(path, clock, InlineOffload())
+        await SqliteMetadataStore.open(path, clock, InlineOffload(), BackgroundTasks(clock))

@@ -21,6 +21,7 @@ from logd.model.key_ranges import even_ranges, halve_widest
 from logd.model.seams import MetadataStore, Put
 from logd.model.topic import Topic, TopicState
 from logd.sim.seeded_random import SeededRandom
+from logd.system.background_tasks import BackgroundTasks
 from logd_replication import topic_catalog
 from logd_replication.metadata_schema import encode_topic, topic_key
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
@@ -57,7 +58,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteMetadataStore]:
 
 
 async def loaded(store: MetadataStore, files: FakeFiles, seed: int = 0) -> TopicCatalog:
-    catalog = TopicCatalog(store, SeededRandom(seed), ManualClock())
+    clock = ManualClock()
+    catalog = TopicCatalog(store, SeededRandom(seed), clock, BackgroundTasks(clock))
     await catalog.load(files)
     return catalog
 
@@ -303,7 +305,8 @@ async def test_replicas_go_to_the_first_brokers(
     store: SqliteMetadataStore, files: FakeFiles
 ) -> None:
     brokers = [BrokerId(4), BrokerId(7)]
-    catalog = TopicCatalog(store, SeededRandom(), ManualClock(), brokers)
+    clock = ManualClock()
+    catalog = TopicCatalog(store, SeededRandom(), clock, BackgroundTasks(clock), brokers)
     await catalog.load(files)
     made = await catalog.create("a", 2, {"min_insync_replicas": "2"}, replication_factor=2)
     assert [spec.replicas for spec in made.partitions] == [(4, 7), (4, 7)]
