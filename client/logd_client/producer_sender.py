@@ -124,7 +124,7 @@ class ProducerSender:
             batches = self.accumulator.drain_all()
         self._enqueue(batches)
         self._perform()
-        pending = set(self.session.unsettled)
+        pending = {batch for batch in self.session.unsettled if batch.outcome is None}
         if pending:
             flushed = asyncio.get_running_loop().create_future()
             self._flushes[flushed] = pending

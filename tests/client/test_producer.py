@@ -24,6 +24,10 @@ from logd.model.key_ranges import KeyRouter
 from logd_client.producer import Producer
 
 
+HANG_S = 5
+"""Longer only where a test fails."""
+
+
 @pytest.fixture
 def broker() -> FakeBroker:
     broker = FakeBroker()
@@ -297,6 +301,16 @@ async def test_the_delivery_time_out_says_whether_the_outcome_is_known(
         assert caught.value.outcome_unknown is unknown
         transport.fault = lambda entry: None
         assert (await (await producer.send("orders", b""))).offset == 0
+
+
+async def test_a_flush_waits_for_no_record_that_has_its_outcome(transport: FakeTransport) -> None:
+    """One that timed out while the broker was silent is awaited no more, by anybody."""
+    transport.holds_acks = True
+    async with asyncio.timeout(HANG_S), make(transport, delivery_timeout_ms=200) as producer:
+        handle = await producer.send("orders", b"")
+        with pytest.raises(DeliveryTimeout):
+            await handle
+        await producer.flush()
 
 
 @pytest.mark.parametrize("accepts_old_ids, asked", [(True, 2), (False, 3)])
