@@ -30,7 +30,7 @@ AWAITED = {
     "logd/broker/doors/flight_door/flight_server.py FlightServer.stop": "awaited, within a bound",
     "logd/broker/doors/flight_door/flight_server.py _Listener._ask": "its thread waits for it",
     "logd/broker/doors/flight_door/flight_server.py _Listener._exchange": "joined",
-    "logd/broker/doors/flight_door/flight_server.py _Serving.start": "any end is told to the client",
+    "logd/broker/doors/flight_door/flight_server.py _Serving.start": "the client hears of its end",
     "logd/broker/doors/grpc_door/fetch_stream.py FetchStream.run": "its end wakes `run`, which "
     "raises it",
     "logd/broker/doors/grpc_door/produce_stream.py ProduceStream.run": "its end wakes `run`, which "

@@ -1,15 +1,17 @@
 """A Flusher between fakes: a stepped pool, a directory and logs that only trace what is asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
 
 from harness.manual_clock import ManualClock
 from harness.stepped_offload import SteppedOffload
 from logd.model.errors import LogdError
 from logd.model.ids import Offset
 from logd.model.topic_config import Durability
+from logd.sim.virtual_loop import VirtualLoop
 from logd.system.background_tasks import BackgroundTasks
 from logd_partitions.flusher import Flusher
 
@@ -132,6 +134,11 @@ class FlusherBench:
         await self.step_until(lambda: all(log.synced == log.end for log in logs))
         self.trace.clear()
 
+    async def close(self) -> None:
+        self.flusher._closing = True
+        closing = asyncio.ensure_future(self.flusher.close())
+        await self.step_until(closing.done)
+
     async def step_until(self, done: Callable[[], bool]) -> None:
         """Let all work run until it is so."""
         for _ in range(STEPS_MAX):
@@ -142,10 +149,23 @@ class FlusherBench:
         raise AssertionError("it never becomes so")
 
 
-@asynccontextmanager
-async def flusher_bench() -> AsyncIterator[FlusherBench]:
-    made = FlusherBench()
-    yield made
-    made.flusher._closing = True
-    closing = asyncio.ensure_future(made.flusher.close())
-    await made.step_until(closing.done)
+def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs a test of a `bench`, closed at its end, on a loop whose time nothing but it moves: so
+    however busy the machine is, what is quick is quick, and what waits has waited."""
+
+    @wraps(test)
+    def run(bench: FlusherBench, **others: Any) -> None:
+        async def whole() -> None:
+            try:
+                await test(bench=bench, **others)
+            finally:
+                await bench.close()
+
+        loop = VirtualLoop()
+        try:
+            loop.run_until_complete(whole())
+            assert loop.failures == []
+        finally:
+            loop.close()
+
+    return run

@@ -1,12 +1,11 @@
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from harness.flusher_bench import FakeLog, FlusherBench, Ticket, flusher_bench
+from harness.flusher_bench import FakeLog, FlusherBench, Ticket, in_virtual_time
 from harness.inline_offload import InlineOffload
 from harness.log_directory_bench import ORDERS, P0, LogDirectoryBench, tp
 from harness.stepped_offload import settle
@@ -22,21 +21,22 @@ from logd_partitions.sync_lane import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
 
 
 @pytest.fixture
-async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FlusherBench]:
+def bench(monkeypatch: pytest.MonkeyPatch) -> FlusherBench:
     for name in ("PAGE_CACHE_SYNC_INTERVAL_S", "RETRY_S"):
         monkeypatch.setattr(flusher_module, name, 0.001)
     monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 1000)  # else they come in between
     monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 60_000)
-    async with flusher_bench() as made:
-        yield made
+    return FlusherBench()
 
 
+@in_virtual_time
 async def test_a_lone_append_is_synced_at_once(bench: FlusherBench) -> None:
     bench.append(bench.log("a"))
     await bench.offload.step()
     assert bench.trace == ["sync a", "synced a 1"]
 
 
+@in_virtual_time
 async def test_appends_during_a_sync_belong_to_the_next(bench: FlusherBench) -> None:
     a, b = bench.log("a"), bench.log("b")
     bench.append(a)
@@ -51,6 +51,7 @@ async def test_appends_during_a_sync_belong_to_the_next(bench: FlusherBench) -> 
     assert bench.trace == ["sync a", "sync b", "synced a 3", "synced b 1"]
 
 
+@in_virtual_time
 async def test_appends_of_one_tick_share_a_round(bench: FlusherBench) -> None:
     logs = [bench.log(str(i)) for i in range(20)]
     for log in logs:
@@ -61,6 +62,7 @@ async def test_appends_of_one_tick_share_a_round(bench: FlusherBench) -> None:
     assert [log.synced for log in logs] == [1] * 20
 
 
+@in_virtual_time
 async def test_with_many_files_syncfs_goes_before(bench: FlusherBench) -> None:
     for i in range(SYNCFS_LOGS_MIN):
         bench.append(bench.log(str(i)))
@@ -70,6 +72,7 @@ async def test_with_many_files_syncfs_goes_before(bench: FlusherBench) -> None:
     assert len(bench.trace) == 1 + 2 * SYNCFS_LOGS_MIN
 
 
+@in_virtual_time
 async def test_the_directory_is_synced_before_the_first_acknowledgement(
     bench: FlusherBench,
 ) -> None:
@@ -80,6 +83,7 @@ async def test_the_directory_is_synced_before_the_first_acknowledgement(
     assert bench.trace == ["sync a", "sync directory", "synced a 1"]
 
 
+@in_virtual_time
 async def test_a_full_disk_delays_the_acknowledgement(bench: FlusherBench) -> None:
     a = bench.log("a")
     bench.directory.unsynced.append(a)
@@ -93,6 +97,35 @@ async def test_a_full_disk_delays_the_acknowledgement(bench: FlusherBench) -> No
     assert not bench.failures
 
 
+@in_virtual_time
+async def test_a_sync_that_could_not_begin_is_tried_again_and_not_acknowledged_before(
+    bench: FlusherBench,
+) -> None:
+    a, b = bench.log("a"), bench.log("b")
+    a.error = OSError(errno.EMFILE, "no descriptor")
+    bench.append(a)
+    bench.append(b)
+    await bench.offload.step()
+    assert (a.synced, b.synced) == (0, 1)
+    waits = asyncio.ensure_future(bench.flusher.sync_all())
+    await bench.step_until(lambda: bench.trace.count("sync a") == 3)
+    assert a.synced == 0 and not waits.done()
+    a.error = None
+    await bench.step_until(waits.done)
+    assert a.synced == 1 and not bench.failures
+
+
+@in_virtual_time
+async def test_a_stop_does_not_wait_for_what_cannot_begin(bench: FlusherBench) -> None:
+    a = bench.log("a")
+    a.error = OSError(errno.EMFILE, "no descriptor")
+    bench.append(a)
+    closing = asyncio.ensure_future(bench.flusher.close())
+    await bench.step_until(closing.done)
+    assert [type(failure) for failure in bench.failures] == [SyncFailed]
+
+
+@in_virtual_time
 async def test_page_cache_does_not_wait_but_is_synced_in_a_while(bench: FlusherBench) -> None:
     a = bench.log("a", "page_cache")
     bench.append(a)
@@ -103,6 +136,7 @@ async def test_page_cache_does_not_wait_but_is_synced_in_a_while(bench: FlusherB
     assert a.synced == 1
 
 
+@in_virtual_time
 async def test_page_cache_is_synced_at_once_above_a_bound_or_if_somebody_waits(
     bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +160,7 @@ async def test_page_cache_is_synced_at_once_above_a_bound_or_if_somebody_waits(
 
 
 @pytest.mark.parametrize("in_directory", [False, True])
+@in_virtual_time
 async def test_a_failed_sync_is_not_tried_again(bench: FlusherBench, in_directory: bool) -> None:
     a, b = bench.log("a"), bench.log("b")
     error = OSError(errno.EIO, "broken")
@@ -147,6 +182,7 @@ async def test_a_failed_sync_is_not_tried_again(bench: FlusherBench, in_director
     assert bench.trace == []
 
 
+@in_virtual_time
 async def test_after_a_failed_sync_nothing_is_acknowledged(bench: FlusherBench) -> None:
     held, failing, late = (bench.log(name) for name in ("held", "failing", "late"))
     bench.directory.unsynced.append(held)
@@ -161,6 +197,7 @@ async def test_after_a_failed_sync_nothing_is_acknowledged(bench: FlusherBench) 
     assert not any(line.startswith("synced") for line in bench.trace)
 
 
+@in_virtual_time
 async def test_a_failure_counts_from_the_moment_it_is_known_to_a_thread(
     bench: FlusherBench,
 ) -> None:
@@ -181,6 +218,7 @@ async def test_a_failure_counts_from_the_moment_it_is_known_to_a_thread(
     assert [type(failure) for failure in bench.failures] == [SyncFailed]
 
 
+@in_virtual_time
 async def test_only_first_appends_wait_for_the_directory(bench: FlusherBench) -> None:
     first, other = bench.log("first"), bench.log("other")
     await bench.sync_once(other)
@@ -200,6 +238,7 @@ async def test_only_first_appends_wait_for_the_directory(bench: FlusherBench) ->
     assert bench.trace[-3:] == ["sync directory", "synced first 1", "synced first 2"]
 
 
+@in_virtual_time
 async def test_closed_logs_are_left_alone(bench: FlusherBench) -> None:
     a, b = bench.log("a"), bench.log("b")
     bench.append(a)
@@ -212,6 +251,7 @@ async def test_closed_logs_are_left_alone(bench: FlusherBench) -> None:
     assert not bench.failures
 
 
+@in_virtual_time
 async def test_who_waits_may_fail(bench: FlusherBench) -> None:
     def stumble(log: FakeLog) -> None:
         raise ZeroDivisionError
@@ -225,6 +265,7 @@ async def test_who_waits_may_fail(bench: FlusherBench) -> None:
     assert a.synced == 2
 
 
+@in_virtual_time
 async def test_recovery_points_follow(bench: FlusherBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 0.5)
     a = bench.log("a")

@@ -2,12 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from harness.flusher_bench import FlusherBench, flusher_bench
+from harness.flusher_bench import FlusherBench, in_virtual_time
 from harness.log_directory_bench import ORDERS, P0, CountingFileSystem, LogDirectoryBench, topic
 from harness.stepped_offload import settle
 from logd.model.ids import PartitionId
@@ -25,12 +24,12 @@ HANG_S = 20
 
 
 @pytest.fixture
-async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FlusherBench]:
+def bench(monkeypatch: pytest.MonkeyPatch) -> FlusherBench:
     monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 60_000)
-    async with flusher_bench() as made:
-        yield made
+    return FlusherBench()
 
 
+@in_virtual_time
 async def test_a_log_is_published_when_its_own_sync_is_done(bench: FlusherBench) -> None:
     a, b = bench.log("a"), bench.log("b")
     await bench.sync_once(a, b)
@@ -47,6 +46,7 @@ async def test_a_log_is_published_when_its_own_sync_is_done(bench: FlusherBench)
     assert (a.synced, b.synced) == (3, 3)
 
 
+@in_virtual_time
 async def test_a_round_does_not_wait_long_for_its_slowest(
     bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +68,7 @@ async def test_a_round_does_not_wait_long_for_its_slowest(
     await bench.step_until(lambda: slow.synced == slow.end)
 
 
+@in_virtual_time
 async def test_logs_known_to_be_slow_have_threads_of_their_own(bench: FlusherBench) -> None:
     slow = [bench.log(str(number)) for number in range(3 * SYNCS_AT_ONCE_MAX)]
     for log in slow:
@@ -93,6 +94,7 @@ async def test_logs_known_to_be_slow_have_threads_of_their_own(bench: FlusherBen
     assert all(log.synced == 2 for log in slow)
 
 
+@in_virtual_time
 async def test_a_log_that_has_become_quick_leaves_the_slow(bench: FlusherBench) -> None:
     slow, other = bench.log("slow"), bench.log("other")
     slow.sync_ms = other.sync_ms = QUICK_SYNC_MS_MAX + 1
@@ -109,6 +111,7 @@ async def test_a_log_that_has_become_quick_leaves_the_slow(bench: FlusherBench) 
     assert (slow.synced, other.synced) == (2, 4)
 
 
+@in_virtual_time
 async def test_the_last_free_thread_is_not_given_everything(
     bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
