@@ -176,7 +176,7 @@ class PartitionDirectories:
             self._fs.unlink(path)
         except FileNotFoundError:
             return
-        except OSError:  # a directory; which error says so depends on the system
+        except (IsADirectoryError, PermissionError):  # which one depends on the system
             for name in self._fs.list(path):
                 self._remove(f"{path}/{name}")
             self._fs.remove_directory(path)

@@ -137,15 +137,18 @@ async def test_a_truncation_that_lacks_a_descriptor_leaves_the_log_writable(
         assert isinstance(await bench.produce(where, b"third"), Receipt)
 
 
-@pytest.mark.parametrize("number", [*NO_FILES, errno.ENOMEM], ids=errno.errorcode.get)
-async def test_a_topic_is_not_deleted_by_half_for_lack_of_a_descriptor(
-    tmp_path: Path, number: int
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [*(("open", number) for number in (*NO_FILES, errno.ENOMEM)), ("unlink", errno.ENOMEM)],
+)
+async def test_a_topic_is_not_deleted_by_half_for_lack_of_something(
+    tmp_path: Path, call: str, number: int
 ) -> None:
     """Its directories would stand there for ever: what can't be looked at is not nothing."""
     async with host_bench(tmp_path) as bench:
         (where,) = await bench.topic("orders")
         await bench.produce(where, b"x")
-        bench.fs.faults.append(Fault("open", "partition.json", number))
+        bench.fs.faults.append(Fault(call, "partition.json", number))
         with pytest.raises(Overloaded):
             await bench.catalog.delete(where.topic_id)
         await bench.catalog.delete(where.topic_id)

@@ -23,7 +23,6 @@ from logd.model.errors import (
 from logd.model.key_ranges import KeyRouter
 from logd_client.producer import Producer
 
-
 HANG_S = 5
 """Longer only where a test fails."""
 
