@@ -7,7 +7,7 @@ from dataclasses import replace
 from logd.broker.doors.grpc_door.rpc import Rpc
 from logd.broker.maintenance import Maintenance
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import Authorizer, BrokerInfo
+from logd.broker.ports import Authorizer, BrokerInfo, HealthProblem
 from logd.broker.single_broker import SingleBroker
 from logd_consumer_groups.group_coordinator import GroupCoordinator
 
@@ -41,6 +41,10 @@ class Broker:
     @property
     def cluster_id(self) -> str:
         return self._cluster.info().cluster_id
+
+    def problems(self) -> Sequence[HealthProblem]:
+        """What is wrong with it, as cluster health tells."""
+        return self._cluster.problems()
 
     def announce(self, address: str, flight_address: str = "") -> None:
         """Tell the cluster where clients find this broker, and begin maintenance."""

@@ -55,6 +55,13 @@ class SimulatedMachine:
         self._database = KeptDatabase()
         self._process: SimulatedProcess | None = None
         self._dead: list[SimulatedProcess] = []
+        self._ended_tasks: list[str] = []
+
+    def ended_tasks(self) -> list[str]:
+        """Of all brokers so far: what ended in the background though it should not."""
+        told = self.broker.problems() if self.broker is not None else ()
+        now = [f"{p.resource}: {p.message}" for p in told if p.reason == "BACKGROUND_TASK_FAILED"]
+        return self._ended_tasks + now
 
     async def start(self, *, crash_at: int = 0, power: bool = False) -> bool:
         """Start a broker; whether it serves now: it may die on the way, or refuse to (LogdError).
@@ -134,6 +141,7 @@ class SimulatedMachine:
 
     def _gone(self) -> None:
         assert self._process is not None
+        self._ended_tasks = self.ended_tasks()
         self._process.die()
         self._dead.append(self._process)
         self._process = self.broker = None

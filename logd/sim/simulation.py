@@ -26,7 +26,8 @@ class Simulation:
 
     def failures(self) -> list[str]:
         """Faults of the program itself: errors that nobody handled."""
-        return [*self.loop.failures, *self.machine.network.failures]
+        machine = self.machine
+        return [*self.loop.failures, *machine.network.failures, *machine.ended_tasks()]
 
 
 def simulate(

@@ -1,11 +1,12 @@
 """Carries a fault plan out: one event after the other, and the broker started again each time."""
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from logd.model.errors import LogdError
-from logd.sim.disk_faults import CALLS
+from logd.sim.disk_faults import CALLS, NEEDS_FILE, NO_FILES
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_file import SimulatedFile
 from logd.sim.simulated_machine import SimulatedMachine
@@ -17,12 +18,13 @@ CRASH_IN_START_SHARE = 0.3
 CLOCK_JUMPS_MS = (-7_200_000, -600_000, -3_000, 3_000, 600_000, 3_500_000, 7_200_000)
 FREE_BYTES_LEFT = (0, 4096, 100_000, 300_000)
 STARTS_MAX = 20
+NO_MEMORY = (errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 NEVER_ROTS = "/format.json"
 """A start that finds it damaged is refused, and so would end the run."""
 
 
 class FaultInjector:
-    """`refusals`: why a start was refused, which only a sick disk explains."""
+    """`refusals`: why a start was refused, or all appends, which only a sick disk explains."""
 
     def __init__(
         self,
@@ -145,7 +147,14 @@ class FaultInjector:
             case "slow_disk":
                 await self._be_slow()
                 self._crash()
+            case "no_files":
+                faults.errnos = NO_FILES
+                faults.rates = dict.fromkeys(NEEDS_FILE, self._random.pick((0.1, 0.5, 1.0)))
+                await self._suffer()
+                self._check_writable()
             case _:
+                if event == "no_memory":
+                    faults.errnos = NO_MEMORY
                 faults.rates = self._error_rates(event)
                 await self._suffer()
                 machine.kill()  # a log that has turned read-only needs a new start
@@ -160,6 +169,13 @@ class FaultInjector:
             case "read_errors":
                 return {call: rate for call in ("pread", "map", "open")}
         return {call: 0.02 for call in CALLS}
+
+    def _check_writable(self) -> None:
+        """Nothing was handed to the disk that it did not do."""
+        if self._machine.broker is not None:
+            reasons = {problem.reason for problem in self._machine.broker.problems()}
+            if "LOG_READ_ONLY" in reasons:
+                self.refusals.append("the directory is read-only, but the disk was sound")
 
     async def _suffer(self) -> None:
         """Work on under the fault for a while."""

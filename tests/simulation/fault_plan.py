@@ -18,6 +18,8 @@ EVENTS = (
     "write_errors",
     "read_errors",
     "any_errors",
+    "no_files",
+    "no_memory",
     "short_writes",
     "slow_disk",
     "clock",
@@ -25,7 +27,7 @@ EVENTS = (
 )
 CRASHES = ("kill", "lose_power", "kill_in_call", "lose_power_in_call", "kill_then_lose_power")
 POWER = frozenset({"lose_power", "lose_power_in_call", "kill_then_lose_power", "rot"})
-SYNC = frozenset({"sync_errors", "any_errors"})
+SYNC = frozenset({"sync_errors", "any_errors", "no_memory"})
 UNREADABLE = frozenset({"read_errors", "any_errors", "rot"})
 
 

@@ -14,8 +14,6 @@ REPLACED = {
     "logd.broker.doors.grpc_door.grpc_server": "the listener: calls come through SimulatedNetwork",
     "logd.broker.doors.grpc_door.grpc_listener": "its port",
     "logd.broker.real_seams": "the choice of what follows",
-    "logd.system": "the operating system:",
-    "logd.system.background_tasks": "opens the listener's port again",
     "logd.system.malloc_thresholds": "the process's memory",
     "logd.system.open_descriptors": "the process's descriptors",
     "logd.system.stop_signals": "the process's signals",
