@@ -1,6 +1,7 @@
 """A bounded range of a topic as an Arrow RecordBatchReader: what `Consumer.read_arrow` gives."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from bisect import bisect_left
@@ -8,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from logd.model.errors import InvalidConfig, LogdError, UnknownPartition
+from logd.model.errors import ClientClosed, InvalidConfig, LogdError, UnknownPartition
+from logd.system.background_tasks import BackgroundTasks
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.consumer_fetcher import ConsumerFetcher
@@ -17,6 +19,7 @@ from logd_client.core.partition_position import PartitionPosition
 from logd_client.descriptions import OffsetSpec
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record_batch import RecordBatch, import_arrow
+from logd_client.use_guard import UseGuard
 
 if TYPE_CHECKING:
     import pyarrow
@@ -43,8 +46,17 @@ class ArrowReplay:
     positions or group. What it holds in memory is bounded as a consumer's buffer is.
     """
 
-    def __init__(self, connection: BrokerConnection, config: ConsumerConfig) -> None:
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        config: ConsumerConfig,
+        guard: UseGuard,
+        background: BackgroundTasks,
+    ) -> None:
+        """`guard` and `background` are the consumer's."""
         self._connection = connection
+        self._guard = guard
+        self._background = background
         self._max_wait_ms = max(1, config.fetch_max_wait_ms)
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
@@ -91,8 +103,7 @@ class ArrowReplay:
             if start < end:  # type: ignore[operator]
                 self._ranges.append(_Range(at, start, end))  # type: ignore[arg-type]
         if self._ranges:
-            self.task = asyncio.create_task(self._fetcher.run())
-            self.task.add_done_callback(self._ended)
+            self.task = self._background.start("replay", self._fetcher.run(), self._fetcher.fail)
 
     def reader(self) -> "pyarrow.RecordBatchReader":
         """What pulls it, in any thread but the loop's, one at a time."""
@@ -109,7 +120,7 @@ class ArrowReplay:
                 yield from self._range(each)
         finally:
             # Possibly a garbage collector's call, in any thread: it must not wait.
-            if self.task is not None and self._usable():
+            if self.task is not None and self._guard.usable:
                 with contextlib.suppress(RuntimeError):  # the loop has ended, and with it the task
                     self._loop.call_soon_threadsafe(self.task.cancel)
 
@@ -129,7 +140,7 @@ class ArrowReplay:
     def _wait(self, work: Any) -> Any:
         """Run one of the replay's coroutines on its loop."""
         try:
-            self._connection.check_usable()
+            self._guard.check()
             if threading.get_ident() == self._loop_thread:
                 raise RuntimeError(
                     "this reader waits for the event loop that it was pulled on; pull it in "
@@ -143,10 +154,14 @@ class ArrowReplay:
             while True:
                 try:
                     return future.result(ALIVE_CHECK_S)
+                except concurrent.futures.CancelledError:
+                    raise ClientClosed(
+                        "the event loop that this reader waited for has ended"
+                    ) from None
                 except TimeoutError:
                     if future.done():
                         raise
-                    self._connection.check_usable()  # a loop that has ended answers nothing
+                    self._guard.check()  # a loop that has ended answers nothing
         except BaseException:
             future.cancel()
             raise
@@ -162,25 +177,14 @@ class ArrowReplay:
         at = each.at
         batch = self._positions.next_batch()
         if batch is None and at.position < each.end:
-            await self._fetcher.arrival(self._max_wait_ms)
-            self._connection.check_usable()
+            async with self._guard.waiting():
+                await self._fetcher.arrival(self._max_wait_ms)
             batch = self._positions.next_batch()
         if at.position >= each.end:
             self._positions.pause(at.topic, at.partition)
             self._positions.seek(at.topic, at.partition, each.end)  # drops what lies behind it
         self._fetcher.wake()
         return batch, at.position
-
-    def _usable(self) -> bool:
-        try:
-            self._connection.check_usable()
-        except LogdError:
-            return False
-        return True
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fetcher.fail(error)
 
 
 def _bound(name: str, bound: ReplayBound, default: OffsetSpec) -> OffsetSpec:

@@ -84,7 +84,8 @@ class BrokerConnection:
 
     Addresses are used in the order given; one that fails gives way to the next. Every wait is
     bounded, and the error of a wait that ran out says what it waited for and which addresses were
-    tried. Raises ClientClosed and UsedAfterFork from every method.
+    tried. Raises ClientClosed, UsedAfterFork and UsedInAnotherLoop from every method; `close` ends
+    what waits in another, at once.
     """
 
     def __init__(
@@ -120,10 +121,6 @@ class BrokerConnection:
             self._at = (self._at + 1) % len(self._addresses)
             self._answered = False
 
-    def check_usable(self) -> None:
-        """Raises ClientClosed or UsedAfterFork."""
-        self._guard.check()
-
     async def call(
         self,
         method: str,
@@ -131,31 +128,36 @@ class BrokerConnection:
         response_type: type[M],
         *,
         timeout_ms: int | None = None,
+        unreachable_ms: int | None = None,
         retry: bool = True,
     ) -> M:
-        """Make one call, such as 'TopicService/ListTopics', within `timeout_ms`.
+        """Make one call, such as 'TopicService/ListTopics', within `timeout_ms`, and within
+        `unreachable_ms` while no broker can be reached.
 
         With `retry`, which only a call that is safe to repeat may have, retriable errors are tried
         again with backoff until the time is up. Without it the request is sent once, after a broker
         has been found to answer. Raises the typed error of the answer; BrokerUnreachable or
         RequestTimeout when the time is up.
         """
-        self._guard.check()
         budget_ms = self._request_timeout_ms if timeout_ms is None else timeout_ms
+        if unreachable_ms is not None and not self._answered:
+            budget_ms = min(budget_ms, unreachable_ms)
         deadline_ms = self.clock.monotonic_ms() + budget_ms
-        if not retry:
+        async with self._guard.waiting():
+            if retry:
+                message = request.SerializeToString()
+                answer = await self._repeat(method, message, deadline_ms, budget_ms, unreachable_ms)
+                return response_type.FromString(answer)
             if not self._answered:
                 await self._repeat("ClusterService/GetClusterInfo", _PROBE, deadline_ms, budget_ms)
             return response_type.FromString(await self._once(method, request, deadline_ms))
-        answer = await self._repeat(method, request.SerializeToString(), deadline_ms, budget_ms)
-        return response_type.FromString(answer)
 
     async def topic(
         self, name: str, *, refresh: bool = False, timeout_ms: int | None = None
     ) -> TopicMetadata:
         """The topic's metadata, from memory unless `refresh`; else as `call`. Raises
         UnknownTopic."""
-        self._guard.check()
+        self._guard.check_on_loop()
         known = self._topics.get(name)
         if known is not None and not refresh:
             return known
@@ -174,12 +176,13 @@ class BrokerConnection:
 
     async def stream(self, method: str) -> TransportStream:
         """Open a stream to the current broker. It may prove broken only when it is used."""
-        self._guard.check()
-        return await self._transport.stream(self.address, f"/logd.v1.{method}")
+        async with self._guard.waiting():
+            return await self._transport.stream(self.address, f"/logd.v1.{method}")
 
     async def close(self) -> None:
         """Give the channels back. Safe to call twice; in a forked child it does nothing."""
         if self._guard.usable:
+            self._guard.check_loop()
             self._guard.close()
             await self._transport.close()
 
@@ -194,11 +197,17 @@ class BrokerConnection:
             self.mark_broken(address)
             raise
 
-    async def _repeat(self, method: str, request: bytes, deadline_ms: int, budget_ms: int) -> bytes:
+    async def _repeat(
+        self,
+        method: str,
+        request: bytes,
+        deadline_ms: int,
+        budget_ms: int,
+        unreachable_ms: int | None = None,
+    ) -> bytes:
         backoff = Backoff(self._retry_backoff_ms, RETRY_BACKOFF_MAX_MS, self.random)
         failures: dict[str, LogdError] = {}
         while True:
-            self._guard.check()
             address, left_ms = self.address, deadline_ms - self.clock.monotonic_ms()
             try:
                 answer = await self._transport.unary(
@@ -212,8 +221,13 @@ class BrokerConnection:
                     raise
                 failures[address] = error
                 self.mark_broken(address)
+                now_ms = self.clock.monotonic_ms()
+                if unreachable_ms is not None and isinstance(error, BrokerUnreachable):
+                    if now_ms + unreachable_ms < deadline_ms:
+                        deadline_ms, budget_ms = now_ms + unreachable_ms, unreachable_ms
+                    unreachable_ms = None
             wait_ms = backoff.next_ms()
-            if self.clock.monotonic_ms() + wait_ms >= deadline_ms:
+            if now_ms + wait_ms >= deadline_ms:
                 raise _gave_up(method, budget_ms, failures)
             await asyncio.sleep(wait_ms / 1000)
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from logd.model.errors import ClientClosed, InvalidConfig, LogdError, UsedAfterFork
+from logd.model.errors import InvalidConfig, LogdError
 from logd.model.seams import Clock, Random, Transport
+from logd.system.background_tasks import BackgroundTasks
 from logd_client.arrow_replay import ArrowReplay, ReplayBound
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig, ConsumerSettings, parse_settings
@@ -20,6 +21,7 @@ from logd_client.group_commits import GroupCommits
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch, import_arrow
+from logd_client.use_guard import UseGuard
 
 if TYPE_CHECKING:
     import pyarrow
@@ -44,9 +46,10 @@ class Consumer:
     record, batch or poll that was in hand.
 
     Settings are keyword arguments (`ConsumerConfig`). Used by tasks of one event loop; one of them
-    reads. Every method raises ClientClosed and UsedAfterFork; reads raise what the broker answers,
-    and BrokerUnreachable when nothing could be fetched for request_timeout_ms. A read that raised
-    may be repeated: no place is lost.
+    reads. Every method raises ClientClosed, also while it waits, UsedAfterFork, UsedInAnotherLoop,
+    and InvalidConfig for what is no offset, count or partition; reads raise what the broker
+    answers, and BrokerUnreachable when nothing could be fetched for request_timeout_ms. A read that
+    raised may be repeated: no place is lost.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class Consumer:
         self._lookup = OffsetLookup(self._connection, self._positions)
         self._fetcher = ConsumerFetcher(self._connection, self._positions, config)
         self._loop_turn_ms = 0
+        self._guard = UseGuard("Consumer")
+        self._background = BackgroundTasks(self._connection.clock, logger)
         self._tasks: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()
 
@@ -119,10 +124,10 @@ class Consumer:
 
         Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none').
         """
-        self._connection.check_usable()
+        self._guard.check_on_loop()
         if self._positions.started:
             return
-        async with self._starting:
+        async with self._guard.waiting(), self._starting:
             if self._positions.started:
                 return
             await self._assignment.start()
@@ -130,16 +135,18 @@ class Consumer:
             for at in self._positions:
                 if at.error is not None and not at.known:
                     raise at.error
-            self._spawn(self._fetcher.run())
-            self._spawn(self._repeat(self._assignment.follow, self.config.metadata_max_age_ms))
+            config, follow = self.config, self._assignment.follow
+            self._spawn("fetch", self._fetcher.run())
+            self._spawn("follow topics", self._repeat(follow, config.metadata_max_age_ms))
             if self._group is not None:
-                work = self._commit_by_interval
-                self._spawn(self._repeat(work, self.config.auto_commit_interval_ms))
+                commit = self._commit_by_interval
+                self._spawn("commit", self._repeat(commit, config.auto_commit_interval_ms))
 
     async def close(self) -> None:
         """Commit what was received, unless enable_auto_commit is off, and end. Safe to call twice.
 
-        Raises what the commit raises; the consumer is closed then, too.
+        What waits in another call ends at once. Raises what the commit raises; the consumer is
+        closed then, too. A broker that cannot be reached is tried for a second only.
         """
         await self._close(received_is_done=True)
 
@@ -203,8 +210,9 @@ class Consumer:
         where retention overtook it. It ends with the consumer, or when it is dropped.
         """
         import_arrow()
-        replay = ArrowReplay(self._connection, self.config)
-        await replay.start(topic, since, until, partitions)
+        replay = ArrowReplay(self._connection, self.config, self._guard, self._background)
+        async with self._guard.waiting():
+            await replay.start(topic, since, until, partitions)
         if replay.task is not None:
             self._tasks.append(replay.task)
             replay.task.add_done_callback(self._tasks.remove)
@@ -219,33 +227,34 @@ class Consumer:
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Go on from `offset`. Before the start it takes the place of the committed offset."""
-        self._connection.check_usable()
+        self._guard.check_on_loop()
         self._positions.seek(topic, partition, offset)
         self._fetcher.wake()
 
     def position(self, topic: str, partition: int) -> int:
         """The next offset that the application will receive. Raises UnknownPartition."""
-        self._connection.check_usable()
+        self._guard.check_on_loop()
         return self._positions.position(self._positions.get(topic, partition))
 
     async def lag(self, topic: str, partition: int) -> int:
         """Offsets from the position to the high watermark, which is asked for."""
         await self.start()
         at = self._positions.get(topic, partition)
-        (end,) = await self._lookup.ask([(at, OffsetSpec.latest())])
+        async with self._guard.waiting():
+            (end,) = await self._lookup.ask([(at, OffsetSpec.latest())])
         if isinstance(end, LogdError):
             raise end
         return max(0, end - self._positions.position(at))
 
     def pause(self, topic: str, partition: int) -> None:
         """Deliver nothing of this partition until `resume`."""
-        self._connection.check_usable()
+        self._guard.check_on_loop()
         self._positions.pause(topic, partition)
         self._fetcher.wake()
 
     def resume(self, topic: str, partition: int) -> None:
         """Deliver it again, from where it was paused."""
-        self._connection.check_usable()
+        self._guard.check_on_loop()
         self._positions.resume(topic, partition)
         self._fetcher.wake()
 
@@ -259,14 +268,17 @@ class Consumer:
         group = self._require_group()
         self._positions.acknowledge()
         try:
-            return await group.commit()
+            async with self._guard.waiting():
+                return await group.commit()
         finally:
             self._fetcher.wake()
 
     async def committed(self, topic: str, partition: int) -> int | None:
         """The group's committed offset, the next to read; None: nothing was committed."""
         await self.start()
-        return await self._require_group().committed(self._positions.get(topic, partition))
+        group, at = self._require_group(), self._positions.get(topic, partition)
+        async with self._guard.waiting():
+            return await group.committed(at)
 
     # Inside
 
@@ -291,7 +303,7 @@ class Consumer:
         if now_ms - self._loop_turn_ms >= LOOP_TURN_MS:
             self._loop_turn_ms = now_ms
             await asyncio.sleep(0)
-            self._connection.check_usable()
+            self._guard.check()
         self._positions.acknowledge()
         waited = False
         while True:
@@ -300,10 +312,10 @@ class Consumer:
             left_ms = None if timeout_ms is None else now_ms + timeout_ms - clock.monotonic_ms()
             if found is not None or (waited and left_ms is not None and left_ms <= 0):
                 return found
-            await self._fetcher.arrival(None if left_ms is None else max(0, left_ms))
+            async with self._guard.waiting():
+                await self._fetcher.arrival(None if left_ms is None else max(0, left_ms))
             waited = True
             self._loop_turn_ms = clock.monotonic_ms()
-            self._connection.check_usable()
 
     def _request_if_due(self) -> None:
         """Delivery made room in the buffer: let the fetcher see."""
@@ -327,23 +339,19 @@ class Consumer:
                 logger.warning("consumer_background_failed", error=error.message)
             self._fetcher.wake()
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._ended)
-        self._tasks.append(task)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fetcher.fail(error)
+    def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
+        self._tasks.append(self._background.start(name, work, self._guard.fail))
 
     async def _close(self, *, received_is_done: bool) -> None:
-        try:
-            self._connection.check_usable()
-        except (ClientClosed, UsedAfterFork):
+        if self._guard.closed or self._guard.forked:
             return
+        self._guard.check_loop()
+        self._guard.close()
         try:
             if received_is_done:
                 self._positions.acknowledge()
+            self._positions.end()
+            await self._stop_tasks()  # a commit of theirs that waits must not hold up the last one
             if self._group and self._positions.started:
                 with_offsets = self.config.enable_auto_commit
                 await self._group.commit(with_offsets=with_offsets, leaving=True)
@@ -351,8 +359,12 @@ class Consumer:
             await self._end()
 
     async def _end(self) -> None:
+        self._guard.close()
+        self._positions.end()
+        await self._stop_tasks()
+        await self._connection.close()
+
+    async def _stop_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._positions.end()
-        await self._connection.close()

@@ -11,6 +11,10 @@ from logd_client.diagnostics import logger
 from logd_client.topic_admin import error_of
 from logd_proto.v1 import common_pb2, groups_pb2
 
+LAST_COMMIT_UNREACHABLE_MS = 1_000
+"""A consumer that leaves does not wait longer for a broker that cannot be reached: its group reads
+again what this commit would have told."""
+
 
 class GroupCommits:
     """Commits for one consumer of one group; one commit at a time, in order.
@@ -110,7 +114,10 @@ class GroupCommits:
             leaving=leaving,
         )
         answer = await self._connection.call(
-            "GroupService/CommitOffsets", request, groups_pb2.CommitOffsetsResponse
+            "GroupService/CommitOffsets",
+            request,
+            groups_pb2.CommitOffsetsResponse,
+            unreachable_ms=LAST_COMMIT_UNREACHABLE_MS if leaving else None,
         )
         self._note_other(answer.also_consumed_by)
         errors = []

@@ -32,7 +32,8 @@ class Producer:
     gives can be awaited for the receipt. Records are batched per partition, numbered, sent and sent
     again until acknowledged or until delivery_timeout_ms: each is written once, and those of one
     partition in the order of their send(). Settings: ProducerConfig. For tasks of one event loop;
-    raises ClientClosed and UsedAfterFork from every method.
+    raises ClientClosed, UsedAfterFork and UsedInAnotherLoop from every method, the last one of
+    records that fill an open batch when they are awaited.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Producer:
 
     def _send_nowait(self, topic: str, value: bytes | None, key: bytes | None) -> None:
         """The way that is not fast."""
-        self._guard.check()
+        self._guard.check_on_loop()
         self._check_fatal()
         lanes = self._topics.get(topic)
         if lanes is None:
@@ -191,7 +192,7 @@ class Producer:
         Bounded by delivery_timeout_ms. Raises the first failure since the last flush that no
         handle has raised or shown: a record whose handle nobody keeps is not lost in silence.
         """
-        self._guard.check()
+        self._guard.check_on_loop()
         if self._sender is not None:
             await self._sender.flush()
 
@@ -202,6 +203,7 @@ class Producer:
         """
         if not self._guard.usable:
             return
+        self._guard.check_loop()
         try:
             if flush and self._sender is not None:
                 await self._sender.flush()
@@ -213,13 +215,13 @@ class Producer:
 
     async def _lanes(self, topic: str) -> TopicLanes:
         """The way that is not fast: starts the sender, and asks for the topic's metadata."""
-        self._guard.check()
+        self._guard.check_on_loop()
         if self._sender is None:
             self._sender = ProducerSender(
                 self.config,
                 self._connection,
                 lock=contextlib.nullcontext(),
-                make_future=SharedFuture,
+                make_future=self._new_future,
                 on_room=self._on_room,
                 notify=lambda wake: wake(),
             )
@@ -227,6 +229,11 @@ class Producer:
             self._full, self._columns = accumulator.full, accumulator.columns
         self._check_fatal()
         return await self._sender.lanes(topic)
+
+    def _new_future(self) -> SharedFuture:
+        """Of a batch that is opened: what the fastest way in does not check is checked here."""
+        self._guard.check_loop()
+        return SharedFuture(self._guard.check_loop)
 
     @property
     def _owes_turn(self) -> bool:

@@ -74,6 +74,7 @@ REMEDIES = {
     "UNDECODABLE_BATCH": "upgrade this client, or read on with `--from` the next_offset named here",
     "CLIENT_CLOSED": "report this: logctl used a client that it had closed",
     "USED_AFTER_FORK": "make the first client after the fork, or start processes by 'spawn'",
+    "USED_IN_ANOTHER_LOOP": "make one client in each asyncio.run(), or use logd.sync",
 }
 """reason -> what to try."""
 

@@ -425,3 +425,10 @@ class UsedAfterFork(LogdError):
     used one: gRPC does not work there. Make the first client after the fork."""
 
     reason, code, exit_status = "USED_AFTER_FORK", None, 1
+
+
+class UsedInAnotherLoop(LogdError):
+    """An asyncio client was used in another event loop than before, where nothing it waits for
+    would come. Make one in each `asyncio.run()` and each thread's loop, or use `logd.sync`."""
+
+    reason, code, exit_status = "USED_IN_ANOTHER_LOOP", None, 1

@@ -152,6 +152,18 @@ def test_a_reader_ends_with_its_consumer_or_when_it_is_dropped(broker: FakeFetch
         kept.read_next_batch()
 
 
+async def test_who_pulls_while_the_consumer_is_closed_is_told(broker: FakeFetchBroker) -> None:
+    consumer = Consumer("other", transport=broker)
+    reader = await consumer.read_arrow("t")
+    broker.down = True
+    broker.break_streams()
+    pulling = asyncio.create_task(asyncio.to_thread(reader.read_all))
+    await asyncio.sleep(0)
+    await consumer.close()
+    with pytest.raises(ClientClosed):
+        await pulling
+
+
 def test_a_forked_child_cannot_pull(broker: FakeFetchBroker) -> None:
     with make(broker) as consumer:
         reader = consumer.read_arrow("t")

@@ -19,9 +19,13 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, body_crc, pack_header
+from logd.model.seams import TransportStream
 from logd.sim.seeded_random import SeededRandom
 from logd_client.consumer import Consumer
 from logd_client.record import Record
+
+ARRIVES_MS = 60_000
+"""What is there arrives at once; only what hangs takes so long."""
 
 
 @pytest.fixture
@@ -77,21 +81,21 @@ async def test_batches_come_whole_and_are_trimmed_to_the_position(broker: FakeFe
 
 async def test_poll_gives_what_is_there_up_to_the_limit(broker: FakeFetchBroker) -> None:
     async with make(broker, partitions=[0]) as consumer:
-        assert offsets(await consumer.poll(1000, max_records=2)) == [0, 1]
-        assert offsets(await consumer.poll(1000)) == list(range(2, 12))
+        assert offsets(await consumer.poll(ARRIVES_MS, max_records=2)) == [0, 1]
+        assert offsets(await consumer.poll(ARRIVES_MS)) == list(range(2, 12))
         assert await consumer.poll(0) == []
         assert await consumer.poll(30) == []
         broker.append("t", 0, [b"12"])
-        assert offsets(await consumer.poll(1000)) == [12]
+        assert offsets(await consumer.poll(ARRIVES_MS)) == [12]
 
 
 async def test_reads_can_be_mixed_without_losing_a_record(broker: FakeFetchBroker) -> None:
     async with make(broker, partitions=[0]) as consumer:
         seen = offsets(await take(aiter(consumer), 1))
-        seen += offsets(await consumer.poll(1000, max_records=1))
+        seen += offsets(await consumer.poll(ARRIVES_MS, max_records=1))
         seen += (await anext(consumer.batches())).offsets
         seen += offsets(await take(aiter(consumer), 5))
-        seen += offsets(await consumer.poll(1000))
+        seen += offsets(await consumer.poll(ARRIVES_MS))
     assert seen == list(range(12))
 
 
@@ -99,28 +103,28 @@ async def test_auto_offset_reset_says_where_to_start(broker: FakeFetchBroker) ->
     async with make(broker, auto_offset_reset="latest") as consumer:
         assert consumer.position("t", 0) == 12
         broker.append("t", 0, [b"new"])
-        assert offsets(await consumer.poll(1000)) == [12]
+        assert offsets(await consumer.poll(ARRIVES_MS)) == [12]
     with pytest.raises(OffsetOutOfRange, match="auto_offset_reset"):
         async with make(broker, auto_offset_reset="none"):
             pass
     consumer = make(broker, auto_offset_reset="none", partitions=[0])
     consumer.seek("t", 0, 4)
     async with consumer:
-        assert offsets(await consumer.poll(1000))[0] == 4
+        assert offsets(await consumer.poll(ARRIVES_MS))[0] == 4
 
 
 async def test_a_position_outside_the_log_is_reset(broker: FakeFetchBroker) -> None:
     async with make(broker, partitions=[0]) as consumer:
         consumer.seek("t", 0, 99)
-        assert offsets(await consumer.poll(1000))[0] == 0
+        assert offsets(await consumer.poll(ARRIVES_MS))[0] == 0
     strict = make(broker, partitions=[0], auto_offset_reset="none")
     strict.seek("t", 0, 99)
     async with strict:
         for _ in range(2):
             with pytest.raises(OffsetOutOfRange, match="t:0"):
-                await strict.poll(1000)
+                await strict.poll(ARRIVES_MS)
         strict.seek("t", 0, 3)
-        assert offsets(await strict.poll(1000))[0] == 3
+        assert offsets(await strict.poll(ARRIVES_MS))[0] == 3
 
 
 async def test_seek_pause_and_resume_within_a_loop(broker: FakeFetchBroker) -> None:
@@ -143,7 +147,7 @@ async def test_seek_pause_and_resume_within_a_loop(broker: FakeFetchBroker) -> N
 
 async def test_a_group_goes_on_where_it_committed(broker: FakeFetchBroker) -> None:
     async with make(broker, group_id="g", partitions=[0]) as consumer:
-        await consumer.poll(1000, max_records=5)
+        await consumer.poll(ARRIVES_MS, max_records=5)
         assert await consumer.committed("t", 0) is None
         assert await consumer.commit()
         assert await consumer.committed("t", 0) == 5
@@ -211,21 +215,21 @@ async def test_a_rewind_reaches_a_consumer_in_the_middle_of_a_batch(
 
 async def test_commit_says_that_the_group_was_rewound(broker: FakeFetchBroker) -> None:
     async with make(broker, group_id="g", partitions=[0]) as consumer:
-        await consumer.poll(1000)
+        await consumer.poll(ARRIVES_MS)
         broker.rewind("g", {("t", 0): 2})
         assert not await consumer.commit()
-        assert offsets(await consumer.poll(1000))[0] == 2
+        assert offsets(await consumer.poll(ARRIVES_MS))[0] == 2
 
 
 async def test_a_commit_goes_back_only_after_a_seek(broker: FakeFetchBroker) -> None:
     async with make(broker, group_id="g", partitions=[0]) as consumer:
-        await consumer.poll(1000)
+        await consumer.poll(ARRIVES_MS)
         await consumer.commit()
         consumer.seek("t", 0, 3)
         await consumer.commit()
         assert await consumer.committed("t", 0) == 3
         assert broker.group("g").commits[-1].allow_rewind
-        await consumer.poll(1000)
+        await consumer.poll(ARRIVES_MS)
         broker.group("g").offsets[broker.topic_id("t"), 0] = 100
         with pytest.raises(LogdError, match="behind"):
             await consumer.commit()
@@ -236,7 +240,7 @@ async def test_broken_streams_lose_and_double_nothing(broker: FakeFetchBroker) -
     seen: dict[int, list[int]] = {0: [], 1: []}
     async with make(broker, fetch_max_bytes=300) as consumer:
         for turn in itertools.count():
-            for record in await consumer.poll(1000, max_records=2):
+            for record in await consumer.poll(ARRIVES_MS, max_records=2):
                 seen[record.partition].append(record.offset)
             if turn % 2:
                 broker.break_streams()
@@ -251,7 +255,7 @@ async def test_a_broker_that_stays_away_is_an_error_and_then_reading_goes_on(
     broker: FakeFetchBroker,
 ) -> None:
     async with make(broker, partitions=[0], request_timeout_ms=30) as consumer:
-        await consumer.poll(1000)
+        await consumer.poll(ARRIVES_MS)
         broker.down = True
         broker.break_streams()
         with pytest.raises(BrokerUnreachable, match="nothing could be fetched for"):
@@ -259,9 +263,35 @@ async def test_a_broker_that_stays_away_is_an_error_and_then_reading_goes_on(
                 pass
         broker.down = False
         broker.append("t", 0, [b"x"])
-        while not (records := await consumer.poll(1000)):
+        while not (records := await consumer.poll(ARRIVES_MS)):
             pass
         assert offsets(records) == [12]
+
+
+class FaultyBroker(FakeFetchBroker):
+    """Its streams raise what no transport raises on purpose."""
+
+    async def stream(self, address: str, method: str) -> TransportStream:
+        raise ZeroDivisionError("a fault of the program")
+
+
+async def test_a_fault_that_ends_its_reading_is_told_by_every_later_call() -> None:
+    broker = FaultyBroker()
+    broker.create_topic("t")
+    consumer = make(broker, group_id="g")
+    for _ in range(2):
+        with pytest.raises(LogdError, match="has failed: ZeroDivisionError") as raised:
+            await consumer.poll(ARRIVES_MS)
+        assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    for call in (consumer.next_batch, consumer.start, consumer.commit):
+        with pytest.raises(LogdError, match="has failed"):
+            await call()
+    with pytest.raises(LogdError, match="has failed"):
+        consumer.seek("t", 0, 0)
+    await consumer.close()
+    assert broker.group("g").commits[-1].leaving
+    with pytest.raises(ClientClosed):
+        await consumer.poll(0)
 
 
 def damaged_batch(base_offset: int, *, undecodable: bool) -> bytes:
@@ -291,10 +321,10 @@ async def test_a_batch_that_cannot_be_read_says_where_to_go_on(
         assert len(await take(aiter(consumer), 12)) == 12
         for _ in range(2):
             with pytest.raises(error, match="t:0") as raised:
-                await consumer.poll(1000)
+                await consumer.poll(ARRIVES_MS)
         assert raised.value.details["offset"] == "12"
         consumer.seek("t", 0, int(raised.value.details["next_offset"]))
-        assert offsets(await consumer.poll(1000)) == [14]
+        assert offsets(await consumer.poll(ARRIVES_MS)) == [14]
 
 
 async def test_undecodable_and_corrupt_data_can_be_stepped_over(broker: FakeFetchBroker) -> None:

@@ -37,6 +37,29 @@ def test_an_exception_reaches_the_caller() -> None:
         thread.release()
 
 
+def test_who_waits_when_the_last_user_leaves_is_told() -> None:
+    thread = LoopThread.acquire()
+    began = threading.Event()
+    told: list[BaseException] = []
+
+    async def stay() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    def wait() -> None:
+        try:
+            thread.run(stay())
+        except BaseException as error:
+            told.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert began.wait(60)
+    thread.release()
+    waiting.join(60)
+    assert [type(error) for error in told] == [ClientClosed]
+
+
 def test_a_wait_ends_in_time_and_cancels_the_work() -> None:
     cancelled = threading.Event()
 

@@ -6,7 +6,7 @@ from logd_client.shared_future import SharedFuture
 
 
 async def test_all_who_wait_are_woken_and_later_ones_need_not_wait() -> None:
-    shared = SharedFuture()
+    shared = SharedFuture(lambda: None)
     waiting = [asyncio.ensure_future(_wait(shared)) for _ in range(3)]
     await asyncio.sleep(0)
     assert not shared.done()
@@ -17,7 +17,7 @@ async def test_all_who_wait_are_woken_and_later_ones_need_not_wait() -> None:
 
 
 async def test_who_is_cancelled_takes_nobody_along() -> None:
-    shared = SharedFuture()
+    shared = SharedFuture(lambda: None)
     one, other = asyncio.ensure_future(_wait(shared)), asyncio.ensure_future(_wait(shared))
     await asyncio.sleep(0)
     one.cancel()

@@ -30,6 +30,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._users = 0
+        self._ended = False
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="logd-loop", daemon=True)
         self._thread.start()
@@ -53,7 +54,8 @@ class LoopThread:
             if self._users > 0:
                 return
             LoopThread._shared = None
-        self.loop.call_soon_threadsafe(self.loop.stop)
+            self._ended = True
+            self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(STOP_TIMEOUT_S)
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
@@ -62,15 +64,19 @@ class LoopThread:
         After `timeout` seconds it is cancelled, and RequestTimeout raised; None: the coroutine
         bounds itself. If the caller is interrupted, the coroutine is cancelled too.
         """
-        if self._pid != os.getpid() or not self._thread.is_alive():
+        if self._pid != os.getpid():
             work.close()
-            if self._pid != os.getpid():
-                raise UsedAfterFork("made before a fork and used in the child")
-            raise ClientClosed("the thread of the synchronous clients has ended")
+            raise UsedAfterFork("made before a fork and used in the child")
         assert threading.current_thread() is not self._thread, "run() would wait for itself"
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        with LoopThread._shared_lock:  # what comes before the loop's end is ended by it, too
+            if self._ended:
+                work.close()
+                raise ClientClosed("the thread of the synchronous clients has ended")
+            future = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return future.result(timeout)
+        except concurrent.futures.CancelledError:
+            raise ClientClosed("the client was closed while this call waited") from None
         except concurrent.futures.TimeoutError:
             if future.done():
                 raise

@@ -1,0 +1,178 @@
+"""What waits in a client while another task, or another thread, closes it.
+
+The asynchronous faces run in virtual time: a wait that goes on is seen as time that passes.
+"""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from harness.client_calls import (
+    ADMIN_CALLS,
+    CONSUMER_WAITS,
+    HANGS_S,
+    SilentBroker,
+    flush,
+    full_buffer,
+    handle,
+    handles,
+)
+from harness.fake_broker import FakeBroker
+from harness.fake_fetch_broker import FakeFetchBroker
+from harness.fake_transport import FakeTransport
+from logd import sync
+from logd.model.errors import ClientClosed
+from logd.sim.seeded_random import SeededRandom
+from logd.sim.simulated_clock import SimulatedClock
+from logd.sim.virtual_loop import VirtualLoop
+from logd_client.admin import Admin
+from logd_client.consumer import Consumer
+from logd_client.producer import Producer
+
+TURNS = 50
+"""Of the loop: enough for any call here to come to where it waits."""
+
+
+def test_the_table_has_every_call_of_the_admin() -> None:
+    calls = {n for n, f in inspect.getmembers(Admin, inspect.iscoroutinefunction) if n[0] != "_"}
+    assert calls - {"close"} == set(ADMIN_CALLS)
+
+
+def in_virtual_time(work: Callable[[VirtualLoop], Awaitable[None]]) -> None:
+    loop = VirtualLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+
+        async def main() -> None:
+            await work(loop)
+
+        runner.run(main())
+    assert not loop.failures
+
+
+async def turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+async def ends_when_closed(
+    loop: VirtualLoop, waiting: Awaitable[object], close: Callable[[], Awaitable[None]]
+) -> None:
+    task = asyncio.ensure_future(waiting)
+    await turns()
+    assert not task.done(), "it does not wait"
+    before_s = loop.time()
+    await close()
+    with pytest.raises(ClientClosed):
+        async with asyncio.timeout(HANGS_S):
+            await task
+    assert loop.time() == before_s
+
+
+def new_consumer(loop: VirtualLoop, broker: FakeFetchBroker) -> Consumer:
+    return Consumer(
+        "t",
+        group_id="g",
+        transport=broker,
+        clock=SimulatedClock(loop),
+        random=SeededRandom(),
+    )
+
+
+@pytest.mark.parametrize("name", CONSUMER_WAITS)
+def test_a_wait_in_a_consumer_ends_when_it_is_closed(name: str) -> None:
+    silent, call = CONSUMER_WAITS[name]
+
+    async def work(loop: VirtualLoop) -> None:
+        broker = SilentBroker()
+        consumer = new_consumer(loop, broker)
+        if name not in ("start", "start at the group's offsets", "start at the log's end"):
+            await consumer.start()
+        broker.silent = {silent}
+
+        async def close() -> None:
+            broker.silent.clear()
+            await consumer.close()
+
+        await ends_when_closed(loop, call(consumer), close)
+
+    in_virtual_time(work)
+
+
+@pytest.mark.parametrize("name", ADMIN_CALLS)
+def test_a_wait_in_an_admin_ends_when_it_is_closed(name: str) -> None:
+    async def work(loop: VirtualLoop) -> None:
+        admin = Admin(transport=SilentBroker("*"), clock=SimulatedClock(loop))
+        await ends_when_closed(loop, getattr(admin, name)(*ADMIN_CALLS[name]), admin.close)
+
+    in_virtual_time(work)
+
+
+@pytest.mark.parametrize("waits", [full_buffer, handle, handles, flush])
+def test_a_wait_in_a_producer_ends_when_it_is_closed(
+    waits: Callable[[Producer], Awaitable[None]],
+) -> None:
+    async def work(loop: VirtualLoop) -> None:
+        transport = FakeTransport(FakeBroker())
+        transport.broker.create_topic("orders", partitions=1)
+        transport.holds_acks = True
+        producer = Producer(
+            transport=transport,
+            clock=SimulatedClock(loop),
+            random=SeededRandom(),
+            batch_size=1024,
+            buffer_memory=2048,
+        )
+
+        async def close() -> None:
+            await producer.close(flush=False)
+
+        await ends_when_closed(loop, waits(producer), close)
+
+    in_virtual_time(work)
+
+
+def test_a_producer_that_asks_for_a_topic_ends_when_it_is_closed() -> None:
+    async def work(loop: VirtualLoop) -> None:
+        producer = Producer(transport=SilentBroker("*"), clock=SimulatedClock(loop))
+        await ends_when_closed(loop, producer.send("orders", b""), producer.close)
+
+    in_virtual_time(work)
+
+
+SYNC_WAITS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "for": ("", lambda c: next(iter(c))),
+    "batches": ("", lambda c: next(c.batches())),
+    "poll": ("", lambda c: c.poll(1 << 40)),
+    "start": ("DescribeTopic", lambda c: c.start()),
+    "commit": ("CommitOffsets", lambda c: c.commit()),
+    "describe_topic": ("DescribeTopic", lambda a: a.describe_topic("t")),
+}
+
+
+@pytest.mark.parametrize("name", SYNC_WAITS)
+def test_a_thread_that_waits_in_a_client_is_told_when_another_closes_it(name: str) -> None:
+    silent, call = SYNC_WAITS[name]
+    broker = SilentBroker(silent)
+    client: Any = sync.Admin(transport=broker)
+    if name != "describe_topic":
+        client.close()
+        client = sync.Consumer("t", transport=broker, group_id="g")
+    told: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            call(client)
+        except BaseException as error:
+            told.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert broker.asked.wait(HANGS_S)
+    broker.silent.clear()
+    client.close()
+    thread.join(HANGS_S)
+    assert [type(error) for error in told] == [ClientClosed]
