@@ -89,6 +89,8 @@ TESTS_OF_MANY = {
     "tests/client/test_other_loops.py": "clients on another event loop than their own",
     "tests/client/test_transports.py": "the contract of every Transport",
     "tests/cli/test_process.py": "logctl as a process: pipes, signals, long input",
+    "tests/cli/test_numbers.py": "every number that logctl takes",
+    "tests/broker/doors/grpc_door/test_request_numbers.py": "every number of requests",
     "tests/cli/test_transcripts.py": "what logctl prints, command by command",
     "tests/system/test_file_system.py": "the contract of every FileSystem",
     "tests/broker/test_first_append_errnos.py": "every errno of every call, under a first append",

@@ -14,6 +14,7 @@ from logd.system.background_tasks import BackgroundTasks
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.consumer_fetcher import ConsumerFetcher
+from logd_client.core.checked_values import INT64_MIN, check_int
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.descriptions import OffsetSpec
@@ -80,7 +81,9 @@ class ArrowReplay:
         first = _bound("since", since, OffsetSpec.earliest())
         last = _bound("until", until, OffsetSpec.latest())
         metadata = await self._connection.topic(topic, refresh=True)
-        numbers = range(metadata.partitions) if partitions is None else sorted(set(partitions))
+        numbers: Sequence[int] = range(metadata.partitions)
+        if partitions is not None:
+            numbers = sorted({check_int("partition", each, INT64_MIN) for each in partitions})
         for number in numbers:
             if not 0 <= number < metadata.partitions:
                 raise UnknownPartition(

@@ -16,6 +16,7 @@ from logd.model.topic_config import TopicConfig
 from logd.system.system_clock import SystemClock
 from logd.system.system_random import SystemRandom
 from logd_client.core.backoff import Backoff
+from logd_client.core.checked_values import check_text
 from logd_client.core.topic_lanes import Routing
 from logd_client.grpc_transport import GrpcTransport
 from logd_client.use_guard import UseGuard
@@ -158,7 +159,7 @@ class BrokerConnection:
         """The topic's metadata, from memory unless `refresh`; else as `call`. Raises
         UnknownTopic."""
         self._guard.check_on_loop()
-        known = self._topics.get(name)
+        known = self._topics.get(check_text("topic", name))
         if known is not None and not refresh:
             return known
         request = topics_pb2.DescribeTopicRequest(topic=common_pb2.TopicRef(name=name))

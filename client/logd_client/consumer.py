@@ -13,6 +13,7 @@ from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig, ConsumerSettings, parse_settings
 from logd_client.consumer_assignment import ConsumerAssignment
 from logd_client.consumer_fetcher import ConsumerFetcher
+from logd_client.core.checked_values import check_int
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.descriptions import OffsetSpec
@@ -165,7 +166,10 @@ class Consumer:
 
         An empty list when nothing came for `timeout_ms`; with 0 only what is buffered.
         """
-        limit = self.config.max_poll_records if max_records is None else max_records
+        check_int("timeout_ms", timeout_ms, 0)
+        limit = self.config.max_poll_records
+        if max_records is not None:
+            limit = check_int("max_records", max_records, 1)
         records: list[Record] = []
         cursor = await self._next_within(self._positions.current_cursor, timeout_ms)
         while cursor is not None:

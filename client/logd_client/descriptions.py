@@ -6,9 +6,10 @@ are exclusive. Where a call covers many partitions, each entry has an `error` of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from logd.model.errors import LogdError
+from logd.model.errors import InvalidConfig, LogdError
+from logd_client.core.checked_values import INT64_MIN, check_int, check_partition, check_text
 
 OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
 ResetTo = Literal[
@@ -22,6 +23,12 @@ class OffsetSpec:
 
     at: OffsetAt
     value: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InvalidConfig for what is no place."""
+        if self.at not in get_args(OffsetAt):
+            raise InvalidConfig(f"'{self.at}' is no place in a partition", field="at")
+        object.__setattr__(self, "value", check_int(self.at, self.value, INT64_MIN))
 
     @classmethod
     def earliest(cls) -> "OffsetSpec":
@@ -57,6 +64,18 @@ class ResetTarget:
     value: int = 0
     group: str = ""
     offsets: tuple[tuple[str, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises InvalidConfig for what is no target."""
+        if self.to not in get_args(ResetTo):
+            raise InvalidConfig(f"'{self.to}' is nothing to reset to", field="to")
+        object.__setattr__(self, "value", check_int(self.to, self.value, INT64_MIN))
+        check_text("group", self.group)
+        offsets = tuple(
+            (check_text("topic", topic), check_partition(number), check_int("offset", at, 0))
+            for topic, number, at in self.offsets
+        )
+        object.__setattr__(self, "offsets", offsets)
 
     @classmethod
     def earliest(cls) -> "ResetTarget":

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from logd.model.errors import InvalidConfig
 from logd_client.broker_connection import BrokerConnection
+from logd_client.core.checked_values import (
+    INT64_MIN,
+    check_int,
+    check_partition,
+    check_text,
+)
 from logd_client.descriptions import (
     CommitOutcome,
     CommittedOffset,
@@ -16,8 +23,8 @@ from logd_client.descriptions import (
     ResetPlan,
     ResetTarget,
 )
-from logd_client.topic_admin import error_of, offset_spec_message
-from logd_proto.v1 import common_pb2, groups_pb2
+from logd_client.topic_admin import error_of, offset_spec_message, topic_ref
+from logd_proto.v1 import groups_pb2
 
 
 class GroupAdmin:
@@ -36,7 +43,7 @@ class GroupAdmin:
         """One group with its offsets and consumers. Raises UnknownGroup."""
         answer = await self._connection.call(
             "GroupService/DescribeGroup",
-            groups_pb2.DescribeGroupRequest(group=group),
+            groups_pb2.DescribeGroupRequest(group=check_text("group", group)),
             groups_pb2.DescribeGroupResponse,
         )
         return GroupDescription(
@@ -59,7 +66,7 @@ class GroupAdmin:
         """What the group has yet to read, by topic and partition. Raises UnknownGroup."""
         answer = await self._connection.call(
             "GroupService/DescribeLag",
-            groups_pb2.DescribeLagRequest(group=group),
+            groups_pb2.DescribeLagRequest(group=check_text("group", group)),
             groups_pb2.DescribeLagResponse,
         )
         return [_lag(each) for each in answer.partitions]
@@ -68,7 +75,9 @@ class GroupAdmin:
         """Forget the group; how many offsets went. Raises UnknownGroup, GroupNotEmpty."""
         answer = await self._connection.call(
             "GroupService/DeleteGroup",
-            groups_pb2.DeleteGroupRequest(group=group, validate_only=validate_only),
+            groups_pb2.DeleteGroupRequest(
+                group=check_text("group", group), validate_only=validate_only
+            ),
             groups_pb2.DeleteGroupResponse,
             retry=validate_only,
         )
@@ -88,13 +97,17 @@ class GroupAdmin:
         ids = {topic: (await self._connection.topic(topic)).topic_id for topic, _ in offsets}
         known = await self._connection.call(
             "GroupService/FetchOffsets",
-            groups_pb2.FetchOffsetsRequest(group=group),
+            groups_pb2.FetchOffsetsRequest(group=check_text("group", group)),
             groups_pb2.FetchOffsetsResponse,
         )
         request = groups_pb2.CommitOffsetsRequest(
-            group=group,
+            group=check_text("group", group),
             offsets=[
-                groups_pb2.OffsetCommit(topic_id=ids[topic], partition=number, offset=offset)
+                groups_pb2.OffsetCommit(
+                    topic_id=ids[topic],
+                    partition=check_partition(number),
+                    offset=check_int("offset", offset, INT64_MIN),
+                )
                 for (topic, number), offset in offsets.items()
             ],
             rewind_epoch=known.rewind_epoch,
@@ -112,7 +125,9 @@ class GroupAdmin:
         self, group: str, topics: Mapping[str, Sequence[int]] | None = None
     ) -> list[CommittedOffset]:
         """Committed offsets of these partitions (an empty list: the whole topic), or of all."""
-        request = groups_pb2.FetchOffsetsRequest(group=group, topics=_topic_partitions(topics))
+        request = groups_pb2.FetchOffsetsRequest(
+            group=check_text("group", group), topics=_topic_partitions(topics)
+        )
         answer = await self._connection.call(
             "GroupService/FetchOffsets", request, groups_pb2.FetchOffsetsResponse
         )
@@ -132,7 +147,10 @@ class GroupAdmin:
         `topics` None: all that the group has committed. Running consumers go on from there.
         """
         request = groups_pb2.ResetOffsetsRequest(
-            group=group, topics=_topic_partitions(topics), validate_only=not execute, actor=actor
+            group=check_text("group", group),
+            topics=_topic_partitions(topics),
+            validate_only=not execute,
+            actor=actor,
         )
         _set_target(request, to)
         answer = await self._connection.call(
@@ -152,7 +170,9 @@ class GroupAdmin:
         """Plan, or with `execute` apply, the undo of the group's latest rewind."""
         answer = await self._connection.call(
             "GroupService/UndoReset",
-            groups_pb2.UndoResetRequest(group=group, validate_only=not execute, actor=actor),
+            groups_pb2.UndoResetRequest(
+                group=check_text("group", group), validate_only=not execute, actor=actor
+            ),
             groups_pb2.UndoResetResponse,
             retry=not execute,
         )
@@ -163,7 +183,7 @@ class GroupAdmin:
         """The group's rewinds and undos, latest first."""
         answer = await self._connection.call(
             "GroupService/ListResets",
-            groups_pb2.ListResetsRequest(group=group),
+            groups_pb2.ListResetsRequest(group=check_text("group", group)),
             groups_pb2.ListResetsResponse,
         )
         return [
@@ -180,6 +200,8 @@ class GroupAdmin:
 
 
 def _set_target(request: groups_pb2.ResetOffsetsRequest, to: ResetTarget) -> None:
+    if not isinstance(to, ResetTarget):
+        raise InvalidConfig(f"{to!r} is no ResetTarget, such as ResetTarget.latest()", field="to")
     match to.to:
         case "earliest" | "latest" | "offset" | "append_time":
             request.position.CopyFrom(offset_spec_message(OffsetSpec(to.to, to.value)))
@@ -194,16 +216,14 @@ def _set_target(request: groups_pb2.ResetOffsetsRequest, to: ResetTarget) -> Non
         case "plan":
             request.plan.SetInParent()
             for topic, partition, offset in to.offsets:
-                request.plan.offsets.add(
-                    topic=common_pb2.TopicRef(name=topic), partition=partition, offset=offset
-                )
+                request.plan.offsets.add(topic=topic_ref(topic), partition=partition, offset=offset)
 
 
 def _topic_partitions(
     topics: Mapping[str, Sequence[int]] | None,
 ) -> list[groups_pb2.TopicPartitions]:
     return [
-        groups_pb2.TopicPartitions(topic=common_pb2.TopicRef(name=name), partitions=numbers)
+        groups_pb2.TopicPartitions(topic=topic_ref(name), partitions=map(check_partition, numbers))
         for name, numbers in (topics or {}).items()
     ]
 

@@ -3,8 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from logd.model.errors import LogdError, TopicExists, error_from_reason
+from logd.model.errors import InvalidConfig, LogdError, TopicExists, error_from_reason
 from logd_client.broker_connection import BrokerConnection
+from logd_client.core.checked_values import (
+    UINT32_MAX,
+    check_int,
+    check_partition,
+    check_text,
+)
 from logd_client.descriptions import (
     DeletedRecords,
     FoundOffset,
@@ -23,8 +29,15 @@ def error_of(entry: Any) -> LogdError | None:
     return error_from_reason(entry.error.reason, entry.error.message, entry.error.details)
 
 
+def topic_ref(name: str) -> common_pb2.TopicRef:
+    """A topic by its name. Raises InvalidConfig for what is no text."""
+    return common_pb2.TopicRef(name=check_text("topic", name))
+
+
 def offset_spec_message(spec: OffsetSpec) -> common_pb2.OffsetSpec:
-    """An OffsetSpec as it travels."""
+    """An OffsetSpec as it travels. Raises InvalidConfig for what is none."""
+    if not isinstance(spec, OffsetSpec):
+        raise InvalidConfig(f"{spec!r} is no OffsetSpec, such as OffsetSpec.latest()", field="spec")
     match spec.at:
         case "earliest":
             return common_pb2.OffsetSpec(earliest=True)
@@ -59,9 +72,9 @@ class TopicAdmin:
         InvalidConfig. `replication_factor` 0: the cluster's default.
         """
         request = topics_pb2.CreateTopicRequest(
-            name=name,
-            partitions=partitions,
-            replication_factor=replication_factor,
+            name=check_text("name", name),
+            partitions=check_int("partitions", partitions, 0, UINT32_MAX),
+            replication_factor=check_int("replication_factor", replication_factor, 0, UINT32_MAX),
             config=config or {},
             validate_only=validate_only,
         )
@@ -88,7 +101,7 @@ class TopicAdmin:
 
     async def describe_topic(self, name: str) -> TopicDescription:
         """One topic. Raises UnknownTopic."""
-        request = topics_pb2.DescribeTopicRequest(topic=common_pb2.TopicRef(name=name))
+        request = topics_pb2.DescribeTopicRequest(topic=topic_ref(name))
         answer = await self._connection.call(
             "TopicService/DescribeTopic", request, topics_pb2.DescribeTopicResponse
         )
@@ -99,7 +112,7 @@ class TopicAdmin:
     ) -> TopicDescription:
         """Change these settings. Raises UnknownTopic, InvalidConfig."""
         request = topics_pb2.AlterTopicRequest(
-            topic=common_pb2.TopicRef(name=name), config=config, validate_only=validate_only
+            topic=topic_ref(name), config=config, validate_only=validate_only
         )
         answer = await self._connection.call(
             "TopicService/AlterTopic", request, topics_pb2.AlterTopicResponse
@@ -111,7 +124,9 @@ class TopicAdmin:
     ) -> tuple[TopicDescription, float]:
         """Grow to `total` partitions: the topic, and the share of keys (0 to 1) that move."""
         request = topics_pb2.AddPartitionsRequest(
-            topic=common_pb2.TopicRef(name=name), total=total, validate_only=validate_only
+            topic=topic_ref(name),
+            total=check_int("total", total, 0, UINT32_MAX),
+            validate_only=validate_only,
         )
         answer = await self._connection.call(
             "TopicService/AddPartitions",
@@ -123,9 +138,7 @@ class TopicAdmin:
 
     async def delete_topic(self, name: str, validate_only: bool = False) -> bytes:
         """Delete the topic with its records; gives the topic's id."""
-        request = topics_pb2.DeleteTopicRequest(
-            topic=common_pb2.TopicRef(name=name), validate_only=validate_only
-        )
+        request = topics_pb2.DeleteTopicRequest(topic=topic_ref(name), validate_only=validate_only)
         answer = await self._connection.call(
             "TopicService/DeleteTopic",
             request,
@@ -139,9 +152,11 @@ class TopicAdmin:
     ) -> list[DeletedRecords]:
         """Remove the records before a place in each of these partitions, in their order."""
         request = topics_pb2.DeleteRecordsRequest(
-            topic=common_pb2.TopicRef(name=topic),
+            topic=topic_ref(topic),
             partitions=[
-                topics_pb2.TruncateBefore(partition=number, before=offset_spec_message(spec))
+                topics_pb2.TruncateBefore(
+                    partition=check_partition(number), before=offset_spec_message(spec)
+                )
                 for number, spec in before.items()
             ],
             validate_only=validate_only,
@@ -164,8 +179,8 @@ class TopicAdmin:
     ) -> list[PartitionDescription]:
         """The state of these partitions, of the whole topic, or of all topics."""
         request = topics_pb2.DescribePartitionsRequest(
-            topic=common_pb2.TopicRef(name=topic) if topic is not None else None,
-            partitions=partitions,
+            topic=topic_ref(topic) if topic is not None else None,
+            partitions=map(check_partition, partitions),
         )
         answer = await self._connection.call(
             "TopicService/DescribePartitions", request, topics_pb2.DescribePartitionsResponse
@@ -175,9 +190,11 @@ class TopicAdmin:
     async def list_offsets(self, topic: str, specs: Mapping[int, OffsetSpec]) -> list[FoundOffset]:
         """Look a place up in each of these partitions; answers stand in their order."""
         request = data_pb2.ListOffsetsRequest(
-            topic=common_pb2.TopicRef(name=topic),
+            topic=topic_ref(topic),
             queries=[
-                data_pb2.OffsetQuery(partition=number, at=offset_spec_message(spec))
+                data_pb2.OffsetQuery(
+                    partition=check_partition(number), at=offset_spec_message(spec)
+                )
                 for number, spec in specs.items()
             ],
         )

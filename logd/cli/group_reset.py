@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from logd_client.descriptions import PlannedReset, ResetEvent, ResetPlan, ResetTarget
 
 PLAN_FILE_BYTES_MAX = 16 << 20
+_INT64 = click.IntRange(-(1 << 63), (1 << 63) - 1)
 _PLAN = (
     Column("TOPIC", "topic", "name"),
     Column("PARTITION", "partition", "number"),
@@ -68,11 +70,11 @@ _EXECUTE = click.option("--execute", is_flag=True, help="Apply the plan; else on
 @click.option("--to-earliest", is_flag=True, help="To the start of the log.")
 @click.option("--to-latest", is_flag=True, help="To its end.")
 @click.option("--to-current", is_flag=True, help="To where the group is: commits it everywhere.")
-@click.option("--to-offset", type=int, metavar="N", help="To this offset.")
+@click.option("--to-offset", type=_INT64, metavar="N", help="To this offset.")
 @click.option("--to-datetime", type=_TIME, metavar="TIME",
               help="To the first record appended then or later; UTC without a zone.")  # fmt: skip
 @click.option("--by-duration", type=DURATION, metavar="DURATION", help="To so long ago.")
-@click.option("--shift-by", type=int, metavar="N", help="So many records on, or back (-N).")
+@click.option("--shift-by", type=_INT64, metavar="N", help="So many records on, or back (-N).")
 @click.option("--to-group", type=GROUP, metavar="GROUP", help="To where another group is.")
 @click.option("--from-file", type=click.Path(exists=True, dir_okay=False), metavar="PLAN",
               help="To the positions of a plan.")  # fmt: skip
@@ -211,9 +213,15 @@ def _plan_entries(text: str) -> list[Any]:
 def _plan_entry(entry: Any) -> tuple[str, int, int]:
     if isinstance(entry, list):
         topic, partition, offset = entry
-        return str(topic).strip(), int(partition), int(offset)
-    to = entry["to_offset"] if "to_offset" in entry else entry["offset"]
-    return str(entry["topic"]), int(entry["partition"]), int(to)
+    else:
+        topic, partition = entry["topic"], entry["partition"]
+        offset = entry["to_offset"] if "to_offset" in entry else entry["offset"]
+    return str(topic).strip(), _number(partition), _number(offset)
+
+
+def _number(value: Any) -> int:
+    """Of a line of text, or of JSON, where it is one: 1.5 is not 1."""
+    return int(value) if isinstance(value, str) else operator.index(value)
 
 
 def _by_topic(topics: tuple[TopicPartitions, ...]) -> dict[str, list[int]]:

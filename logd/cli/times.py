@@ -34,7 +34,10 @@ def parse_time(text: str, now_ms: int) -> int:
     if body == "now":
         return now_ms
     if body.startswith("-"):
-        return now_ms - parse_duration(body[1:])
+        time_ms = now_ms - parse_duration(body[1:])
+        if time_ms < (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1):
+            raise ValueError(f"'{text}' lies before the year 1")
+        return time_ms
     if _EPOCH_MS.fullmatch(body):
         return int(body)
     if not _RFC_3339.fullmatch(body):

@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from logd.model.errors import (
-    InvalidConfig,
     LogdError,
     OffsetOutOfRange,
     StoredDataCorrupt,
     UnknownPartition,
 )
 from logd_client.core.batch_reader import BatchReader, fail
+from logd_client.core.checked_values import INT64_MIN, check_int, check_text
 from logd_client.core.fetch_session import FetchPlan, FetchSession
 from logd_client.core.partition_position import FetchedRegion, PartitionPosition
 from logd_client.core.record_cursor import RecordCursor
@@ -86,8 +86,8 @@ class ConsumerPositions:
         return iter(self._by_name.values())
 
     def get(self, topic: str, partition: int) -> PartitionPosition:
-        """Raises UnknownPartition."""
-        at = self._by_name.get((topic, partition))
+        """Raises UnknownPartition, InvalidConfig."""
+        at = self._by_name.get(_key(topic, partition))
         if at is None:
             why = "does not read it" if self.started else "has not started yet"
             raise UnknownPartition(
@@ -111,20 +111,18 @@ class ConsumerPositions:
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Go on from `offset`; what is buffered or on its way is dropped."""
-        if type(offset) is not int or offset < 0:
-            raise InvalidConfig(
-                f"offset is {offset!r}, but takes an int, 0 or more", field="offset"
-            )
-        if not self.started and (topic, partition) not in self._by_name:
-            self._early_seeks[topic, partition] = offset
+        key, offset = _key(topic, partition), check_int("offset", offset, 0)
+        if not self.started and key not in self._by_name:
+            self._early_seeks[key] = offset
             return
         at = self.get(topic, partition)
         self._move(at, offset)
 
     def pause(self, topic: str, partition: int) -> None:
         """Deliver nothing of it until `resume`; what is buffered stays."""
-        if not self.started and (topic, partition) not in self._by_name:
-            self._early_pauses[topic, partition] = None
+        key = _key(topic, partition)
+        if not self.started and key not in self._by_name:
+            self._early_pauses[key] = None
             return
         at = self.get(topic, partition)
         if at.paused:
@@ -138,8 +136,9 @@ class ConsumerPositions:
 
     def resume(self, topic: str, partition: int) -> None:
         """Deliver it again, from where it was paused."""
-        self._early_pauses.pop((topic, partition), None)
-        if not self.started and (topic, partition) not in self._by_name:
+        key = _key(topic, partition)
+        self._early_pauses.pop(key, None)
+        if not self.started and key not in self._by_name:
             return
         at = self.get(topic, partition)
         if at.paused:
@@ -391,3 +390,7 @@ class ConsumerPositions:
             at.position, at.done = cursor.received, cursor.done
             self._handed[at] = None
             cursor.cut()
+
+
+def _key(topic: str, partition: int) -> tuple[str, int]:
+    return check_text("topic", topic), check_int("partition", partition, INT64_MIN)

@@ -1,0 +1,36 @@
+"""Numbers and names as they come in: what no message could carry is refused where it is given."""
+
+import operator
+from typing import SupportsIndex
+
+from logd.model.errors import InvalidConfig
+
+INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
+UINT32_MAX = (1 << 32) - 1
+
+
+def check_int(name: str, value: SupportsIndex, low: int, high: int = INT64_MAX) -> int:
+    """`value` as an int (NumPy's are taken, too). Raises InvalidConfig where it is none, or not
+    within [low, high]."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = low - 1
+    if isinstance(value, bool) or not low <= number <= high:
+        raise InvalidConfig(f"{name} is {value!r}, but takes an int, {low} to {high}", field=name)
+    return number
+
+
+def check_partition(value: SupportsIndex) -> int:
+    """A partition's number, of any topic. Raises InvalidConfig."""
+    return check_int("partition", value, 0, UINT32_MAX)
+
+
+def check_text(name: str, value: str) -> str:
+    """A name as a message can carry it; what names are made of is the broker's to say. Raises
+    InvalidConfig."""
+    try:
+        value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise InvalidConfig(f"{name} is {value!r}, but takes a text", field=name) from None
+    return value
