@@ -69,6 +69,7 @@ async def open_bench(invocation: Invocation, options: BenchOptions) -> AsyncIter
     topic = options.topic or f"logctl-bench-{SystemRandom().bytes(4).hex()}"
     async with invocation.admin() as admin:
         if options.topic is None:
+            invocation.last_work = f"the deletion of topic '{topic}'"
             config = {"durability": options.durability} if options.durability else None
             await admin.create_topic(topic, options.partitions, config=config)
         else:

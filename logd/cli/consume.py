@@ -97,6 +97,8 @@ async def _consume(
     from logd.cli.record_writer import RecordWriter
     from logd_client import Consumer
 
+    if group is not None:
+        invocation.last_work = f"the last commit of group '{group}'"
     ranges = await _ranges(invocation, list(topics), partitions, group, start, end)
     consumer = Consumer(
         *topics,
@@ -112,7 +114,6 @@ async def _consume(
         RecordWriter(invocation.output, template),
         RecordFilter(grep, key, header),
         count=count,
-        commits=group is not None and not no_commit,
     )
     reader.begin(ranges)
     async with consumer:

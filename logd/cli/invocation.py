@@ -5,7 +5,6 @@ command's function receives an `Invocation` as its first argument. grpc and the 
 only once a broker is needed.
 """
 
-import signal
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -35,12 +34,16 @@ def _clock() -> Clock:
 
 @dataclass(slots=True)
 class Invocation:
-    """What a command's function works with. `bootstrap` is HOST:PORT[,HOST:PORT...]."""
+    """What a command's function works with. `bootstrap` is HOST:PORT[,HOST:PORT...].
+
+    `last_work` is what its work may still do once it is interrupted.
+    """
 
     output: Output
     bootstrap: str = DEFAULT_BOOTSTRAP
     timeout_ms: int = REQUEST_TIMEOUT_MS
     clock: Clock = field(default_factory=_clock)
+    last_work: str = "what is under way"
 
     def admin(self) -> "Admin":
         """A new Admin; the caller enters it."""
@@ -53,7 +56,7 @@ class Invocation:
         )
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end on a loop of its own; SIGTERM cancels it as Ctrl-C does."""
+        """Run a coroutine to its end on a loop of its own; Ctrl-C and SIGTERM cancel it."""
         import asyncio
 
         from logd.system.malloc_thresholds import raise_malloc_thresholds
@@ -61,7 +64,30 @@ class Invocation:
         raise_malloc_thresholds()
         _diagnostics_to_stderr()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_until_terminated(self._with_suggestions(work)))
+            return runner.run(self._until_interrupted(self._with_suggestions(work)))
+
+    async def _until_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Interrupted, it may still commit and flush; then the status is the signal's, as shells
+        count it, however that went."""
+        import asyncio
+
+        from logd.cli.interruption import Interruption
+
+        def waits_for() -> str:
+            return f"{self.last_work} at {self.bootstrap}"
+
+        task = asyncio.current_task()
+        assert task is not None
+        interruption = Interruption(task, waits_for, self.note)
+        with interruption.listening():
+            try:
+                return await work
+            except (asyncio.CancelledError, Exception) as error:
+                if interruption.number is None:
+                    raise
+                if not isinstance(error, asyncio.CancelledError | BrokenPipeError):
+                    self.note(f"interrupted; {waits_for()} failed: {error}")
+                raise click.exceptions.Exit(128 + interruption.number) from None
 
     async def _with_suggestions(self, work: Coroutine[Any, Any, T]) -> T:
         from logd.model.errors import LogdError, UnknownGroup, UnknownTopic
@@ -222,27 +248,3 @@ def _loop_factory() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
-    """SIGTERM cancels the work, which may still commit and flush, and ends with status 143."""
-    import asyncio
-
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    terminated = False
-
-    def terminate() -> None:
-        nonlocal terminated
-        terminated = True
-        task.cancel()
-
-    loop.add_signal_handler(signal.SIGTERM, terminate)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if terminated:
-            raise click.exceptions.Exit(128 + signal.SIGTERM) from None
-        raise
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)

@@ -21,7 +21,7 @@ class RecordReader:
     """Reads ranges to their ends, or on and on.
 
     A record counts as read for the group once it was handed to the operating system; then the
-    position is committed, at an interval by the consumer and at the end, however it ends, here.
+    position is committed, by the consumer: at an interval, and when it is closed at the end.
     """
 
     def __init__(
@@ -31,13 +31,11 @@ class RecordReader:
         record_filter: RecordFilter,
         *,
         count: int | None,
-        commits: bool,
     ) -> None:
         self._consumer = consumer
         self._writer = writer
         self._filter = record_filter
         self._left = count
-        self._commits = commits
         self._open: dict[tuple[str, int], int] = {}
         self._bounded = False
 
@@ -55,7 +53,11 @@ class RecordReader:
                 self._open[each.topic, each.partition] = each.end
 
     async def read(self) -> None:
-        """Read until every range has ended or the count is reached; forever if neither bounds."""
+        """Read until every range has ended or the count is reached; forever if neither bounds.
+
+        Then close the consumer, which commits; raises what that raises. Where records could not be
+        written, that is left to the caller, with the error.
+        """
         consumer = self._consumer
         self._writer.open()
         self._writer.flush()
@@ -69,8 +71,8 @@ class RecordReader:
                 self._close_finished()
             self._writer.close()
         finally:
-            if self._commits and written:
-                await consumer.commit()
+            if written:
+                await consumer.close()
 
     def _is_done(self) -> bool:
         enough = self._left is not None and self._left <= 0

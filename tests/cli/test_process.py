@@ -95,6 +95,35 @@ def test_an_interrupted_consumer_commits_what_it_printed(
     assert sum(each["lag_records"] for each in lag) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "away"),
+    [("consume t -g g", "killed"), ("consume t -g g", "stopped"), ("produce t -o jsonl", "killed")],
+)
+def test_ctrl_c_ends_a_command_whose_broker_is_away(tmp_path: Path, words: str, away: str) -> None:
+    """One is enough where nobody listens; where a broker is silent, a second one ends the wait."""
+    with BrokerProcess(tmp_path) as broker:
+        logctl(broker, "topics", "create", "t")
+        logctl(broker, "produce", "t", stdin=b"one\n")
+        with started(broker, *words.split(), stdin=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None and process.stderr is not None
+            process.stdin.write(b"two\n")
+            process.stdin.flush()
+            assert process.stdout.readline()  # it has begun
+            if away == "killed":
+                broker.kill()
+            else:
+                broker.pause()
+            process.send_signal(signal.SIGINT)
+            if away == "stopped":
+                assert b"Ctrl-C again" in process.stderr.readline()
+                process.send_signal(signal.SIGINT)
+            told = process.stderr.read()
+            assert process.wait(TIMEOUT_S) == 130
+            if (away, words) == ("killed", "consume t -g g"):
+                assert b"interrupted; the last commit of group 'g'" in told
+
+
 def test_a_producer_with_a_silent_stdin_can_be_interrupted(broker: BrokerProcess) -> None:
     with started(broker, "produce", "numbers", "-o", "jsonl", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None

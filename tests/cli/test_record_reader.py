@@ -39,9 +39,9 @@ class FakeConsumer:
             self.positions[partition] = max(self.positions[partition], 10)  # control batches
         return []
 
-    async def commit(self) -> bool:
+    async def close(self) -> None:
+        assert self.committed is None, "closed twice"
         self.committed = dict(self.positions)
-        return True
 
 
 class Written:
@@ -68,7 +68,7 @@ async def read(
 ) -> list[tuple[int, int]]:
     written: Any = Written(breaks)
     chosen = RecordFilter(re.compile(pattern.encode()) if pattern else None)
-    settings = {"count": None, "commits": True} | settings
+    settings = {"count": None} | settings
     reader = RecordReader(consumer, written, chosen, **settings)
     reader.begin(ranges)
     try:
@@ -118,10 +118,4 @@ async def test_nothing_is_read_for_a_count_of_none() -> None:
 async def test_what_a_closed_pipe_did_not_take_is_not_committed() -> None:
     consumer = FakeConsumer({0: [0, 1]})
     await read(consumer, ReadRange("t", 0, 0, None, 2), breaks=True)
-    assert consumer.committed is None
-
-
-async def test_nothing_is_committed_without_a_group() -> None:
-    consumer = FakeConsumer({0: [0, 1]})
-    await read(consumer, ReadRange("t", 0, 0, None, 2), commits=False)
     assert consumer.committed is None

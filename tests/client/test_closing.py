@@ -25,12 +25,13 @@ from harness.fake_broker import FakeBroker
 from harness.fake_fetch_broker import FakeFetchBroker
 from harness.fake_transport import FakeTransport
 from logd import sync
-from logd.model.errors import ClientClosed
+from logd.model.errors import BrokerUnreachable, ClientClosed, CoordinatorLoading
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_clock import SimulatedClock
 from logd.sim.virtual_loop import VirtualLoop
 from logd_client.admin import Admin
 from logd_client.consumer import Consumer
+from logd_client.group_commits import LAST_COMMIT_UNREACHABLE_MS
 from logd_client.producer import Producer
 
 TURNS = 50
@@ -98,6 +99,38 @@ def test_a_wait_in_a_consumer_ends_when_it_is_closed(name: str) -> None:
             await consumer.close()
 
         await ends_when_closed(loop, call(consumer), close)
+
+    in_virtual_time(work)
+
+
+def test_leaving_where_no_broker_can_be_reached_takes_a_short_last_commit() -> None:
+    async def work(loop: VirtualLoop) -> None:
+        broker = SilentBroker()
+        broker.append("t", 0, [b"v"])
+        consumer = new_consumer(loop, broker)
+        assert await consumer.poll(HANGS_S * 1000)
+        broker.down = True
+        broker.break_streams()
+        before_s = loop.time()
+        with pytest.raises(BrokerUnreachable, match="gave up on CommitOffsets after 1000 ms"):
+            await consumer.close()
+        assert loop.time() - before_s <= LAST_COMMIT_UNREACHABLE_MS / 1000
+        await consumer.close()
+
+    in_virtual_time(work)
+
+
+def test_leaving_waits_for_a_broker_that_answers_not_yet() -> None:
+    async def work(loop: VirtualLoop) -> None:
+        broker = SilentBroker()
+        broker.append("t", 0, [b"v"])
+        consumer = new_consumer(loop, broker)
+        assert await consumer.poll(HANGS_S * 1000)
+        broker.unary_failures.extend(CoordinatorLoading("not yet") for _ in range(10))
+        before_s = loop.time()
+        await consumer.close()
+        assert loop.time() - before_s > LAST_COMMIT_UNREACHABLE_MS / 1000
+        assert broker.group("g").offsets[broker.topic_id("t"), 0] == 1
 
     in_virtual_time(work)
 
