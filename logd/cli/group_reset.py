@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from logd_client.descriptions import PlannedReset, ResetEvent, ResetPlan, ResetTarget
 
 PLAN_FILE_BYTES_MAX = 16 << 20
-_INT64 = click.IntRange(-(1 << 63), (1 << 63) - 1)
 _PLAN = (
     Column("TOPIC", "topic", "name"),
     Column("PARTITION", "partition", "number"),
@@ -70,11 +69,11 @@ _EXECUTE = click.option("--execute", is_flag=True, help="Apply the plan; else on
 @click.option("--to-earliest", is_flag=True, help="To the start of the log.")
 @click.option("--to-latest", is_flag=True, help="To its end.")
 @click.option("--to-current", is_flag=True, help="To where the group is: commits it everywhere.")
-@click.option("--to-offset", type=_INT64, metavar="N", help="To this offset.")
+@click.option("--to-offset", type=int, metavar="N", help="To this offset.")
 @click.option("--to-datetime", type=_TIME, metavar="TIME",
               help="To the first record appended then or later; UTC without a zone.")  # fmt: skip
 @click.option("--by-duration", type=DURATION, metavar="DURATION", help="To so long ago.")
-@click.option("--shift-by", type=_INT64, metavar="N", help="So many records on, or back (-N).")
+@click.option("--shift-by", type=int, metavar="N", help="So many records on, or back (-N).")
 @click.option("--to-group", type=GROUP, metavar="GROUP", help="To where another group is.")
 @click.option("--from-file", type=click.Path(exists=True, dir_okay=False), metavar="PLAN",
               help="To the positions of a plan.")  # fmt: skip
