@@ -25,7 +25,8 @@ from harness.fake_broker import FakeBroker
 from harness.fake_fetch_broker import FakeFetchBroker
 from harness.fake_transport import FakeTransport
 from logd import sync
-from logd.model.errors import BrokerUnreachable, ClientClosed, CoordinatorLoading
+from logd.model.errors import BrokerUnreachable, ClientClosed, CoordinatorLoading, LogdError
+from logd.model.seams import TransportStream
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_clock import SimulatedClock
 from logd.sim.virtual_loop import VirtualLoop
@@ -101,6 +102,32 @@ def test_a_wait_in_a_consumer_ends_when_it_is_closed(name: str) -> None:
         await ends_when_closed(loop, call(consumer), close)
 
     in_virtual_time(work)
+
+
+class FaultyBroker(FakeFetchBroker):
+    """Its streams raise what no transport raises on purpose."""
+
+    async def stream(self, address: str, method: str) -> TransportStream:
+        raise ZeroDivisionError("a fault of the program")
+
+
+async def test_a_fault_that_ends_its_reading_is_told_by_every_later_call() -> None:
+    broker = FaultyBroker()
+    broker.create_topic("t")
+    consumer = Consumer("t", transport=broker, group_id="g")
+    for _ in range(2):
+        with pytest.raises(LogdError, match="has failed: ZeroDivisionError") as raised:
+            await consumer.poll(HANGS_S * 1000)
+        assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    for call in (consumer.next_batch, consumer.start, consumer.commit):
+        with pytest.raises(LogdError, match="has failed"):
+            await call()
+    with pytest.raises(LogdError, match="has failed"):
+        consumer.seek("t", 0, 0)
+    await consumer.close()
+    assert broker.group("g").commits[-1].leaving
+    with pytest.raises(ClientClosed):
+        await consumer.poll(0)
 
 
 def test_leaving_where_no_broker_can_be_reached_takes_a_short_last_commit() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from harness.fake_fetch_broker import FakeFetchBroker, stored_batch
+from harness.manual_clock import ManualClock
 from logd.model.errors import (
     BrokerUnreachable,
     ClientClosed,
@@ -19,9 +20,8 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, body_crc, pack_header
-from logd.model.seams import TransportStream
 from logd.sim.seeded_random import SeededRandom
-from logd_client.consumer import Consumer
+from logd_client.consumer import LOOP_TURN_MS, Consumer
 from logd_client.record import Record
 
 ARRIVES_MS = 60_000
@@ -97,6 +97,32 @@ async def test_reads_can_be_mixed_without_losing_a_record(broker: FakeFetchBroke
         seen += offsets(await take(aiter(consumer), 5))
         seen += offsets(await consumer.poll(ARRIVES_MS))
     assert seen == list(range(12))
+
+
+async def test_a_program_that_reads_without_waiting_gives_the_loop_a_turn_now_and_then() -> None:
+    """Else nothing would be fetched, nor committed, while it works through what is buffered."""
+    broker, clock, turns = FakeFetchBroker(), ManualClock(), 0
+    log = broker.create_topic("t")[0]
+    for _ in range(50):
+        log.append([b"v"])
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with make(broker, clock=clock) as consumer:
+        await consumer.next_batch()
+        counting = asyncio.create_task(count_turns())
+        await asyncio.sleep(0)
+        for elapsed_ms, due in ((0, 0), (LOOP_TURN_MS - 1, 0), (1, 1), (0, 0), (LOOP_TURN_MS, 1)):
+            before = turns
+            clock.advance(elapsed_ms)
+            for _ in range(3):
+                await consumer.next_batch()
+            assert turns - before == due
+        counting.cancel()
 
 
 async def test_auto_offset_reset_says_where_to_start(broker: FakeFetchBroker) -> None:
@@ -266,32 +292,6 @@ async def test_a_broker_that_stays_away_is_an_error_and_then_reading_goes_on(
         while not (records := await consumer.poll(ARRIVES_MS)):
             pass
         assert offsets(records) == [12]
-
-
-class FaultyBroker(FakeFetchBroker):
-    """Its streams raise what no transport raises on purpose."""
-
-    async def stream(self, address: str, method: str) -> TransportStream:
-        raise ZeroDivisionError("a fault of the program")
-
-
-async def test_a_fault_that_ends_its_reading_is_told_by_every_later_call() -> None:
-    broker = FaultyBroker()
-    broker.create_topic("t")
-    consumer = make(broker, group_id="g")
-    for _ in range(2):
-        with pytest.raises(LogdError, match="has failed: ZeroDivisionError") as raised:
-            await consumer.poll(ARRIVES_MS)
-        assert isinstance(raised.value.__cause__, ZeroDivisionError)
-    for call in (consumer.next_batch, consumer.start, consumer.commit):
-        with pytest.raises(LogdError, match="has failed"):
-            await call()
-    with pytest.raises(LogdError, match="has failed"):
-        consumer.seek("t", 0, 0)
-    await consumer.close()
-    assert broker.group("g").commits[-1].leaving
-    with pytest.raises(ClientClosed):
-        await consumer.poll(0)
 
 
 def damaged_batch(base_offset: int, *, undecodable: bool) -> bytes:

@@ -50,10 +50,10 @@ def test_records_batches_and_polls_come_in_order(broker: FakeFetchBroker) -> Non
                 break
         assert consumer.position("t", 0) == 400
         seen += next(consumer.batches()).offsets
-        seen += [record.offset for record in consumer.poll(1000, max_records=1000)]
+        seen += [record.offset for record in consumer.poll(60_000, max_records=1000)]
         assert seen == list(range(1200))
         consumer.seek("t", 0, 1190)
-        assert [record.offset for record in consumer.poll(1000)] == list(range(1190, 1200))
+        assert [record.offset for record in consumer.poll(60_000)] == list(range(1190, 1200))
         assert consumer.poll(0) == [] and consumer.lag("t", 0) == 0
 
 
@@ -78,7 +78,7 @@ def test_a_loop_commits_what_it_is_done_with_and_hears_of_rewinds(
 
 def wait_for(condition: object) -> None:
     assert callable(condition)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -115,7 +115,7 @@ def test_use_after_fork_is_an_error(broker: FakeFetchBroker) -> None:
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert len(consumer.poll(1000)) == 500
+        assert len(consumer.poll(60_000)) == 500
 
 
 def test_every_exported_name_is_there() -> None:
