@@ -6,6 +6,7 @@ The asynchronous faces run in virtual time: a wait that goes on is seen as time 
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -221,18 +222,60 @@ def test_a_thread_that_waits_in_a_client_is_told_when_another_closes_it(name: st
     if name != "describe_topic":
         client.close()
         client = sync.Consumer("t", transport=broker, group_id="g")
+    told = waiting_in_a_thread(lambda: call(client))
+    assert broker.asked.wait(HANGS_S)
+    broker.silent.clear()
+    client.close()
+    assert told() is ClientClosed
+
+
+def waiting_in_a_thread(call: Callable[[], object]) -> Callable[[], type[BaseException]]:
+    """Calls it there; gives what waits for the error that it ends with."""
     told: list[BaseException] = []
 
     def wait() -> None:
         try:
-            call(client)
+            call()
         except BaseException as error:
             told.append(error)
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert broker.asked.wait(HANGS_S)
-    broker.silent.clear()
-    client.close()
-    thread.join(HANGS_S)
-    assert [type(error) for error in told] == [ClientClosed]
+
+    def ended() -> type[BaseException]:
+        thread.join(HANGS_S)
+        (error,) = told
+        return type(error)
+
+    return ended
+
+
+def _fill(producer: sync.Producer) -> None:
+    while True:
+        producer.send("orders", b"x" * 900, partition=0)
+
+
+def _send_and_flush(producer: sync.Producer) -> None:
+    producer.send("orders", b"x")
+    producer.flush()
+
+
+SYNC_PRODUCER_WAITS: dict[str, Callable[[sync.Producer], object]] = {
+    "full buffer": _fill,
+    "handle": lambda p: p.send("orders", b"x").result(),
+    "handles": lambda p: p.send_many("orders", [b"x"] * 3).result(),
+    "flush": _send_and_flush,
+}
+
+
+@pytest.mark.parametrize("name", SYNC_PRODUCER_WAITS)
+def test_a_thread_that_waits_in_a_producer_is_told_when_another_closes_it(name: str) -> None:
+    transport = FakeTransport(FakeBroker())
+    transport.broker.create_topic("orders", partitions=1)
+    transport.holds_acks = True
+    producer = sync.Producer(transport=transport, batch_size=1024, buffer_memory=2048, linger_ms=0)
+    told = waiting_in_a_thread(lambda: SYNC_PRODUCER_WAITS[name](producer))
+    while not transport.held:
+        time.sleep(0.001)
+    producer.close(flush=False)
+    assert told() is ClientClosed
