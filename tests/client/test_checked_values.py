@@ -15,6 +15,8 @@ from logd_client.core.checked_values import check_int, check_text
 from logd_client.descriptions import OffsetSpec, ResetTarget
 from logd_client.producer import Producer
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = [
     *(
         sign * (1 << bits) - less

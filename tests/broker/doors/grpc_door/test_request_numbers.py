@@ -17,6 +17,8 @@ from logd_client.admin import Admin
 from logd_client.producer import Producer
 from logd_proto.v1 import common_pb2, data_pb2, groups_pb2, topics_pb2
 
+pytestmark = pytest.mark.slow
+
 REF = common_pb2.TopicRef(name="t")
 ASKED = groups_pb2.TopicPartitions(topic=REF, partitions=[0])
 PLACES = {
