@@ -27,6 +27,11 @@ STARTS = {
 }
 
 AWAITED = {
+    "client/logd_client/arrow_replay.py ArrowReplay._wait": "the thread that pulls waits for it",
+    "client/logd_client/consumer_fetcher.py ConsumerFetcher._use": "its end wakes `_use`, which "
+    "awaits it",
+    "client/logd_client/sync/loop_thread.py LoopThread.__init__": "joined",
+    "client/logd_client/sync/loop_thread.py LoopThread.run": "the thread that calls waits for it",
     "logd/broker/doors/flight_door/flight_server.py FlightServer.stop": "awaited, within a bound",
     "logd/broker/doors/flight_door/flight_server.py _Listener._ask": "its thread waits for it",
     "logd/broker/doors/flight_door/flight_server.py _Listener._exchange": "joined",
@@ -47,13 +52,9 @@ AWAITED = {
 
 # Those of the client that are not moved yet: delete a line with the start that it names.
 CLIENT_YET = {
-    "client/logd_client/arrow_replay.py",
     "client/logd_client/batch_compressor.py",
-    "client/logd_client/consumer.py",
-    "client/logd_client/consumer_fetcher.py",
     "client/logd_client/flight_transport.py",
     "client/logd_client/producer_sender.py",
-    "client/logd_client/sync/loop_thread.py",
 }
 
 
