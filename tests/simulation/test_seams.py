@@ -13,6 +13,7 @@ REPLACED = {
     "logd.broker.loop_watch": "looks for stalls of a loop, which virtual time has not",
     "logd.broker.doors.grpc_door.grpc_server": "the listener: calls come through SimulatedNetwork",
     "logd.broker.doors.grpc_door.grpc_listener": "its port",
+    "logd.broker.doors.grpc_door.reflection_service": "what tools ask a listener",
     "logd.broker.real_seams": "the choice of what follows",
     "logd.system.malloc_thresholds": "the process's memory",
     "logd.system.open_descriptors": "the process's descriptors",

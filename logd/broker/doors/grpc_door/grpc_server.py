@@ -15,10 +15,10 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from logd.broker.doors.grpc_door.grpc_listener import GrpcListener
 from logd.broker.doors.grpc_door.proto_errors import to_grpc_status
+from logd.broker.doors.grpc_door.reflection_service import add_reflection
 from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
 from logd.broker.ports import Authorizer, RequestContext
 from logd.model.errors import InvalidConfig, LogdError
@@ -102,8 +102,7 @@ class GrpcServer:
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((_Handlers(self._handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, server)
+        add_reflection(server, [*self._services, health.SERVICE_NAME])
         return server
 
     async def set_serving(self, serving: bool) -> None:
