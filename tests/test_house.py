@@ -96,6 +96,7 @@ TESTS_OF_MANY = {
     "tests/broker/test_first_append_errnos.py": "every errno of every call, under a first append",
     "tests/broker/test_sync_failure_ends.py": "a failed sync, from the file to a drain",
     "tests/partitions/test_read_errnos.py": "every errno that passes, under a read",
+    "tests/broker/doors/test_producer_identities.py": "which ids each way into a broker takes",
     "tests/partitions/test_log_directory_damage.py": "a LogDirectory that meets what it should not",
     "tests/partitions/test_partition_log_model.py": "a PartitionLog against a list of batches",
     "tests/replication/test_metadata_store.py": "the contract of every MetadataStore",

@@ -52,7 +52,6 @@ def planned_rebuild(fs: FileSystem, clock: Clock, directory: str) -> Iterator[Re
             survey.identity.broker_id,
             topics,
             highest_leader_epoch=survey.highest_leader_epoch,
-            highest_producer_id=survey.highest_producer_id,
         )
         yield RebuildPlan(directory, survey, metadata, tuple(_aside(fs, directory)))
     finally:

@@ -269,7 +269,8 @@ class ProducerIds(Protocol):
     async def init_producer(
         self, producer_id: ProducerId | None, producer_epoch: ProducerEpoch
     ) -> tuple[ProducerId, ProducerEpoch]:
-        """A new id with epoch 0, or the same id with its epoch raised (at the end: a new id)."""
+        """A new id with epoch 0, or the same id with its epoch raised; a new id too at
+        the end of the epochs, and for what was never given out."""
         ...
 
 

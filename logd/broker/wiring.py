@@ -91,6 +91,8 @@ async def _build(
     await seams.pools.maintenance.run(lambda: directory.bind_cluster(cluster.cluster_id))
     leader_epoch = LeaderEpoch(await raise_broker_epoch(store, broker_id))
     catalog = TopicCatalog(store, seams.random, seams.clock, tasks, [broker_id])
+    producer_ids = await ProducerIdBlocks.open(store, seams.random)
+    directory.identities = producer_ids
     host = PartitionHost(
         directory, catalog, seams.pools, seams.clock, broker_id, leader_epoch, tasks
     )
@@ -122,14 +124,7 @@ async def _build(
     )
     authorizer = AllowAll()
     services = (
-        DataService(
-            catalog,
-            host,
-            ProducerIdBlocks(store),
-            authorizer,
-            seams.clock,
-            seams.pools.cold_read,
-        ),
+        DataService(catalog, host, producer_ids, authorizer, seams.clock, seams.pools.cold_read),
         TopicService(catalog, host),
         GroupService(groups, catalog),
         ClusterService(single, catalog),

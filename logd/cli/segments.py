@@ -67,7 +67,6 @@ _REBUILT = (
     Column("topics", "topic_count"),
     Column("cluster", "cluster_id"),
     Column("broker epoch", "broker_epoch"),
-    Column("next producer id", "next_producer_id"),
 )
 _TOPICS = Section(
     "topics",
@@ -220,7 +219,6 @@ def _rebuilt_row(plan: "RebuildPlan") -> Json:
         "state": "rebuilt",
         "cluster_id": plan.survey.identity.cluster_id,
         "broker_epoch": plan.metadata.broker_epoch,
-        "next_producer_id": plan.metadata.next_producer_id,
         "kept": [kept for _, kept in plan.aside],
         "topic_count": len(plan.survey.topics),
         "topics": [

@@ -173,7 +173,8 @@ class OutOfOrderSequence(LogdError):
 
 
 class UnknownProducer(LogdError):
-    """The partition holds no state of this producer id and the sequence is not 0."""
+    """The partition holds no state of this producer id and the sequence is not 0, or the id or its
+    epoch was never given out here."""
 
     reason, code, exit_status = "UNKNOWN_PRODUCER", "FAILED_PRECONDITION", 5
     client_does = "raise the producer epoch"

@@ -14,7 +14,6 @@ from logd_partitions.atomic_file import read_file
 from logd_partitions.directory_format import DirectoryFormat, read_format
 from logd_partitions.leader_epochs import decode_epochs
 from logd_partitions.partition_descriptor import PartitionDescriptor
-from logd_partitions.producer_state import ProducerState
 from logd_partitions.segment_scan import ScannedBatch, SegmentScan
 from logd_partitions.segment_tools import PartitionFiles, find_partitions
 
@@ -22,13 +21,12 @@ from logd_partitions.segment_tools import PartitionFiles, find_partitions
 @dataclass(slots=True)
 class DirectorySurvey:
     """`topics` by case-folded name, each as the newest of its partitions' files has it. `skipped`:
-    what was left out, and why. The highest numbers are -1 where there is none."""
+    what was left out, and why. `highest_leader_epoch` is -1 where there is none."""
 
     identity: DirectoryFormat
     topics: dict[str, Topic] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     highest_leader_epoch: int = -1
-    highest_producer_id: int = -1
 
 
 def survey_directory(fs: FileSystem, directory: str) -> DirectorySurvey:
@@ -46,7 +44,7 @@ def survey_directory(fs: FileSystem, directory: str) -> DirectorySurvey:
             survey.skipped.append((partition.path, "renamed or copied: not what its name says"))
         else:
             _take_topic(survey, partition, descriptor)
-        _take_numbers(fs, survey, partition)
+        _take_epochs(fs, survey, partition)
     return survey
 
 
@@ -69,32 +67,22 @@ def _take_topic(
         survey.topics[topic.name.casefold()] = topic
 
 
-def _take_numbers(fs: FileSystem, survey: DirectorySurvey, partition: PartitionFiles) -> None:
-    """The highest leader epoch and producer id, also of partitions that are left out."""
+def _take_epochs(fs: FileSystem, survey: DirectorySurvey, partition: PartitionFiles) -> None:
+    """The highest leader epoch, also of partitions that are left out."""
+    highest = survey.highest_leader_epoch
     for base_offset in partition.bases:
         file = fs.open(partition.segment_path(base_offset), "read")
         try:
             scan = SegmentScan(file, file.size(), bodies=False)
             for item in scan.items(0, Offset(base_offset)):
                 if isinstance(item, ScannedBatch):
-                    _take_number(survey, item.header.leader_epoch, item.header.producer_id)
+                    highest = max(highest, item.header.leader_epoch)
         finally:
             file.close()
     try:
         path = f"{partition.path}/leader-epochs"  # retention may have emptied the log
         for entry in decode_epochs(read_file(fs, path), path):
-            _take_number(survey, entry.epoch, -1)
+            highest = max(highest, entry.epoch)
     except (FileNotFoundError, StoredDataCorrupt):
         pass
-    try:
-        producers, _ = ProducerState.from_bytes(
-            read_file(fs, f"{partition.path}/producers.snapshot")
-        )
-    except (FileNotFoundError, StoredDataCorrupt):
-        return
-    _take_number(survey, -1, producers.highest_id)
-
-
-def _take_number(survey: DirectorySurvey, leader_epoch: int, producer_id: int) -> None:
-    survey.highest_leader_epoch = max(survey.highest_leader_epoch, leader_epoch)
-    survey.highest_producer_id = max(survey.highest_producer_id, producer_id)
+    survey.highest_leader_epoch = highest

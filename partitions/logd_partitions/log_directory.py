@@ -31,6 +31,7 @@ from logd_partitions.partition_descriptor import TopicMembers, topic_members
 from logd_partitions.partition_directories import PartitionDirectories, make_directories
 from logd_partitions.partition_log import PartitionLog
 from logd_partitions.partition_storage import PartitionStorage, reserve_bytes
+from logd_partitions.producer_state import ANY_IDENTITY, ProducerIdentities
 from logd_partitions.recovery_points import RecoveryPoints
 from logd_partitions.storage_problem import Severity, StorageProblem
 
@@ -70,6 +71,8 @@ class LogDirectory:
         self._unclean: dict[TopicPartition, None] = {}
         self._synced_at_start: frozenset[TopicPartition] = frozenset()
         self._problems: list[StorageProblem] = []
+        self.identities: ProducerIdentities = ANY_IDENTITY
+        """Of the cluster's producers; set before the first `open_log`."""
         self._failed: LogReadOnly | None = None
         self._open_marks: set[TopicPartition] = set()
         self._synced_logs: dict[TopicPartition, PartitionLog] = {}
@@ -155,6 +158,7 @@ class LogDirectory:
             path,
             reserve_bytes=0 if topic.internal else self._reserve_bytes,
             is_synced=topic_partition in self._synced_at_start,
+            identities=self.identities,
         )
         point = self._points.get(topic_partition)
         if point is None and self._fs.exists(path):

@@ -21,7 +21,7 @@ from typing import Literal
 import structlog
 
 from logd.model.errors import StoredDataCorrupt
-from logd.model.ids import NO_LEADER_EPOCH, Offset, ProducerId, TopicPartition
+from logd.model.ids import NO_LEADER_EPOCH, Offset, TopicPartition
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, stored_header
 from logd_partitions.atomic_file import TEMPORARY_SUFFIX, read_file
 from logd_partitions.leader_epochs import LeaderEpochs
@@ -166,6 +166,7 @@ class LogRecovery:
             data = read_file(self._storage.fs, path)
             self._producers, self._snapshot_offset = ProducerState.from_bytes(data)
             self._producers_lost = self._snapshot_offset < first
+            self._producers.given_out_from(self._storage.identities.first_id)
         except (FileNotFoundError, StoredDataCorrupt) as error:
             self._snapshot_offset = first
             self._producers_lost = first > 0
@@ -344,13 +345,10 @@ class LogRecovery:
                 yield header
 
     def _record(self, headers: Iterator[BatchHeader]) -> None:
-        highest = -1
         for header in headers:
-            highest = max(highest, header.producer_id)
             self._producers.record(header, header.base_offset, header.append_timestamp_ms)
         if self._producers_lost:
-            lost_below = max(self._producers.refuse_unknown_below, highest + 1)
-            self._producers.refuse_unknown_below = ProducerId(lost_below)
+            self._producers.refuse_unknown_below = self._storage.identities.first_id
 
     # What is reported and set aside
 

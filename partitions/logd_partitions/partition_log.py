@@ -191,7 +191,7 @@ class PartitionLog:
             if self._failed is not None:
                 raise self._failed
             if header.producer_id != NO_PRODUCER:
-                duplicate = self.producer_state.check(header)
+                duplicate = self.producer_state.check(header, self._storage.identities)
                 if duplicate is not None:
                     return self._answer_again(duplicate, leader_epoch)
             append_ms = max(now_ms, self._last_append_ms)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from logd.model.seams import Clock, FileSystem
 from logd_partitions.directory_port import DirectoryPort
 from logd_partitions.open_files import OpenFiles
+from logd_partitions.producer_state import ANY_IDENTITY, ProducerIdentities
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class PartitionStorage:
 
     `open_files` is shared by all partitions of a data directory. `reserve_bytes` of the disk stay
     free for internal topics and metadata. `is_synced`: the whole file system was synced since the
-    last run, so recovery need not sync what it finds.
+    last run, so recovery need not sync what it finds. `identities` are those of all producers.
     """
 
     fs: FileSystem
@@ -23,6 +24,7 @@ class PartitionStorage:
     path: str
     reserve_bytes: int = 0
     is_synced: bool = False
+    identities: ProducerIdentities = ANY_IDENTITY
 
     def file_path(self, name: str) -> str:
         return f"{self.path}/{name}"

@@ -24,7 +24,7 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Literal, NamedTuple, NoReturn
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from crc32c import crc32c
 
@@ -56,6 +56,30 @@ _HEAD = struct.Struct("<4sHHqqI")
 _PRODUCER = struct.Struct("<qiIHH")
 _BATCH = struct.Struct("<iIqq")
 _CRC = struct.Struct("<I")
+
+
+class ProducerIdentities(Protocol):
+    """What a log asks of who gives out producer ids."""
+
+    @property
+    def first_id(self) -> ProducerId:
+        """Above all ids that were given out before this run, above none that is from now on."""
+        ...
+
+    def check(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None:
+        """Raises UnknownProducer where this id, or this epoch of it, was never given out."""
+        ...
+
+
+class AnyIdentity:
+    """Implements ProducerIdentities for a log that belongs to no cluster: refuses none."""
+
+    first_id = NOTHING_LOST
+
+    def check(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None: ...
+
+
+ANY_IDENTITY = AnyIdentity()
 
 
 class EpochIs(Enum):
@@ -172,13 +196,16 @@ class ProducerState:
     def __len__(self) -> int:
         return len(self._producers)
 
-    @property
-    def highest_id(self) -> int:
-        """Of the producers that are remembered; -1 if none is."""
-        return max(self._producers, default=-1)
+    def given_out_from(self, first_id: ProducerId) -> None:
+        """Ids from it on are new, also where ids began anew after the state was lost."""
+        self.refuse_unknown_below = min(self.refuse_unknown_below, first_id)
 
-    def check(self, header: BatchHeader) -> Duplicate | None:
+    def check(
+        self, header: BatchHeader, identities: ProducerIdentities = ANY_IDENTITY
+    ) -> Duplicate | None:
         """None: append it. A Duplicate: do not, and answer this.
+
+        What has appended here under this epoch was given it: `identities` is asked of others.
 
         Raises OutOfOrderSequence (details: expected), UnknownProducer (detail needs_new_id where
         raising the epoch does not help), ProducerFenced (details: current_epoch).
@@ -191,6 +218,8 @@ class ProducerState:
         sequence_is, found = _classify_sequence(header, same)
         verdict = VERDICTS[epoch_is, sequence_is]
         if verdict is Verdict.APPEND:
+            if same is None:
+                identities.check(header.producer_id, header.producer_epoch)
             return None
         if verdict is Verdict.ANSWER_AGAIN:
             assert found is not None

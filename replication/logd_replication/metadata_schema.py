@@ -2,7 +2,9 @@
 
     cluster                 {"cluster_id": hex, "schema_version": 1, "created_ms": N}
     broker-epochs/<id>      {"epoch": N}, raised at every start of that broker
-    producer-ids            {"next_producer_id": N}: ids below are given out or given up
+    producer-ids            {"next_producer_id": N, "secret": hex}: numbers of ids that are below N
+                            are given out or given up (`producer_id_blocks`)
+    producer-epochs/<id>    {"producer_id": N, "epoch": N}: the highest given out, from 1
     topics/<hex id>         a topic, see TopicValue
     topic-names/<folded>    {"topic_id": hex}; the name case-folded, so that no two names differ
                             only in case; stands as long as the topic's own key
@@ -17,7 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from logd.model.errors import InvalidConfig, StoredDataCorrupt, UnsupportedVersion
-from logd.model.ids import TOPIC_ID_BYTES, BrokerId, PartitionId, TopicId
+from logd.model.ids import TOPIC_ID_BYTES, BrokerId, PartitionId, ProducerId, TopicId
 from logd.model.key_ranges import KeyRange, even_ranges
 from logd.model.seams import KeyValue
 from logd.model.topic import PartitionSpec, Topic, TopicState
@@ -26,6 +28,7 @@ from logd.model.topic_config import parse_topic_config
 SCHEMA_VERSION = 1
 CLUSTER_KEY = "cluster"
 PRODUCER_IDS_KEY = "producer-ids"
+PRODUCER_EPOCHS_PREFIX = "producer-epochs/"
 TOPICS_PREFIX = "topics/"
 
 V = TypeVar("V", bound=msgspec.Struct)
@@ -42,7 +45,15 @@ class BrokerEpochValue(msgspec.Struct, frozen=True):
 
 
 class ProducerIdsValue(msgspec.Struct, frozen=True):
-    next_producer_id: int
+    """Before there was a secret, `next_number` was the next id itself."""
+
+    next_number: int = msgspec.field(name="next_producer_id", default=1)
+    secret: str = ""
+
+
+class ProducerEpochValue(msgspec.Struct, frozen=True):
+    producer_id: int
+    epoch: int
 
 
 class TopicNameValue(msgspec.Struct, frozen=True):
@@ -80,6 +91,10 @@ def topic_name_key(name: str) -> str:
 
 def broker_epoch_key(broker_id: BrokerId) -> str:
     return f"broker-epochs/{broker_id}"
+
+
+def producer_epoch_key(producer_id: ProducerId) -> str:
+    return f"{PRODUCER_EPOCHS_PREFIX}{producer_id}"
 
 
 def encode_value(value: msgspec.Struct) -> bytes:

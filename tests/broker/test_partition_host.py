@@ -101,7 +101,7 @@ async def test_a_late_sync_is_an_ack_timeout_and_nothing_is_answered_later(
 async def test_a_duplicate_is_answered_with_the_first_answer(bench: HostBench) -> None:
     (where,) = await bench.topic("orders")
     await bench.host.open(where)
-    batch = bench.batch(b"a", b"b", producer=(7, 0, 0))
+    batch = bench.batch(b"a", b"b", producer=(await bench.new_producer(), 0, 0))
     bench.flush.gate.clear()
     answers = [bench.append_encoded(where, batch) for _ in range(3)]
     await bench.turns()
@@ -120,10 +120,11 @@ async def test_a_duplicate_too_old_to_be_remembered_is_answered_without_an_offse
 ) -> None:
     (where,) = await bench.topic("orders")
     await bench.host.open(where)
+    mine = await bench.new_producer()
     for sequence in range(20):
-        bench.append_encoded(where, bench.batch(b"a", producer=(7, 0, sequence)))
+        bench.append_encoded(where, bench.batch(b"a", producer=(mine, 0, sequence)))
     await bench.turns()
-    answer = receipt(bench.append_encoded(where, bench.batch(b"a", producer=(7, 0, 0))))
+    answer = receipt(bench.append_encoded(where, bench.batch(b"a", producer=(mine, 0, 0))))
     assert (answer.base_offset, answer.duplicate) == (None, True)
 
 

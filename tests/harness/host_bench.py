@@ -15,11 +15,20 @@ from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import Fetched, FetchInterrupt, FetchPosition, FetchWait, Receipt
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import LogdError
-from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition
+from logd.model.ids import (
+    BrokerId,
+    LeaderEpoch,
+    Offset,
+    PartitionId,
+    ProducerEpoch,
+    ProducerId,
+    TopicPartition,
+)
 from logd.model.record_batch import split_batches
 from logd.sim.seeded_random import SeededRandom
 from logd.system.background_tasks import BackgroundTasks
 from logd_partitions.log_directory import LogDirectory
+from logd_replication.producer_id_blocks import ProducerIdBlocks
 from logd_replication.topic_catalog import TopicCatalog
 
 T = TypeVar("T")
@@ -63,6 +72,7 @@ class HostBench:
         self,
         directory: LogDirectory,
         catalog: TopicCatalog,
+        producer_ids: ProducerIdBlocks,
         fs: FaultyFileSystem,
         clock: ManualClock,
         tasks: BackgroundTasks,
@@ -72,6 +82,7 @@ class HostBench:
         self.tasks = tasks
         self.directory = directory
         self.catalog = catalog
+        self.producer_ids = producer_ids
         self.flush = GatedOffload()
         self.cold_read = GatedOffload()
         self.maintenance = GatedOffload()
@@ -119,6 +130,10 @@ class HostBench:
             producer_epoch=producer[1],
             base_sequence=producer[2],
         )
+
+    async def new_producer(self) -> ProducerId:
+        """An id that was given out, with epoch 0."""
+        return (await self.producer_ids.init_producer(None, ProducerEpoch(0)))[0]
 
     async def produce(self, where: TopicPartition, *values: bytes) -> Receipt | LogdError:
         """Open, append, and wait for the answer."""
@@ -182,7 +197,9 @@ async def host_bench(root: Path, fs: FaultyFileSystem | None = None) -> AsyncIte
     store = await open_store(root, clock)
     tasks = BackgroundTasks(clock)
     catalog = TopicCatalog(store, SeededRandom(1), clock, tasks, [BrokerId(0)])
-    bench = HostBench(directory, catalog, fs, clock, tasks)
+    producer_ids = await ProducerIdBlocks.open(store, SeededRandom(2))
+    directory.identities = producer_ids
+    bench = HostBench(directory, catalog, producer_ids, fs, clock, tasks)
     try:
         await catalog.load(bench.host)
         catalog.on_changed(bench.host.topic_changed)

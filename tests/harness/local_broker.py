@@ -1,6 +1,6 @@
 """A broker in this process, by the production wiring, on real files; blocking work runs inline."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,8 +29,12 @@ class LocalBroker:
 
 @asynccontextmanager
 async def local_broker(
-    directory: Path, file_system: FileSystem | None = None, seed: int = 1
+    directory: Path,
+    file_system: FileSystem | None = None,
+    seed: int = 1,
+    serve: Callable[[LocalBroker], Awaitable[tuple[str, str]]] | None = None,
 ) -> AsyncIterator[LocalBroker]:
+    """`serve` opens doors, and tells the addresses of gRPC's and Flight's."""
     clock = ManualClock()
     inline = InlineOffload()
 
@@ -48,8 +52,9 @@ async def local_broker(
         1,
     )
     broker = await open_broker(BrokerConfig(data_dir=str(directory / "data")), seams)
-    broker.announce("local:1")
+    local = LocalBroker(broker, clock)
+    broker.announce(*(await serve(local) if serve else ("local:1",)))
     try:
-        yield LocalBroker(broker, clock)
+        yield local
     finally:
         await broker.close()

@@ -25,6 +25,7 @@ from logd_partitions.directory_port import Recoverable
 from logd_partitions.open_files import OpenFiles
 from logd_partitions.partition_log import Appended, PartitionLog
 from logd_partitions.partition_storage import PartitionStorage
+from logd_partitions.producer_state import AnyIdentity
 from logd_partitions.read_plan import Cold
 from logd_partitions.recovery_points import RecoveryPoint
 
@@ -50,6 +51,7 @@ class LogBench:
         self.reserve_bytes = reserve_bytes
         self.point: RecoveryPoint | None = None
         self.first_appends = 0
+        self.identities = AnyIdentity()
         self._open_files = OpenFiles(self.fs)
         self.log = self.open()
 
@@ -64,6 +66,7 @@ class LogBench:
             self,
             str(self.path),
             reserve_bytes=self.reserve_bytes,
+            identities=self.identities,
         )
         self.log = PartitionLog.open(storage, TOPIC_PARTITION, self.config, self.point)
         if self.point is not None:

@@ -7,7 +7,7 @@ import pytest
 from harness.faulty_file_system import Fault
 from harness.log_bench import LARGE_SEGMENTS, SMALL_SEGMENTS, LogBench, written_log
 from logd.model.errors import LogReadOnly, UnknownProducer
-from logd.model.ids import Offset
+from logd.model.ids import Offset, ProducerId
 from logd_partitions import sync_progress
 from logd_partitions.producer_state import BATCHES_REMEMBERED
 
@@ -197,11 +197,33 @@ def test_a_producer_whose_state_was_lost_is_not_taken_for_new(tmp_path: Path) ->
     data = bytearray(path.read_bytes())
     data[20] ^= 1
     path.write_bytes(data)
+    bench.identities.first_id = ProducerId(6)
     bench.crash()
     with pytest.raises(UnknownProducer) as caught:
         bench.append(producer=(4, 0, 0))
     assert caught.value.details["needs_new_id"] == "true"
     assert not bench.append(producer=(6, 0, 0), epoch=9).duplicate
+
+
+@pytest.mark.parametrize("highest", [5_000, (1 << 63) - 1])
+def test_ids_in_a_damaged_log_shut_no_new_ones_out(tmp_path: Path, highest: int) -> None:
+    """Also after another start whose ids begin anew, and the number that the snapshot has."""
+    bench = written_log(tmp_path)
+    bench.append(producer=(highest, 0, 0), epoch=9)
+    bench.sync()
+    path = bench.segment_paths()[0]
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    (bench.path / "producers.snapshot").unlink(missing_ok=True)
+    for first, refused in ((1000, 999), (20, 19)):
+        bench.identities.first_id = ProducerId(first)
+        bench.crash()
+        with pytest.raises(UnknownProducer) as caught:
+            bench.append(producer=(refused, 0, 0), epoch=9)
+        assert caught.value.details["needs_new_id"] == "true"
+        assert not bench.append(producer=(first, 0, 0), epoch=9).duplicate
+        assert bench.append(producer=(highest, 0, 0), epoch=9).duplicate
+        bench.log.roll()
+        bench.sync()
 
 
 def test_entries_written_behind_are_only_hints(

@@ -18,26 +18,20 @@ def topic(number: int, revision: int) -> Topic:
 
 def test_numbers_lie_above_all_that_was_seen_and_revisions_go_on() -> None:
     topics = [topic(1, 7), topic(2, 30)]
-    made = rebuild_metadata(
-        CLUSTER, BrokerId(3), topics, highest_leader_epoch=12, highest_producer_id=4_321
-    )
+    made = rebuild_metadata(CLUSTER, BrokerId(3), topics, highest_leader_epoch=12)
     assert made.revision == 30
     assert made.broker_epoch > 12
-    assert made.next_producer_id > 4_321
     assert [put.key for put in made.entries] == [
         "cluster",
         "broker-epochs/3",
-        "producer-ids",
         *(key for t in topics for key in (topic_key(t.topic_id), topic_name_key(t.name))),
     ]
 
 
 def test_nothing_was_ever_appended() -> None:
-    made = rebuild_metadata(
-        CLUSTER, BrokerId(0), [], highest_leader_epoch=-1, highest_producer_id=-1
-    )
-    assert (made.revision, len(made.entries)) == (0, 3)
-    assert made.broker_epoch > 0 and made.next_producer_id > 0
+    made = rebuild_metadata(CLUSTER, BrokerId(0), [], highest_leader_epoch=-1)
+    assert (made.revision, len(made.entries)) == (0, 2)
+    assert made.broker_epoch > 0
 
 
 def test_a_filled_store_goes_on_behind_its_revision() -> None:
