@@ -61,6 +61,7 @@ print(*sorted(s.name for s in answer.list_services_response.service))
     assert serving == "1"
     assert services.split() == [
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "logd.v1.ClusterService",
         "logd.v1.DataService",

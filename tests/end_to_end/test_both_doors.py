@@ -1,4 +1,5 @@
-"""The same records through either door leave the same bytes, but for the leader's stamps."""
+"""The same records through either door leave the same bytes, but for the leader's stamps and what
+comes of the producer's id."""
 
 import random
 import time
@@ -12,8 +13,9 @@ from harness.broker_process import BrokerProcess, Door
 from logd.model.record_batch import HEADER_BYTES, BatchHeader
 from logd_client import Admin, Producer
 
-STAMPS = [(8, 12), (24, 32), (32, 40)]
-"""header_crc, append_timestamp_ms, synced_hint: they tell of the moment, not of the records."""
+MASKED = [(8, 12), (24, 32), (32, 40), (44, 48), (80, 88)]
+"""header_crc, append_timestamp_ms, synced_hint, body_crc, producer_id: they tell of the moment and
+the producer, not of the records."""
 FLUSHES = 6
 """Each is a batch, with what was added since the last."""
 Codec = Literal["none", "lz4", "zstd"]
@@ -42,7 +44,7 @@ def masked_batches(segment: Path) -> list[bytes]:
     batches, at = [], 0
     while at + HEADER_BYTES <= len(raw) and (length := BatchHeader.unpack(raw, at).batch_length):
         batch = raw[at : at + length]
-        for start, end in STAMPS:
+        for start, end in MASKED:
             batch[start:end] = bytes(end - start)
         batches.append(bytes(batch))
         at += length
