@@ -13,7 +13,7 @@ Readers take any order of fields, each at most once, and skip `bytes` fields tha
 import struct
 from typing import NamedTuple
 
-from logd.model.errors import CorruptBatch
+from logd.model.errors import CorruptBatch, InvalidTimestamp
 
 COLUMN_COUNT = 15
 HEADERS_PER_BATCH_MAX = 1_048_576
@@ -58,8 +58,9 @@ def last_end(ends: memoryview) -> int:
 def check_body(body: memoryview, record_count: int) -> BodyColumns:
     """Walk an uncompressed body and check its buffers' lengths against each other, in O(columns).
 
-    Not checked, as that is O(records): that ends rise, and that names are UTF-8. Raises
-    CorruptBatch.
+    Of what is O(records), only times are looked at, at 2 ns a record, and record_flags, which no
+    client writes; not that ends rise, and that names are UTF-8. Raises CorruptBatch,
+    InvalidTimestamp.
     """
     columns = walk_body(body)
     c = columns
@@ -67,7 +68,10 @@ def check_body(body: memoryview, record_count: int) -> BodyColumns:
     _check_binary("key", record_count, c.key_ends, c.keys, c.key_nulls)
     _check_length("timestamp_deltas", c.timestamp_deltas, 8 * record_count)
     _check_length("offset_deltas", c.offset_deltas, 4 * record_count)
+    _check_deltas(c.timestamp_deltas)
     _check_length("record_flags", c.record_flags, record_count)
+    if c.record_flags is not None and bytes(c.record_flags).strip(b"\0"):
+        raise CorruptBatch("the batch has record_flags, of which none is known")
     if c.header_ends is not None:
         _check_ends("header_ends", c.header_ends, record_count)
     header_count = c.header_count
@@ -138,6 +142,15 @@ def _check_binary(
     if last_end(ends) != data_bytes:
         raise CorruptBatch(f"{name}_ends ends at {last_end(ends)}, the data at {data_bytes}")
     _check_length(f"{name}_nulls", nulls, (count + 7) // 8)
+
+
+def _check_deltas(deltas: memoryview | None) -> None:
+    """By the top byte of each: so a record's time is an int64 whatever time the batch begins at."""
+    if deltas is not None and bytes(deltas)[7::8].translate(None, b"\0\xff"):
+        raise InvalidTimestamp(
+            "timestamp_deltas are from -2^56 to 2^56 - 1, but one lies outside",
+            field="timestamp_deltas",
+        )
 
 
 def _check_ends(name: str, ends: memoryview, count: int) -> None:

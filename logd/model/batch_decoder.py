@@ -12,7 +12,13 @@ from itertools import pairwise
 from logd.model.batch_body import BodyColumns, check_body
 from logd.model.batch_codecs import decompress
 from logd.model.binary_columns import read_column, read_ends
-from logd.model.errors import CorruptBatch, LogdError, UndecodableBatch, UnsupportedCodec
+from logd.model.errors import (
+    CorruptBatch,
+    InvalidTimestamp,
+    LogdError,
+    UndecodableBatch,
+    UnsupportedCodec,
+)
 from logd.model.ids import Offset
 from logd.model.record_batch import (
     BODY_COLUMNAR,
@@ -56,8 +62,6 @@ class DecodedBatch:
             columns.header_values,
             columns.header_value_nulls,
         )
-        if columns.record_flags is not None and any(columns.record_flags):
-            raise CorruptBatch("the batch has record_flags, of which none is known")
 
     def __len__(self) -> int:
         return self.header.record_count
@@ -112,7 +116,7 @@ def decode_batch(batch: Buffer, *, check_crc: bool = True) -> DecodedBatch:
         )
     try:
         return DecodedBatch(header, _columns(memoryview(batch)[HEADER_BYTES:], header))
-    except (CorruptBatch, UnsupportedCodec) as error:
+    except (CorruptBatch, InvalidTimestamp, UnsupportedCodec) as error:
         raise _undecodable(header, error) from error
 
 
@@ -122,6 +126,8 @@ def _columns(stored: memoryview, header: BatchHeader) -> BodyColumns:
     problem = count_problem(header)
     if problem or header.last_offset_delta < header.record_count - 1:
         raise CorruptBatch(problem or "last_offset_delta is too small for the records")
+    if not 0 <= header.base_timestamp_ms < 1 << 62:
+        raise InvalidTimestamp(f"base_timestamp_ms is {header.base_timestamp_ms}")
     body = decompress(stored, header.codec, header.uncompressed_bytes)
     return check_body(body, header.record_count)
 

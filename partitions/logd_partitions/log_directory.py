@@ -71,8 +71,7 @@ class LogDirectory:
         self._unclean: dict[TopicPartition, None] = {}
         self._synced_at_start: frozenset[TopicPartition] = frozenset()
         self._problems: list[StorageProblem] = []
-        self.identities: ProducerIdentities = ANY_IDENTITY
-        """Of the cluster's producers; set before the first `open_log`."""
+        self.identities: ProducerIdentities = ANY_IDENTITY  # the cluster's, before any `open_log`
         self._failed: LogReadOnly | None = None
         self._open_marks: set[TopicPartition] = set()
         self._synced_logs: dict[TopicPartition, PartitionLog] = {}

@@ -368,7 +368,7 @@ class PartitionLog:
         """The first record at or after `time_ms` below `end_offset`, and its time. Blocking.
 
         Damage before it that may be it is the answer, without a time. Raises StoredDataCorrupt,
-        UndecodableBatch, Overloaded.
+        Overloaded.
         """
         try:
             return self._reader.find_offset_by_time(time_ms, by_record_time, end_offset)

@@ -4,9 +4,10 @@ By append time the answer is a batch's first offset: all its records were append
 record time it is a record: the running maximum in the time index leads to a stretch of batches,
 their headers to the batch, and the decoded batch to the record. Blocking.
 
-Damaged batches that may hold the answer are the answer: whoever reads from there is told what is
-lost, where the next good batch would pass it over in silence. By append time that is damage right
-before the first batch that qualifies, since append times never fall.
+Batches that are damaged, or that nobody can decode, are the answer if they may hold it: whoever
+reads from there is told what is lost, where the next good batch would pass it over in silence. By
+append time that is damage right before the first batch that qualifies, since append times never
+fall.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from itertools import chain, pairwise
 from typing import NamedTuple
 
 from logd.model.batch_decoder import decode_batch
-from logd.model.errors import CorruptBatch
+from logd.model.errors import CorruptBatch, UndecodableBatch
 from logd.model.ids import Offset
 from logd.model.record_batch import LeaderFlag
 from logd.model.seams import File
@@ -40,8 +41,7 @@ def find_in_segments(
 ) -> Found | None:
     """The first record in [start_offset, end_offset) with a time of at least `time_ms`.
 
-    `segments` are those from the one that holds `start_offset` on. Raises OSError,
-    UndecodableBatch.
+    `segments` are those from the one that holds `start_offset` on. Raises OSError.
     """
     search = _Search(time_ms, by_record_time, start_offset, end_offset)
     if not segments or segments[0].base_offset > start_offset:
@@ -111,7 +111,6 @@ class _Search:
         return chain(() if first is None else (first,), items)
 
     def _in_batch(self, file: File, item: ScannedBatch) -> Found | None:
-        """Raises UndecodableBatch."""
         header = item.header
         batch_ms = record_time_ms(header) if self._by_record_time else header.append_timestamp_ms
         if header.next_offset <= self._start_offset:
@@ -124,7 +123,7 @@ class _Search:
             return Found(first, header.append_timestamp_ms)
         try:
             decoded = decode_batch(file.pread(header.batch_length, item.position))
-        except CorruptBatch:
+        except (CorruptBatch, UndecodableBatch):
             return Found(first, None)
         for offset, record_ms in zip(decoded.offsets, decoded.timestamps_ms, strict=True):
             if record_ms >= self._time_ms and offset >= self._start_offset:

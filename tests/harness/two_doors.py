@@ -35,9 +35,9 @@ class TwoDoors:
         answer = await self._calls.unary(self.address, f"/logd.v1.{method}", raw, TIMEOUT_MS)
         return response.FromString(answer)
 
-    async def topic(self, name: str, partitions: int = 1) -> bytes:
+    async def topic(self, name: str, partitions: int = 1, **config: str) -> bytes:
         """A new topic's id."""
-        request = topics_pb2.CreateTopicRequest(name=name, partitions=partitions)
+        request = topics_pb2.CreateTopicRequest(name=name, partitions=partitions, config=config)
         created = await self.call(
             "TopicService/CreateTopic", request, topics_pb2.CreateTopicResponse
         )

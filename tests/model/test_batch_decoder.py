@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.reference_batch import ReferenceRecord, encode, records, reference_rows, rows
+from logd.model.batch_codecs import compress
 from logd.model.batch_decoder import decode_batch
 from logd.model.batch_encoder import encode_batch
-from logd.model.errors import CorruptBatch, LogdError, UndecodableBatch
+from logd.model.errors import CorruptBatch, InvalidTimestamp, LogdError, UndecodableBatch
 from logd.model.record_batch import (
     RECORDS_PER_BATCH_MAX,
     UNCOMPRESSED_BATCH_BYTES_MAX,
@@ -212,6 +213,39 @@ def test_arbitrary_bytes(raw: bytes) -> None:
             decode_batch(batch, check_crc=False)
         except LogdError as error:
             assert type(error) in (CorruptBatch, UndecodableBatch)
+
+
+@pytest.mark.parametrize("codec", Codec)
+def test_a_records_time_is_an_int64(codec: Codec) -> None:
+    """Whatever time the batch begins at; past that a batch is refused, or cannot be decoded."""
+    for base in (0, 50, (1 << 62) - 1):
+        for delta in (-(1 << 56), -1, 0, 1, (1 << 56) - 1):
+            batch = decode_batch(with_deltas(codec, base, 0, delta))
+            assert list(batch.timestamps_ms) == [base, base + delta]
+    for delta in (-(1 << 63), -(1 << 56) - 1, 1 << 56, (1 << 62), (1 << 63) - 1):
+        for deltas in ((delta, 0), (0, delta)):
+            wrong = with_deltas(codec, 50, *deltas)
+            undecodable(wrong)
+            if codec is Codec.NONE:
+                with pytest.raises(InvalidTimestamp):
+                    check_produced(wrong, message_bytes_max=1 << 20, now_ms=100)
+    for base in (-(1 << 63), -1, 1 << 62, (1 << 63) - 1):
+        undecodable(with_deltas(codec, base, 0, 1))
+
+
+def with_deltas(codec: Codec, base_ms: int, *deltas: int) -> bytes:
+    count = len(deltas)
+    body = tail_to_8(field(14, struct.pack(f"<{count}q", *deltas)))
+    stored = compress(body, codec)
+    header = BatchHeader.unpack(encode_batch([b""], timestamps_ms=50))._replace(
+        record_count=count,
+        last_offset_delta=count - 1,
+        codec=codec,
+        uncompressed_bytes=len(body),
+        base_timestamp_ms=base_ms,
+        max_timestamp_ms=max(base_ms, 50),
+    )
+    return seal(header, stored)
 
 
 def test_a_flipped_bit_is_corrupt_not_undecodable() -> None:
