@@ -60,7 +60,7 @@ class ProducerIdBlocks:
         self._random = random
         self._secret = bytes.fromhex(taken.secret)
         self._next = self._end = taken.next_number
-        self._raised = raised  # the one raised longest ago first
+        self._raised: dict[ProducerId, ProducerEpoch] = raised  # the one raised longest ago first
         self._taking_block = asyncio.Lock()
         self.first_id = ProducerId(taken.next_number << TAG_BITS)
         """Above all ids that were given out before this run, above none that is from now on."""

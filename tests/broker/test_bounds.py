@@ -31,6 +31,7 @@ EXCHANGES = "logd.broker.doors.flight_door.flight_server.EXCHANGES_MAX"
 UNSYNCED = "logd_partitions.sync_progress.UNSYNCED_BYTES_MAX"
 OF_THE_CODE = "as many as the code has names, methods or listeners"
 OF_ONE_START = "of one start or one recovery: what the disk holds"
+RAISED_EPOCHS = "logd_replication.producer_id_blocks.RAISED_EPOCHS_MAX"
 WAITING = "logd.broker.core.purgatory.WAITED_FOR_MAX"
 
 BOUNDS = {
@@ -80,6 +81,7 @@ BOUNDS = {
     "SyncLane._parts": "logd_partitions.sync_lane.SYNCS_AT_ONCE_MAX",
     "SyncProgress._unsynced": UNSYNCED,
     "MetadataWatch.pending": "logd_replication.metadata_watch.PENDING_EVENTS_MAX",
+    "ProducerIdBlocks._raised": RAISED_EPOCHS,
     "SqliteMetadataStore._watches": OF_THE_CODE,
     "SqliteMetadataStore._leases": "no client can ask for one",
     "TopicCatalog._by_id": CATALOG,
@@ -140,6 +142,7 @@ def test_the_page_for_operators_has_the_numbers() -> None:
         "logd.broker.doors.grpc_door.fetch_stream.POSITIONS_PER_STREAM_MAX",
         "logd.broker.doors.grpc_door.produce_stream.PENDING_ENTRIES_MAX",
         "logd_partitions.producer_state.PRODUCERS_MAX",
+        RAISED_EPOCHS,
         CONSUMERS,
         COMMITS,
     ):
