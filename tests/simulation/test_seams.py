@@ -15,6 +15,7 @@ REPLACED = {
     "logd.broker.doors.grpc_door.grpc_listener": "its port",
     "logd.broker.doors.grpc_door.reflection_service": "what tools ask a listener",
     "logd.broker.real_seams": "the choice of what follows",
+    "logd_proto.v1.batch_pb2": "a message that no call carries: for those who ask",
     "logd.system.malloc_thresholds": "the process's memory",
     "logd.system.open_descriptors": "the process's descriptors",
     "logd.system.stop_signals": "the process's signals",
