@@ -75,7 +75,7 @@ class FlightExchange:
 
     @property
     def error(self) -> LogdError | None:
-        """What ended it, if not that the other end was done."""
+        """What ended it, if not that the other end was done. A fault of ours is its `__cause__`."""
         return self._error
 
     # On the loop
@@ -147,18 +147,7 @@ class FlightExchange:
 
     def read_all(self) -> None:
         """Until the other end is done or gone."""
-        error: LogdError | None = None
-        try:
-            self._read_all()
-        except LogdError as refused:
-            error = refused
-        except (pa.ArrowException, OSError) as failed:
-            error = BrokerUnreachable(f"the exchange broke: {failed}")
-        except Exception as fault:
-            error = LogdError(f"the exchange failed unexpectedly: {fault!r}")
-            raise
-        finally:
-            self._call(self._over, error)
+        self._call(self._over, _failure_of(self._read_all))
 
     def finish_soon(self) -> None:
         """`finish`, once the loop has taken all that was read."""
@@ -178,19 +167,26 @@ class FlightExchange:
             pass
 
     def write_all(self) -> None:
-        """Until `finish`, or until the other end takes nothing more."""
-        try:
-            while (message := self._next_message()) is not None:
-                if self._picked.locked():
-                    self._picked.release()
-                self._writer.write_batch(_row_of(message))
-                self._written += 1
-                if self._room is not None:
-                    self._call(self._make_room)
-            if self._last_words:
-                self._writer.write_metadata(pa.py_buffer(self._last_words))
-        except (pa.ArrowException, OSError) as failed:
-            self._call(self._over, BrokerUnreachable(f"the exchange broke: {failed}"))
+        """Until `finish`. After a failure only the last words, if they still can be written."""
+        if (error := _failure_of(self._write_messages)) is not None:
+            self._call(self._over, error)
+            while self._next_message() is not None:
+                pass
+        if (error := _failure_of(self._write_last_words)) is not None:
+            self._call(self._over, error)
+
+    def _write_messages(self) -> None:
+        while (message := self._next_message()) is not None:
+            if self._picked.locked():
+                self._picked.release()
+            self._writer.write_batch(_row_of(message))
+            self._written += 1
+            if self._room is not None:
+                self._call(self._make_room)
+
+    def _write_last_words(self) -> None:
+        if self._last_words:
+            self._writer.write_metadata(pa.py_buffer(self._last_words))
 
     def _next_message(self) -> Buffer | None:
         while True:
@@ -220,6 +216,21 @@ class FlightExchange:
         self.finish()
         if self._parse_error is not None:
             self._reader.cancel()
+
+
+def _failure_of(work: Callable[[], None]) -> LogdError | None:
+    """What a thread tells the loop, and does not raise: nobody would hear it."""
+    try:
+        work()
+    except LogdError as refused:
+        return refused
+    except (pa.ArrowException, OSError) as failed:
+        return BrokerUnreachable(f"the exchange broke: {failed}")
+    except Exception as fault:
+        error = LogdError(f"the exchange failed unexpectedly: {fault!r}")
+        error.__cause__ = fault
+        return error
+    return None
 
 
 def _row_of(message: Buffer) -> Any:

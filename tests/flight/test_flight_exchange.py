@@ -226,14 +226,20 @@ async def test_a_damaged_chunk_is_a_typed_error(held: Held, chunk: Chunk) -> Non
     assert not held.threads[0].is_alive(), "nothing is read after it"
 
 
-async def test_what_fails_unexpectedly_leaves_nobody_waiting(
-    held: Held, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raised: list[BaseException | None] = []
-    monkeypatch.setattr(threading, "excepthook", lambda each: raised.append(each.exc_value))
-    held.reader.chunks.put(ValueError("a fault of ours"))
-    with pytest.raises(LogdError, match="a fault of ours"):
+@pytest.mark.parametrize("thread", ["reading", "writing"])
+async def test_what_fails_unexpectedly_leaves_nobody_waiting(held: Held, thread: str) -> None:
+    """And is told once, to who waits: pytest fails the test if the thread raises it too."""
+    fault = ValueError("a fault of ours")
+    if thread == "reading":
+        held.reader.chunks.put(fault)
+    else:
+        held.writer.broken = fault
+        await held.exchange.send(b"m")
+    with pytest.raises(LogdError, match="a fault of ours") as told:
         await asyncio.wait_for(held.exchange.receive(), JOIN_S)
+    assert told.value.__cause__ is fault and held.exchange.error is told.value
+    await held.exchange.close()
+    await asyncio.to_thread(held.join)
 
 
 async def test_close_while_both_threads_wait(held: Held) -> None:

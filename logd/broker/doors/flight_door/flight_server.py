@@ -225,6 +225,8 @@ class _Listener(flight.FlightServerBase):  # type: ignore[misc]
         exchange.read_all()
         self._loop.call_soon_threadsafe(serving.client_done)
         writing.join()
+        if exchange.error is not None and exchange.error.__cause__ is not None:
+            raise exchange.error.__cause__  # a fault of ours: _admitted tells of it
 
 
 class _Serving:

@@ -5,16 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
+from structlog.testing import capture_logs
 
-from harness.flight_bench import ECHO, flight_bench
+from harness.flight_bench import ECHO, JOIN_S, flight_bench, join_flight_threads
 from logd import Admin, Consumer, Producer
+from logd.flight import flight_exchange
 from logd.flight.flight_exchange import MESSAGE_BYTES_MAX, SCHEMA, FlightExchange
+from logd.model.errors import LogdError
+from logd_client.flight_transport import THREADS
 from logd_proto.v1 import common_pb2, data_pb2
 
 pytestmark = pytest.mark.slow
@@ -166,3 +171,28 @@ async def test_a_chunk_that_is_refused_before_its_handler_began() -> None:
         for _ in range(50):
             reason = await asyncio.to_thread(answer_to, bench.address, ECHO, OTHER)
             assert reason == "CORRUPT_BATCH"
+
+
+@pytest.mark.parametrize("fails", ["_message_of", "_row_of"])
+async def test_a_fault_in_a_thread_is_told_and_logged(
+    monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    work = getattr(flight_exchange, fails)
+    fault = ValueError("a fault of ours")
+
+    def fail_at_the_door(message: object) -> object:
+        if threading.current_thread().name.startswith(THREADS):
+            return work(message)
+        raise fault
+
+    monkeypatch.setattr(flight_exchange, fails, fail_at_the_door)
+    with capture_logs() as logs:
+        async with flight_bench() as bench, asyncio.timeout(JOIN_S):
+            exchange = await bench.open(ECHO)
+            await exchange.send(b"message")
+            with pytest.raises(LogdError, match="a fault of ours"):
+                await exchange.receive()
+            await exchange.close()
+            await bench.idle()
+            await asyncio.to_thread(join_flight_threads)
+    assert [log["exc_info"] for log in logs] == [fault]
