@@ -77,14 +77,18 @@ def run(scenario: str, seconds: int, *options: str) -> tuple[int, str]:
         str(seconds),
         *options,
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
     return ended.returncode, ended.stderr
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("fault", ["loss", "disorder", "growth"])
-def test_a_fault_fails_the_run(fault: str) -> None:
-    code, errors = run("steady", 8, "--inject", fault)
+@pytest.mark.parametrize(
+    ("scenario", "fault"),
+    [("steady", "loss"), ("steady", "disorder"), ("steady", "growth"), ("day_behind", "growth")],
+)
+def test_a_fault_fails_the_run(scenario: str, fault: str) -> None:
+    """Growth is that of a broker which keeps some memory of each fetch."""
+    code, errors = run(scenario, 12, "--untimed", "--inject", fault)
     assert code == 1 and f"FAILED: {fault}" in errors, errors
 
 
@@ -93,5 +97,6 @@ def test_a_fault_fails_the_run(fault: str) -> None:
     "scenario", ["steady", "peak", "slow_consumers", "many_small_clients", "day_behind", "soak"]
 )
 def test_a_scenario_passes(scenario: str) -> None:
-    code, errors = run(scenario, 20)
+    """But for its demands on speed: what else the machine does is no matter of a test."""
+    code, errors = run(scenario, 20, "--untimed")
     assert code == 0 and "passed" in errors, errors
