@@ -8,7 +8,7 @@ SOURCES := logd partitions/logd_partitions replication/logd_replication \
 	consumer_groups/logd_consumer_groups client/logd_client
 CHECKED := $(SOURCES) tests $(wildcard load/*.py load/peers/*.py load/scenarios/*.py)
 
-.PHONY: install check test demo bench load simulate soak proto clean
+.PHONY: install check test demo bench load simulate soak mutate proto clean
 
 install: .venv/installed-dev
 
@@ -71,6 +71,12 @@ simulate: install
 
 soak: install
 	$(BIN)/python -m pytest -m soak
+
+# PACKAGE=client/core tries a part of one.
+PACKAGE ?= partitions
+SEED ?= 1
+mutate: install
+	PYTHONPATH=tests $(BIN)/python -u -m mutants.run_mutants $(PACKAGE) --seed $(SEED)
 
 proto:
 	proto/generate
