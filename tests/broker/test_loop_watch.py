@@ -10,7 +10,7 @@ from logd.broker import loop_watch
 from logd.broker.loop_watch import LoopWatch
 
 
-async def until(condition: object, seconds: float = 5) -> None:
+async def until(condition: object, seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.001)

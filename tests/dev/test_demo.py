@@ -75,9 +75,9 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path, number: signal.Si
         if "produced" in line:
             break
     os.kill(demo.pid, number)
-    demo.communicate(timeout=30)
+    demo.communicate(timeout=60)
     assert demo.returncode == 130
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while brokers_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert brokers_of(tmp_path) == []
@@ -101,5 +101,5 @@ def test_a_broker_that_does_not_start_is_a_failed_demo(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     demo = start_demo(tmp_path, tmp_path / "none")
-    _, err = demo.communicate(timeout=30)
+    _, err = demo.communicate(timeout=60)
     assert (demo.returncode, "is no folder" in err) == (2, True)

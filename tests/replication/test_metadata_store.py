@@ -13,7 +13,7 @@ from logd.system.background_tasks import BackgroundTasks
 from logd.system.thread_offload import ThreadOffload
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 
 
 class StoreUnderTest:

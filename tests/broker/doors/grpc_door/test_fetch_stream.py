@@ -56,7 +56,7 @@ class Session:
         return self.sent
 
     async def answer(self) -> FetchStreamResponse:
-        raw = await asyncio.wait_for(self.stream.receive(), 5)
+        raw = await asyncio.wait_for(self.stream.receive(), 30)
         assert raw is not None
         return FetchStreamResponse.FromString(raw)
 
@@ -124,7 +124,7 @@ async def test_the_end_of_the_stream_ends_the_wait(bench: DoorBench) -> None:
     await quiet(client)
     await client.stream.finish_sending()
     assert (await client.answer()).correlation_id == 1
-    assert await asyncio.wait_for(client.stream.receive(), 5) is None
+    assert await asyncio.wait_for(client.stream.receive(), 30) is None
 
 
 async def test_what_gave_data_comes_last_next_time(bench: DoorBench) -> None:

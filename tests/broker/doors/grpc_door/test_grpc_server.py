@@ -158,13 +158,13 @@ async def test_a_client_that_goes_away_cancels_its_call(listening: Listening) ->
         call = asyncio.ensure_future(listening.unary())
         await listening.service.entered.wait()
         call.cancel()
-        await asyncio.wait_for(listening.service.gone.wait(), 5)
+        await asyncio.wait_for(listening.service.gone.wait(), 30)
         listening.service.entered.clear()
         listening.service.gone.clear()
         stream = await listening.transport.stream(listening.address, STREAM)
-        await asyncio.wait_for(listening.service.entered.wait(), 5)
+        await asyncio.wait_for(listening.service.entered.wait(), 30)
         await stream.close()
-        await asyncio.wait_for(listening.service.gone.wait(), 5)
+        await asyncio.wait_for(listening.service.gone.wait(), 30)
     assert logs == []
 
 
@@ -215,7 +215,7 @@ async def test_a_deadline_that_has_passed_cancels_the_call(listening: Listening)
     listening.service.waits = True
     with pytest.raises(LogdError):
         await listening.unary(timeout_ms=50)
-    await asyncio.wait_for(listening.service.gone.wait(), 5)
+    await asyncio.wait_for(listening.service.gone.wait(), 30)
 
 
 async def test_a_stream_without_messages_ends(listening: Listening) -> None:

@@ -154,7 +154,7 @@ async def test_the_end_waits_for_the_last_receipt() -> None:
 async def test_a_stream_without_entries_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(message())
     bench.stream.incoming.put_nowait(None)
-    await asyncio.wait_for(bench.running, 5)
+    await asyncio.wait_for(bench.running, 30)
 
 
 async def test_flow_control_within_a_message_and_between(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +194,7 @@ async def test_a_stream_that_cannot_send_ends(monkeypatch: pytest.MonkeyPatch) -
     await bench.turns()
     bench.partitions.answer(1)
     with pytest.raises(ConnectionError):
-        await asyncio.wait_for(bench.running, 5)
+        await asyncio.wait_for(bench.running, 30)
 
 
 async def test_a_client_that_goes_away_leaves_its_appends_to_end_quietly() -> None:
@@ -258,7 +258,7 @@ async def test_what_is_no_request_ends_the_stream_with_a_reason(
 ) -> None:
     bench = Bench(raw)
     with pytest.raises(error):
-        await asyncio.wait_for(bench.running, 5)
+        await asyncio.wait_for(bench.running, 30)
     assert bench.partitions.appended == []
 
 
@@ -270,7 +270,7 @@ def test_any_bytes_are_answered_or_refused(raw: bytes) -> None:
         await bench.turns(3)
         bench.partitions.answer(len(bench.partitions.dones))
         try:
-            await asyncio.wait_for(bench.running, 5)
+            await asyncio.wait_for(bench.running, 30)
         except (CorruptBatch, InvalidConfig):
             pass
 
@@ -292,7 +292,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[DoorBench]:
 async def acks_of(stream: LocalStream, count: int) -> dict[int, ProduceAck]:
     acks: dict[int, ProduceAck] = {}
     while len(acks) < count:
-        raw = await asyncio.wait_for(stream.receive(), 5)
+        raw = await asyncio.wait_for(stream.receive(), 30)
         assert raw is not None
         acks |= {ack.correlation_id: ack for ack in Response.FromString(raw).acks}
     return acks
