@@ -20,7 +20,9 @@ from logd.model.errors import (
 from logd.model.group import (
     CONSUMER_SEEN_MS,
     ByDuration,
+    CommitRequest,
     Consumer,
+    OffsetCommit,
     PlannedOffset,
     ShiftBy,
     ToCurrent,
@@ -32,7 +34,7 @@ from logd.model.group import (
     ToPlan,
     ToTime,
 )
-from logd.model.ids import PartitionId, TopicId, TopicPartition
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups import group_coordinator
 
 
@@ -372,3 +374,37 @@ async def test_the_number_of_groups_is_bounded(
     for group in kept:
         await bench.groups.delete_group(group)
     await bench.commit(refused[0], {a: 1})
+
+
+async def test_the_epoch_of_a_commit_is_fetched_or_not_known(bench: GroupBench) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=10)
+    commits = (OffsetCommit(a, Offset(1), LeaderEpoch(0)), OffsetCommit(b, Offset(2)))
+    await bench.groups.commit_offsets(CommitRequest("g", commits))
+    await bench.restart()
+    found = await bench.groups.fetch_offsets("g", (), Consumer())
+    assert [o.leader_epoch for o in found.offsets] == [0, None]
+
+
+async def test_of_a_topic_that_is_gone_the_committed_partitions_are_selected(
+    bench: GroupBench,
+) -> None:
+    a, b = bench.view.add_topic("orders", 2, records=10)
+    await bench.commit("g", {a: 1, b: 2})
+    bench.view.drop_topic(a)
+    for partitions, offsets in [((), [1, 2]), ((b.partition,), [2]), ((PartitionId(7),), [])]:
+        asked = TopicSelection(a.topic_id, partitions)
+        found = await bench.groups.fetch_offsets("g", [asked], Consumer())
+        assert [o.offset for o in found.offsets] == offsets
+
+
+@pytest.mark.parametrize("validate_only", [True, False])
+async def test_a_consumer_leaves_unless_that_is_only_tried(
+    bench: GroupBench, validate_only: bool
+) -> None:
+    (a,) = bench.view.add_topic("orders", records=10)
+    one = Consumer("c1")
+    await bench.commit("g", {a: 1}, consumer="c1")
+    request = CommitRequest("g", (), None, False, one, validate_only, leaving=True)
+    await bench.groups.commit_offsets(request)
+    (summary,) = await bench.groups.list_groups()
+    assert summary.consumers == int(validate_only)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from harness.group_bench import GroupBench
 from harness.manual_clock import ManualClock
@@ -141,6 +142,7 @@ async def test_a_state_from_before_a_reload_takes_no_append() -> None:
 
 async def test_a_load_that_fails_says_why_and_is_tried_again_later() -> None:
     log, clock = MemoryOffsetsLog(), ManualClock()
+    clock.advance(7)
     log.led_elsewhere.add(0)
     shard = GroupShard(ZERO, log, clock, tasks())
     shard.lead()
@@ -149,7 +151,12 @@ async def test_a_load_that_fails_says_why_and_is_tried_again_later() -> None:
         _ = shard.state
     assert refused.value.details == {"leader": "2"}
     log.led_elsewhere.clear()
-    clock.advance(RELOAD_AFTER_MS)
+    clock.advance(RELOAD_AFTER_MS - 1)
+    for _ in range(2):
+        with pytest.raises(NotLeader):
+            _ = shard.state
+        await shard.loaded()
+    clock.advance(1)
     with pytest.raises(NotLeader):
         _ = shard.state
     await shard.loaded()
@@ -274,3 +281,37 @@ async def test_a_fault_of_ours_in_a_load_is_told_and_the_load_tried_again() -> N
         _ = shard.state
     await shard.loaded()
     assert shard.state.groups == {}
+    await shard.close()
+
+
+async def test_a_small_log_is_left_as_it_is() -> None:
+    log = MemoryOffsetsLog()
+    shard = await loaded(log)
+    for offset in range(5):
+        shard.append(shard.state, [commit("g", offset)])
+        await asyncio.sleep(0)
+    assert len(log.partition(0).records) == 5
+    await shard.close()
+
+
+@pytest.mark.parametrize("fails", ["append", "trim"])
+async def test_a_snapshot_that_fails_is_told_and_tried_again(fails: str) -> None:
+    class FullLog(MemoryOffsetsLog):
+        async def trim(self, partition: PartitionId, before_offset: Offset) -> None:
+            raise StorageFull("no space for the log's start")
+
+    log = FullLog() if fails == "trim" else MemoryOffsetsLog()
+    shard = await loaded(log)
+    count = await fill(shard, log, LOG_BYTES_MIN)
+    failing = shard._snapshot_task
+    assert failing is not None
+    if fails == "append":
+        log.fail_append = StorageFull("no space for a snapshot")
+    with capture_logs() as logs:
+        await failing
+    assert "no space for" in logs[-1]["error"]
+    await shard.loaded()
+    shard.append(shard.state, [commit("g", count + 1)])
+    assert shard._snapshot_task is not failing
+    assert committed(shard) == count + 1
+    await shard.close()

@@ -26,6 +26,7 @@ from logd.model.group import (
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_commits import (
+    GROUP_STATE_BYTES_MAX,
     CommitDecision,
     check_commit_request,
     check_rewind_epoch,
@@ -184,3 +185,31 @@ def test_requests_are_checked_before_any_state_is() -> None:
     commits = (OffsetCommit(where(), Offset(0)),) * 10_001
     with pytest.raises(Overloaded):
         check_commit_request(CommitRequest("g", commits, NEVER_REWOUND))
+
+
+def test_a_full_group_takes_what_needs_no_more_room() -> None:
+    note = "n" * METADATA_BYTES_MAX
+    group = GroupState("g")
+    commits = [OffsetCommit(where(100 + n), Offset(9), None, note) for n in range(1100)]
+    for record in decide(group, *commits)[1]:
+        group.replay_commit(record)
+    group.offsets_bytes = GROUP_STATE_BYTES_MAX + 1
+    for smaller in (note, note[1:]):
+        results, records = decide(group, OffsetCommit(where(100), Offset(10), None, smaller))
+        assert results == (None,) and len(records) == 1
+    (error,), _ = decide(group, OffsetCommit(where(), Offset(10)))
+    assert isinstance(error, Overloaded)
+
+
+def test_as_many_done_ranges_as_are_allowed_are_kept() -> None:
+    ranges = tuple(DoneRange(10 + n, 11 + n) for n in range(DONE_RANGES_MAX))
+    commit = OffsetCommit(where(), Offset(10), None, "", ranges)
+    bounds = {where(): LogBounds(Offset(0), Offset(2 * DONE_RANGES_MAX))}
+    decision = CommitDecision(GroupState("g"), CommitRequest("g", (commit,)), bounds, 50)
+    assert decision.decide() == (None,)
+    assert decision.records[0].position.done_ranges == ranges
+
+
+def test_an_epoch_that_is_not_said_is_not_known() -> None:
+    _, (record,) = decide(GroupState("g"), OffsetCommit(where(), Offset(10)))
+    assert record.position.leader_epoch == -1

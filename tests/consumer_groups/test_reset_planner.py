@@ -1,5 +1,7 @@
 """Every form of a rewind, and its undo."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from logd.model.errors import InvalidConfig, Overloaded
@@ -179,3 +181,13 @@ def test_bounds() -> None:
         plan_reset(ToEarliest(), many)
     with pytest.raises(InvalidConfig, match="actor"):
         rewind_body((), at_ms=1, description="", actor="a" * 257, undoes=NEVER_REWOUND)
+
+
+@pytest.mark.parametrize(("year", "edge"), [(1, -1), (9999, 1)])
+def test_times_of_the_years_1_to_9999_are_taken(year: int, edge: int) -> None:
+    first = datetime(year, 1, 1, tzinfo=UTC)
+    last = datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
+    time_ms = int((first if edge < 0 else last).timestamp()) * 1000 + (999 if edge > 0 else 0)
+    assert instant_ms(ToTime(time_ms), 0) == time_ms
+    with pytest.raises(InvalidConfig, match="years 1 to 9999"):
+        instant_ms(ToTime(time_ms + edge), 0)

@@ -1,5 +1,6 @@
 """Replay of a partition of __consumer_offsets, and snapshots cut short at every record."""
 
+import crc32c
 import pytest
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
@@ -122,3 +123,17 @@ def test_an_end_with_other_totals_completes_nothing(off: tuple[int, int, int]) -
 def test_a_record_of_a_newer_version_stops_the_replay() -> None:
     with pytest.raises(UnsupportedVersion):
         ShardState().replay(Offset(0), b"\x01\x10", b"\x01")
+
+
+def test_an_end_holds_the_checksum_of_all_chunks_as_they_stand_in_the_log() -> None:
+    """Of no others: one that belongs to another snapshot does not count."""
+    journal = Journal()
+    journal.append(commit("a", 1), commit("b", 2), SnapshotBegin(0))
+    for index, name in enumerate("ab"):
+        journal.append(SnapshotChunk(Offset(2), index, (journal.state.groups[name].image(),)))
+    journal.append(SnapshotChunk(Offset(9), 0, (journal.state.groups["a"].image(),)))
+    values = [value for _, value in journal.pairs[3:5] if value is not None]
+    assert journal.state.open_snapshot is not None
+    assert journal.state.open_snapshot.end() == SnapshotEnd(
+        Offset(2), 2, 2, crc32c.crc32c(b"".join(values))
+    )
