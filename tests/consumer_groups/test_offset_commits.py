@@ -193,7 +193,7 @@ def test_a_full_group_takes_what_needs_no_more_room() -> None:
     commits = [OffsetCommit(where(100 + n), Offset(9), None, note) for n in range(1100)]
     for record in decide(group, *commits)[1]:
         group.replay_commit(record)
-    group.offsets_bytes = GROUP_STATE_BYTES_MAX + 1
+    group.offsets_bytes = GROUP_STATE_BYTES_MAX + METADATA_BYTES_MAX
     for smaller in (note, note[1:]):
         results, records = decide(group, OffsetCommit(where(100), Offset(10), None, smaller))
         assert results == (None,) and len(records) == 1

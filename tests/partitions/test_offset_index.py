@@ -114,3 +114,22 @@ def test_a_stale_footer_is_no_entry() -> None:
 def test_tails_join_to_the_whole() -> None:
     index = index_of((1010, 4096), (1300, 9000), (1400, 20_000))
     assert index.entry_bytes(0) == index.up_to(Offset(1010)).entry_bytes(0) + index.entry_bytes(1)
+
+
+@pytest.mark.parametrize("bad", [(5, 20_000), (40, 4096), (10, 20_000), (40, 8192)])
+def test_nothing_behind_an_unsealed_entry_that_does_not_rise_is_read(bad: tuple[int, int]) -> None:
+    """However well what follows would fit."""
+    entries = [(10, 8192), bad, (90, 90_000)]
+    data = b"".join(number.to_bytes(4, "little") for entry in entries for number in entry)
+    read = OffsetIndex.from_unsealed(data, BASE, Offset(1 << 60))
+    read.add(Offset(BASE + 95), 99_000)
+    assert [read[at] for at in range(len(read))] == [(BASE + 10, 8192), (BASE + 95, 99_000)]
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_footer_that_counts_other_entries_is_not_that_of_its_segment(more: int) -> None:
+    data = bytearray(index_of((1010, 4096), (1300, 8200)).to_bytes(9000, Offset(1400)))
+    data[20:24] = (2 + more).to_bytes(4, "little")
+    data[-4:] = crc32c(bytes(data[:-4])).to_bytes(4, "little")
+    with pytest.raises(StoredDataCorrupt, match="not that of its segment"):
+        OffsetIndex.from_sealed(memoryview(data), BASE, 9000)

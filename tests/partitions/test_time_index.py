@@ -121,3 +121,12 @@ def test_going_on_from_an_entry() -> None:
     assert (len(resumed), resumed.max_record_ms) == (2, 300)
     resumed.add(40, 20, Offset(53), 2 * STEP)
     assert resumed[2] == (40, 300, 53)
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_footer_that_counts_other_entries_is_not_that_of_its_segment(more: int) -> None:
+    data = bytearray(built([(1000, 900), (1100, 800)]).to_bytes(9000))
+    data[52:56] = (2 + more).to_bytes(4, "little")
+    data[-4:] = crc32c(bytes(data[:-4])).to_bytes(4, "little")
+    with pytest.raises(StoredDataCorrupt, match="not that of its segment"):
+        TimeIndex.from_sealed(memoryview(data), 9000)
