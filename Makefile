@@ -38,13 +38,8 @@ check: install
 	.venv-stubs/bin/python -m pip install -q grpcio grpcio-tools
 	@touch $@
 
-# These need nothing but a processor each. The others have brokers of their own, which would be in
-# each other's way.
-PURE := $(addprefix tests/,simulation model partitions replication consumer_groups)
-
 test: check .venv-stubs/installed
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PURE)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # Leaves nothing outside of .venv and .demo: no compiled modules beside the sources either.
 demo: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache

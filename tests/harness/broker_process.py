@@ -3,6 +3,8 @@
 Tests that ask for the `door` fixture run once for each door that streams can come through.
 """
 
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -25,12 +27,27 @@ TESTS = Path(__file__).parents[1]
 """Where a broker's process finds this package."""
 
 
+FIRST_PORT, PORTS_PER_WORKER = 12_000, 500
+"""Below those that the system gives to whoever asks for any (32768 and up, on Linux)."""
+_ports = itertools.cycle(range(PORTS_PER_WORKER))
+
+
 def free_port() -> int:
-    """A port that was free a moment ago: kept over restarts, as a user's broker keeps its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that is kept over restarts, as a user's broker keeps its own: no other worker of this run
+    takes it meanwhile, and no connection is given it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    for number in itertools.islice(_ports, PORTS_PER_WORKER):
+        port = FIRST_PORT + worker * PORTS_PER_WORKER + number
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as brokers do
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
+
+
+def python_path() -> str:
+    """For a process that imports the harness: before what this one was given."""
+    return os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
 
 
 class BrokerProcess:
@@ -44,7 +61,7 @@ class BrokerProcess:
         self.address = f"127.0.0.1:{free_port()}"
         self.starts = 0
         self.door = door
-        self._environment = {**os.environ, "PYTHONPATH": str(TESTS), **(environment or {})}
+        self._environment = {**os.environ, "PYTHONPATH": python_path(), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         if self.door == "flight":
             self.command = [sys.executable, "-m", "harness.flight_broker", "start"]
