@@ -385,18 +385,6 @@ async def test_the_epoch_of_a_commit_is_fetched_or_not_known(bench: GroupBench) 
     assert [o.leader_epoch for o in found.offsets] == [0, None]
 
 
-async def test_of_a_topic_that_is_gone_the_committed_partitions_are_selected(
-    bench: GroupBench,
-) -> None:
-    a, b = bench.view.add_topic("orders", 2, records=10)
-    await bench.commit("g", {a: 1, b: 2})
-    bench.view.drop_topic(a)
-    for partitions, offsets in [((), [1, 2]), ((b.partition,), [2]), ((PartitionId(7),), [])]:
-        asked = TopicSelection(a.topic_id, partitions)
-        found = await bench.groups.fetch_offsets("g", [asked], Consumer())
-        assert [o.offset for o in found.offsets] == offsets
-
-
 @pytest.mark.parametrize("validate_only", [True, False])
 async def test_a_consumer_leaves_unless_that_is_only_tried(
     bench: GroupBench, validate_only: bool
