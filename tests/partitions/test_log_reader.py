@@ -233,3 +233,21 @@ def test_bytes_between_is_about_right(tmp_path: Path) -> None:
     half = bench.log.bytes_between(Offset(50), Offset(150))
     assert abs(half - size // 2) <= 2 * 4096 + 1200
     assert bench.log.bytes_between(Offset(10), Offset(10)) == 0
+
+
+def test_bytes_below_the_start_of_the_log_count_for_nothing(tmp_path: Path) -> None:
+    """The start lies in the middle of a segment, so that its first records are still there."""
+    bench = LogBench(tmp_path, replace(SMALL_SEGMENTS, segment_bytes=40_000))
+    for _ in range(200):
+        bench.append([bytes(1000)])
+    bench.sync()
+    log, start, end = bench.log, Offset(130), bench.log.log_end_offset
+    log.truncate_before(start)
+    first = log._segments.holding(start)
+    assert first is not None and first.base_offset < start - 20
+    left = log.bytes_between(start, end)
+    assert log.bytes_between(Offset(0), end) == log.bytes_between(Offset(start - 1), end) == left
+    assert left < log.size_bytes - 15 * 1000
+    assert log.bytes_between(Offset(0), start) == 0
+    assert log.bytes_between(first.base_offset, Offset(start - 1)) == 0
+    assert log.bytes_between(Offset(0), Offset(50)) == 0
