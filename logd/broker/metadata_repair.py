@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from logd.broker.wiring import METADATA_FILE
-from logd.model.errors import InvalidConfig, LogdError
+from logd.model.errors import InvalidConfig, LogdError, StoredDataCorrupt
 from logd.model.seams import Clock, FileSystem
+from logd.model.topic import Topic, TopicState
 from logd_partitions.atomic_file import read_file, write_atomically
 from logd_partitions.directory_check import CheckFinding
 from logd_partitions.directory_lock import lock_directory
 from logd_partitions.directory_survey import DirectorySurvey, survey_directory
-from logd_replication.metadata_schema import ClusterValue
+from logd_partitions.orphaned_records import check_orphans
+from logd_replication.metadata_schema import TOPICS_PREFIX, ClusterValue, decode_topic
 from logd_replication.rebuilt_metadata import RebuiltMetadata, rebuild_metadata
 from logd_replication.sqlite_database import SqliteDatabase
 
@@ -33,10 +35,13 @@ class RebuildPlan:
 
 
 @contextlib.contextmanager
-def planned_rebuild(fs: FileSystem, clock: Clock, directory: str) -> Iterator[RebuildPlan]:
+def planned_rebuild(
+    fs: FileSystem, clock: Clock, directory: str, *, leave_out: bool = False
+) -> Iterator[RebuildPlan]:
     """The plan, under the directory's lock. Reads the headers of all batches; changes nothing.
 
-    Raises DataDirectoryLocked while a broker runs, InvalidConfig, StoredDataCorrupt,
+    Raises DataDirectoryLocked while a broker runs, InvalidConfig, StoredDataCorrupt (but for
+    `leave_out` also where nothing tells of which topic a directory's records are),
     UnsupportedVersion, OSError.
     """
     directory = directory.rstrip("/") or "/"
@@ -45,6 +50,13 @@ def planned_rebuild(fs: FileSystem, clock: Clock, directory: str) -> Iterator[Re
     lock = lock_directory(fs, directory, os.getpid())
     try:
         survey = survey_directory(fs, directory)
+        if survey.unknown and not leave_out:
+            raise StoredDataCorrupt(
+                f"nothing tells of which topic the records in {', '.join(survey.unknown)} are: "
+                "restore partition.json there from a backup, or say --leave-out to make the "
+                "metadata without their topics",
+                segment=survey.unknown[0],
+            )
         topics = sorted(survey.topics.values(), key=lambda topic: topic.name)
         created_ms = min((topic.created_ms for topic in topics), default=clock.wall_ms())
         metadata = rebuild_metadata(
@@ -58,25 +70,42 @@ def planned_rebuild(fs: FileSystem, clock: Clock, directory: str) -> Iterator[Re
         lock.release()
 
 
-def check_metadata(fs: FileSystem, directory: str) -> CheckFinding | None:
-    """What is wrong with a data directory's metadata file; None too in a partition's directory.
+def check_metadata(fs: FileSystem, directory: str) -> list[CheckFinding]:
+    """What is wrong with a data directory's metadata file, and which records of its topics were set
+    aside; nothing in a partition's directory. Blocking. Raises OSError."""
+    directory = directory.rstrip("/") or "/"
+    if not fs.exists(f"{directory}/format.json"):
+        return []
+    try:
+        topics = read_topics(fs, directory)
+    except LogdError as error:
+        path = f"{directory}/{METADATA_FILE}"
+        return [CheckFinding("error", error.reason, path, error.message)]
+    return check_orphans(fs, directory, topics)
+
+
+def read_topics(fs: FileSystem, directory: str) -> list[Topic]:
+    """The topics that a data directory's metadata knows, but for those being deleted.
 
     A copy is opened, with what SQLite left beside it: nothing of the directory changes. Blocking.
-    Raises OSError.
+    Raises StoredDataCorrupt, UnsupportedVersion, OSError.
     """
-    path = f"{directory.rstrip('/')}/{METADATA_FILE}"
-    if not fs.exists(f"{directory.rstrip('/')}/format.json"):
-        return None
+    path = f"{directory}/{METADATA_FILE}"
     with tempfile.TemporaryDirectory(prefix="logd-verify-") as folder:
         for suffix in COMPANIONS[:3]:
             if fs.exists(path + suffix):
                 Path(folder, METADATA_FILE + suffix).write_bytes(read_file(fs, path + suffix))
         try:
-            SqliteDatabase(f"{folder}/{METADATA_FILE}", must_exist=True).close()
+            database = SqliteDatabase(f"{folder}/{METADATA_FILE}", must_exist=True)
+            try:
+                entries, _ = database.range(TOPICS_PREFIX)
+                topics = map(decode_topic, entries)
+                return [topic for topic in topics if topic.state is TopicState.READY]
+            finally:
+                database.close()
         except LogdError as error:
-            message = error.message.replace(folder, directory.rstrip("/"))
-            return CheckFinding("error", error.reason, path, message)
-    return None
+            message = error.message.replace(folder, directory)
+            raise type(error)(message, **error.details) from None
 
 
 def carry_out(fs: FileSystem, plan: RebuildPlan) -> None:

@@ -9,6 +9,7 @@ from logd.broker.metadata_repair import (
     check_metadata,
     planned_rebuild,
 )
+from logd.broker.partition_adoption import AdoptionPlan, carry_out_adoption, planned_adoption
 from logd_partitions.directory_check import CheckFinding, CheckReport, check_directory
 from logd_partitions.segment_tools import (
     DumpedBatch,
@@ -18,15 +19,18 @@ from logd_partitions.segment_tools import (
 )
 
 __all__ = [
+    "AdoptionPlan",
     "CheckFinding",
     "CheckReport",
     "DumpedBatch",
     "RebuildPlan",
     "SegmentInfo",
     "carry_out",
+    "carry_out_adoption",
     "check_directory",
     "check_metadata",
     "dump_segment",
     "list_segments",
+    "planned_adoption",
     "planned_rebuild",
 ]

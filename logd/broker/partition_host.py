@@ -91,8 +91,14 @@ class PartitionHost:
         )
 
     async def recover(self) -> None:
-        """Open what was open when the last run ended without a clean stop: it must be scanned."""
+        """Open what was open when the last run ended without a clean stop: it must be scanned.
+        And what may not be what it is called, so that health tells of it at once."""
         unclean = [tp for tp in self._directory.unclean() if self._is_known(tp)]
+        for name, partition in self._directory.in_doubt():
+            with contextlib.suppress(UnknownTopic):
+                topic = self._topics.by_name(name)
+                topic.partition(partition)
+                unclean.append(TopicPartition(topic.topic_id, partition))
         if unclean:
             logger.info("recovering after an unclean stop", partitions=len(unclean))
         for start in range(0, len(unclean), OPENED_AT_ONCE_MAX):
@@ -101,17 +107,8 @@ class PartitionHost:
 
     async def _try_open(self, topic_partition: TopicPartition) -> None:
         """One partition that cannot be opened is a problem of its own, not of the others."""
-        try:
+        with contextlib.suppress(LogdError):
             await self.hosted(topic_partition)
-        except LogdError as error:
-            resource = f"{topic_partition}"
-            with contextlib.suppress(UnknownTopic):
-                topic = self._topics.by_id(topic_partition.topic_id)
-                resource = f"{topic.name}:{topic_partition.partition}"
-            logger.error("a partition does not open", partition=resource, error=error.message)
-            self._unopened[topic_partition] = HealthProblem(
-                "error", error.reason, resource, error.message, self._clock.wall_ms()
-            )
 
     def problems(self) -> list[HealthProblem]:
         """Partitions that did not open, until they do."""
@@ -167,7 +164,7 @@ class PartitionHost:
                 hosted.log.discard()
                 self.purgatory.partition_gone(topic_partition)
         try:
-            await self._pools.maintenance.run(lambda: self._directory.remove_topic(topic.topic_id))
+            await self._pools.maintenance.run(lambda: self._directory.remove_topic(topic))
         except OSError as error:
             raise write_error(error, f"the files of topic '{topic.name}'") from error
 
@@ -215,13 +212,16 @@ class PartitionHost:
         return await asyncio.shield(opening)
 
     async def _open(self, topic: Topic, partition: PartitionId) -> HostedPartition:
-        try:
-            log = await self._pools.maintenance.run(
-                lambda: self._directory.open_log(topic, partition)
-            )
-        except OSError as error:
-            raise write_error(error, f"'{topic.name}' partition {partition}") from error
         topic_partition = TopicPartition(topic.topic_id, partition)
+        try:
+            open_log = partial(self._directory.open_log, topic, partition)
+            log = await self._pools.maintenance.run(open_log)
+        except LogdError as error:
+            where, now_ms = f"{topic.name}:{partition}", self._clock.wall_ms()
+            logger.error("a partition does not open", partition=where, error=error.message)
+            problem = HealthProblem("error", error.reason, where, error.message, now_ms)
+            self._unopened[topic_partition] = problem
+            raise
         with contextlib.suppress(UnknownTopic):  # it may have been altered meanwhile
             log.set_config(self._topics.by_id(topic.topic_id).config)
         hosted = HostedPartition(topic_partition, log, self._leader_epoch)

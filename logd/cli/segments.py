@@ -68,6 +68,11 @@ _REBUILT = (
     Column("cluster", "cluster_id"),
     Column("broker epoch", "broker_epoch"),
 )
+_ADOPTED = (
+    Column("state", "state", "state"),
+    Column("directory", "directory"),
+    Column("set aside", "set_aside"),
+)
 _TOPICS = Section(
     "topics",
     "topics",
@@ -84,7 +89,7 @@ def segments() -> None:
     """The files of a stopped broker.
 
     DIR is a data directory, or one partition's directory in it. Nothing is ever written, but by
-    rebuild-metadata.
+    rebuild-metadata and adopt.
     """
 
 
@@ -151,8 +156,7 @@ def verify(invocation: Invocation, directory: str) -> int:
 
     fs = OsFileSystem()
     report = check_directory(fs, directory)
-    metadata = check_metadata(fs, directory)
-    report.findings += [metadata] if metadata is not None else []
+    report.findings += check_metadata(fs, directory)
     row = {
         "directory": directory,
         "state": "damaged" if report.is_damaged else "ok",
@@ -190,20 +194,22 @@ def verify(invocation: Invocation, directory: str) -> int:
 )
 @click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 @click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--leave-out", is_flag=True, help="Do without topics that no file tells of.")
 @click.pass_obj
-def rebuild_metadata(invocation: Invocation, directory: str, yes: bool) -> None:
+def rebuild_metadata(invocation: Invocation, directory: str, yes: bool, leave_out: bool) -> None:
     """Make metadata.sqlite again from the partitions' own files.
 
     For a data directory whose metadata is lost or damaged, with its broker stopped. Topics come
     back with ids, settings, partitions and key ranges, as their partitions have noted them; one
-    that was never appended to has left no trace. The old file is kept under another name.
+    that was never appended to has left no trace. The old file is kept under another name. Where
+    nothing tells of which topic some records are, it is refused (exit status 8).
     """
     from logd.broker.offline import carry_out, planned_rebuild
     from logd.system.os_file_system import OsFileSystem
     from logd.system.system_clock import SystemClock
 
     fs = OsFileSystem()
-    with planned_rebuild(fs, SystemClock(), directory) as plan:
+    with planned_rebuild(fs, SystemClock(), directory, leave_out=leave_out) as plan:
         count = len(plan.survey.topics)
         what = f"the metadata of {directory} will be made again, with {count} topics"
         for left_out, reason in plan.survey.skipped:
@@ -211,6 +217,43 @@ def rebuild_metadata(invocation: Invocation, directory: str, yes: bool) -> None:
         invocation.confirm(what, directory, yes)
         carry_out(fs, plan)
         invocation.output.item(_rebuilt_row(plan), _REBUILT, "state", (_TOPICS,))
+
+
+@segments.command(
+    "adopt",
+    broker=False,
+    epilog="""\b
+    Example:
+      logctl segments adopt logd-data/.orphaned/1-orders-0""",
+)
+@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.pass_obj
+def adopt(invocation: Invocation, directory: str, yes: bool) -> None:
+    """Take a directory for the partition's after which it is called.
+
+    With the broker stopped: for one that was set aside (it is moved into its place), or that the
+    broker refused since nothing told whose it is. What stands in its place is set aside.
+    """
+    from logd.broker.offline import carry_out_adoption, planned_adoption
+    from logd.system.os_file_system import OsFileSystem
+
+    fs = OsFileSystem()
+    with planned_adoption(fs, directory) as plan:
+        partition = f"{plan.topic.name}:{plan.partition}"
+        what = f"{plan.source} will be {partition}"
+        if plan.in_the_way:
+            what += f", and what is {plan.target} now will be set aside"
+        invocation.confirm(what, partition, yes)
+        aside = carry_out_adoption(fs, plan)
+        row: Json = {
+            "directory": plan.target,
+            "state": "adopted",
+            "topic": plan.topic.name,
+            "partition": plan.partition,
+            "set_aside": aside,
+        }
+        invocation.output.item(row, _ADOPTED, "state")
 
 
 def _rebuilt_row(plan: "RebuildPlan") -> Json:

@@ -7,14 +7,15 @@ tail) is a warning, what it would answer DATA_LOSS for is an error.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from logd.model.errors import LogdError
+from logd.model.errors import LogdError, StoredDataCorrupt
 from logd.model.ids import NO_LEADER_EPOCH, LeaderEpoch, Offset, TopicPartition
 from logd.model.seams import FileSystem
 from logd_partitions.atomic_file import read_file
 from logd_partitions.directory_format import read_format
-from logd_partitions.leader_epochs import decode_epochs
+from logd_partitions.file_owner import NamedOwner
+from logd_partitions.leader_epochs import EPOCHS_FILE, decode_epochs
 from logd_partitions.offset_index import OffsetIndex
-from logd_partitions.producer_state import ProducerState
+from logd_partitions.producer_state import SNAPSHOT_FILE, ProducerState
 from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints
 from logd_partitions.segment_manifest import SegmentManifest, matches_file
 from logd_partitions.segment_scan import Damage, ScannedBatch, SegmentScan
@@ -63,7 +64,10 @@ def check_directory(fs: FileSystem, directory: str) -> CheckReport:
     partitions = find_partitions(fs, directory)
     report = CheckReport(partitions=len(partitions))
     check = _DirectoryCheck(fs, report)
+    directory = directory.rstrip("/") or "/"
     data_directory = data_directory_of(fs, directory)
+    if data_directory is None and directory not in [each.path for each in partitions]:
+        data_directory = directory  # whose format.json is missing
     if data_directory is not None:
         report.used_by = used_by(fs, data_directory)
         check.directory(data_directory)
@@ -89,7 +93,10 @@ class _DirectoryCheck:
         orphaned = f"{path}/.orphaned"
         if self._fs.exists(orphaned):
             for name in self._fs.list(orphaned):
-                message = "set aside, since it was not what its name says; remove it once looked at"
+                message = (
+                    "set aside, since it was not what its name says; put it back with "
+                    "'logctl segments adopt', or remove it"
+                )
                 self._add("warning", "ORPHANED", f"{orphaned}/{name}", message)
 
     def partition(self, files: PartitionFiles) -> None:
@@ -104,18 +111,20 @@ class _DirectoryCheck:
                 message = f"it is {its_name}, renamed or copied: the broker would set it aside"
                 self._add("error", "ORPHANED", files.path, message)
         names = self._fs.list(files.path)
-        self._summaries(files.path, names)
+        owner = files.descriptor.topic_partition if files.descriptor is not None else None
+        self._summaries(files.path, names, owner)
         self._segments(files, names, point)
         for name in names:
             if name.endswith(".cut"):
                 message = "a recovery cut these bytes off; records in them may have been lost"
                 self._add("warning", "POSSIBLE_LOSS", f"{files.path}/{name}", message)
 
-    def _summaries(self, path: str, names: list[str]) -> None:
+    def _summaries(self, path: str, names: list[str], owner: NamedOwner) -> None:
         """Files that the broker makes again from the batches."""
+        epochs_path = f"{path}/{EPOCHS_FILE}"
         loads: dict[str, Callable[[bytes], object]] = {
-            "leader-epochs": lambda data: decode_epochs(data, f"{path}/leader-epochs"),
-            "producers.snapshot": ProducerState.from_bytes,
+            EPOCHS_FILE: lambda data: decode_epochs(data, epochs_path, owner),
+            SNAPSHOT_FILE: lambda data: ProducerState.from_bytes(data, owner),
         }
         for name, load in loads.items():
             if name in names:
@@ -144,7 +153,7 @@ class _DirectoryCheck:
                 continue
             if not is_last:
                 self._indexes(path, base_offset, names)
-                self._manifest(path, base_offset, names)
+                self._manifest(files, base_offset, names)
         if expected < synced:
             path = files.segment_path(bases[-1]) if bases else files.path
             self._lost(path, expected, synced, None)
@@ -199,13 +208,17 @@ class _DirectoryCheck:
             if index_path.rpartition("/")[2] in names:
                 self._checked(index_path, load, "warning")
 
-    def _manifest(self, path: str, base_offset: Offset, names: list[str]) -> None:
+    def _manifest(self, files: PartitionFiles, base_offset: Offset, names: list[str]) -> None:
         """Whether a sealed segment's bytes are those that were sealed."""
+        path, descriptor = files.segment_path(base_offset), files.descriptor
         manifest_path = f"{path.removesuffix('.log')}.manifest"
         if manifest_path.rpartition("/")[2] not in names:
             return
         try:
             manifest = SegmentManifest.from_bytes(read_file(self._fs, manifest_path), manifest_path)
+            named = manifest.topic_partition, manifest.base_offset
+            if descriptor is not None and named != (descriptor.topic_partition, base_offset):
+                raise StoredDataCorrupt(f"{manifest_path} is another segment's")
         except (OSError, LogdError, ValueError) as error:
             message = f"{error}; remove it, and the broker makes it again"
             self._add("warning", "STORED_DATA_CORRUPT", manifest_path, message)

@@ -47,7 +47,10 @@ def read_format(fs: FileSystem, directory: str) -> DirectoryFormat:
     path = f"{directory}/{FILE_NAME}"
     data = read_file(fs, path)
     _refuse_newer(data, directory)
-    members = decode_checked(data, path)
+    try:
+        members = decode_checked(data, path)
+    except StoredDataCorrupt as error:
+        raise StoredDataCorrupt(f"{error}: restore it from a backup", segment=path) from None
     cluster_id, broker_id = members.get("cluster_id"), members.get("broker_id")
     if not isinstance(cluster_id, str) or not isinstance(broker_id, int):
         raise StoredDataCorrupt(f"{path} lacks the cluster or broker id", segment=path)

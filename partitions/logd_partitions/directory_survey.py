@@ -14,6 +14,7 @@ from logd_partitions.atomic_file import read_file
 from logd_partitions.directory_format import DirectoryFormat, read_format
 from logd_partitions.leader_epochs import decode_epochs
 from logd_partitions.partition_descriptor import PartitionDescriptor
+from logd_partitions.partition_testimony import hear
 from logd_partitions.segment_scan import ScannedBatch, SegmentScan
 from logd_partitions.segment_tools import PartitionFiles, find_partitions
 
@@ -21,11 +22,13 @@ from logd_partitions.segment_tools import PartitionFiles, find_partitions
 @dataclass(slots=True)
 class DirectorySurvey:
     """`topics` by case-folded name, each as the newest of its partitions' files has it. `skipped`:
-    what was left out, and why. `highest_leader_epoch` is -1 where there is none."""
+    what was left out, and why. `unknown`: directories of these whose records are of no topic here,
+    or nothing tells of which. `highest_leader_epoch` is -1 where there is none."""
 
     identity: DirectoryFormat
     topics: dict[str, Topic] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     highest_leader_epoch: int = -1
 
 
@@ -36,21 +39,56 @@ def survey_directory(fs: FileSystem, directory: str) -> DirectorySurvey:
     UnsupportedVersion, InvalidConfig (no data directory), OSError.
     """
     survey = DirectorySurvey(read_format(fs, directory))
-    for partition in find_partitions(fs, directory):
+    partitions = find_partitions(fs, directory)
+    doubtful = []
+    for partition in partitions:
+        if _is_in_place(partition):
+            _take_topic(survey, partition, partition.descriptor)
+        else:
+            doubtful.append((partition, hear(fs, partition.path)))
+        _take_epochs(fs, survey, partition)
+    # A partition.json in the wrong place still tells of its topic, if other files of a directory of
+    # that name belong to it.
+    attested = {
+        (owner.topic_id, _topic_name(partition))
+        for partition, heard in doubtful
+        for owner in heard.owners
+    }
+    for partition, _ in doubtful:
         descriptor = partition.descriptor
         if descriptor is None:
             survey.skipped.append((partition.path, partition.problem))
-        elif partition.name != f"{descriptor.topic_name}-{descriptor.topic_partition.partition}":
-            survey.skipped.append((partition.path, "renamed or copied: not what its name says"))
-        else:
+        elif (descriptor.topic_partition.topic_id, descriptor.topic_name) in attested:
             _take_topic(survey, partition, descriptor)
-        _take_epochs(fs, survey, partition)
+        else:
+            survey.skipped.append((partition.path, "renamed or copied: not what its name says"))
+    ids = {topic.topic_id for topic in survey.topics.values()}
+    survey.unknown += [
+        partition.path
+        for partition, heard in doubtful
+        if heard.has_records
+        and _topic_name(partition).casefold() not in survey.topics
+        and (heard.owner is None or heard.owner.topic_id not in ids)
+    ]
     return survey
 
 
+def _is_in_place(partition: PartitionFiles) -> bool:
+    descriptor = partition.descriptor
+    return descriptor is not None and partition.name == (
+        f"{descriptor.topic_name}-{descriptor.topic_partition.partition}"
+    )
+
+
+def _topic_name(partition: PartitionFiles) -> str:
+    """That its directory has by its name."""
+    return partition.name.rpartition("-")[0]
+
+
 def _take_topic(
-    survey: DirectorySurvey, partition: PartitionFiles, descriptor: PartitionDescriptor
+    survey: DirectorySurvey, partition: PartitionFiles, descriptor: PartitionDescriptor | None
 ) -> None:
+    assert descriptor is not None
     try:
         topic = descriptor.topic()
     except StoredDataCorrupt as error:
@@ -81,7 +119,7 @@ def _take_epochs(fs: FileSystem, survey: DirectorySurvey, partition: PartitionFi
             file.close()
     try:
         path = f"{partition.path}/leader-epochs"  # retention may have emptied the log
-        for entry in decode_epochs(read_file(fs, path), path):
+        for entry in decode_epochs(read_file(fs, path), path)[1]:
             highest = max(highest, entry.epoch)
     except (FileNotFoundError, StoredDataCorrupt):
         pass

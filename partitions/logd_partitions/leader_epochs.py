@@ -2,35 +2,43 @@
 
     at  type  field
      0  4s    magic 'LGLE'
-     4  u16   version           1
+     4  u16   version           2
      6  u16   0
-     8  u32   count
-    12        count entries of 12 bytes:
+     8  16s   topic_id          whose it is: a file of another partition counts as damaged
+    24  i32   partition
+    28  u32   count
+    32        count entries of 12 bytes:
               i32  epoch         rises strictly
               i64  start_offset  rises strictly: offset of the epoch's first batch
      +  u32   crc               CRC-32C of everything before it
 
-Little-endian. The file is replaced whole by rename. It sums up what the headers of batches say:
+Little-endian. Version 1 lacks topic_id and partition. Made with the partition's directory, without
+entries, so that it tells whose that is where `partition.json` is damaged; then replaced whole by
+rename. It sums up what the headers of batches say:
 one that is missing or damaged, or lacks the newest epoch, is made again by a scan, so `flush` need
 not precede an acknowledgement. After a crash what it says above the recovered end is cut off.
 """
 
 import struct
 from bisect import bisect_right
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
 from crc32c import crc32c
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
-from logd.model.ids import NO_LEADER_EPOCH, LeaderEpoch, Offset
+from logd.model.ids import NO_LEADER_EPOCH, LeaderEpoch, Offset, TopicPartition
 from logd.model.seams import FileSystem
 from logd_partitions.atomic_file import read_file, write_atomically
+from logd_partitions.file_owner import OWNER, NamedOwner, is_foreign, read_owner
 
+EPOCHS_FILE = "leader-epochs"
 MAGIC = b"LGLE"
-VERSION = 1
+VERSION = 2
 
-_HEAD = struct.Struct("<4sHHI")
+_HEAD = struct.Struct("<4sHH")
+_COUNT = struct.Struct("<I")
 _ENTRY = struct.Struct("<iq")
 _CRC = struct.Struct("<I")
 
@@ -58,9 +66,10 @@ class LeaderEpochs:
     Changes on the loop; `flush` blocks and may run in a pool, one at a time.
     """
 
-    def __init__(self, fs: FileSystem, path: str) -> None:
+    def __init__(self, fs: FileSystem, path: str, owner: TopicPartition) -> None:
         self._fs = fs
         self._path = path
+        self._owner = owner
         self._entries: tuple[EpochEntry, ...] = ()
         self._flushed: tuple[EpochEntry, ...] = ()
 
@@ -71,7 +80,8 @@ class LeaderEpochs:
         OSError.
         """
         try:
-            entries = decode_epochs(read_file(self._fs, self._path), self._path)
+            data = read_file(self._fs, self._path)
+            _, entries = decode_epochs(data, self._path, self._owner)
         except FileNotFoundError:
             entries = ()
         self._entries = self._flushed = entries
@@ -132,33 +142,47 @@ class LeaderEpochs:
         """Write the file if anything changed since. Blocking. Raises OSError."""
         entries = self._entries
         if entries != self._flushed:
-            write_atomically(self._fs, self._path, encode_epochs(entries))
+            write_atomically(self._fs, self._path, encode_epochs(self._owner, entries))
             self._flushed = entries
 
 
-def encode_epochs(entries: tuple[EpochEntry, ...]) -> bytes:
+def encode_epochs(owner: TopicPartition, entries: Sequence[EpochEntry] = ()) -> bytes:
     """The file's bytes."""
-    head = _HEAD.pack(MAGIC, VERSION, 0, len(entries))
+    head = _HEAD.pack(MAGIC, VERSION, 0) + OWNER.pack(*owner) + _COUNT.pack(len(entries))
     data = head + b"".join(_ENTRY.pack(*entry) for entry in entries)
     return data + _CRC.pack(crc32c(data))
 
 
-def decode_epochs(data: bytes, path: str) -> tuple[EpochEntry, ...]:
-    """The entries in the file's bytes. Raises StoredDataCorrupt, UnsupportedVersion."""
-    if len(data) < _HEAD.size + _CRC.size or data[:4] != MAGIC:
+def decode_epochs(
+    data: bytes, path: str, owner: NamedOwner = None
+) -> tuple[NamedOwner, tuple[EpochEntry, ...]]:
+    """Whose it is, which has to be `owner` if that is given, and the entries.
+
+    Raises StoredDataCorrupt, UnsupportedVersion.
+    """
+    if len(data) < _HEAD.size + _COUNT.size + _CRC.size or data[:4] != MAGIC:
         raise _corrupt(path)
     if _CRC.unpack_from(data, len(data) - _CRC.size)[0] != crc32c(data[: -_CRC.size]):
         raise _corrupt(path)
-    _, version, _, count = _HEAD.unpack_from(data)
+    _, version, _ = _HEAD.unpack_from(data)
     if version > VERSION:
         raise UnsupportedVersion(
             f"{path} has version {version}, this program knows {VERSION}: use a newer logd",
             field="version",
         )
-    if len(data) != _HEAD.size + count * _ENTRY.size + _CRC.size:
+    try:
+        named, at = (None, _HEAD.size) if version == 1 else read_owner(data, _HEAD.size)
+        (count,) = _COUNT.unpack_from(data, at)
+    except struct.error:
+        raise _corrupt(path) from None
+    if owner is not None and is_foreign(named, owner):
+        raise StoredDataCorrupt(f"{path} is another partition's", segment=path)
+    at += _COUNT.size
+    if len(data) != at + count * _ENTRY.size + _CRC.size:
         raise _corrupt(path)
-    body = memoryview(data)[_HEAD.size : -_CRC.size]
-    return tuple(EpochEntry(LeaderEpoch(e), Offset(s)) for e, s in _ENTRY.iter_unpack(body))
+    body = memoryview(data)[at : -_CRC.size]
+    entries = (EpochEntry(LeaderEpoch(e), Offset(s)) for e, s in _ENTRY.iter_unpack(body))
+    return named, tuple(entries)
 
 
 def _corrupt(path: str) -> StoredDataCorrupt:

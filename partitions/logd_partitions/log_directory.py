@@ -26,6 +26,7 @@ from logd_partitions.directory_lock import lock_directory
 from logd_partitions.directory_port import Recoverable
 from logd_partitions.disk_errors import write_error
 from logd_partitions.open_files import OpenFiles
+from logd_partitions.partition_claims import PartitionClaims
 from logd_partitions.partition_descriptor import FILE_NAME as PARTITION_FILE
 from logd_partitions.partition_descriptor import TopicMembers, topic_members
 from logd_partitions.partition_directories import PartitionDirectories, make_directories
@@ -64,6 +65,8 @@ class LogDirectory:
         self._identity = identity
         self._points = RecoveryPoints(fs, f"{path}/{POINTS_FILE}")
         self._directories = PartitionDirectories(fs, path)
+        report = partial(self._report, "warning")
+        self._claims = PartitionClaims(fs, self._directories, self._points, report)
         self._open_files = OpenFiles(fs)
         self._reserve_bytes = reserve_bytes(fs.total_bytes(path))
         self._logs: dict[TopicPartition, PartitionLog] = {}
@@ -127,6 +130,11 @@ class LogDirectory:
         them."""
         return list(self._unclean)
 
+    def in_doubt(self) -> list[tuple[str, PartitionId]]:
+        """Topic names and numbers of directories that a start without recovery points found, and
+        that do not say that they are what they are called: `open_log` judges them."""
+        return list(self._claims.in_doubt)
+
     def with_data(self) -> list[TopicPartition]:
         """Partitions that have ever been appended to, in the order in which that began."""
         return self._points.known()
@@ -138,7 +146,8 @@ class LogDirectory:
     def open_log(self, topic: Topic, partition: PartitionId) -> PartitionLog:
         """The partition's log; scans what a crash left. Makes nothing on disk where nothing is.
 
-        One call a partition at a time. Raises StoredDataCorrupt where its directory is gone.
+        One call a partition at a time. Raises StoredDataCorrupt where its directory is gone, or it
+        can't be told whose it is.
         """
         topic_partition = TopicPartition(topic.topic_id, partition)
         found = self._logs.get(topic_partition)
@@ -148,7 +157,16 @@ class LogDirectory:
         known = self._topics.get(topic.topic_id)
         if known is None or known[0] is not topic:
             self._topics[topic.topic_id] = topic, topic_members(topic)
-        self._check_directory(path, topic, topic_partition)
+        point = self._points.get(topic_partition)
+        try:
+            self._claims.check(path, topic, self._topics[topic.topic_id][1], topic_partition)
+            has_no_point = point is None and self._fs.exists(path)
+            if has_no_point:
+                # A crash came before the round that makes the directory durable, or its points were
+                # lost. What is found in it will be served, so it must not vanish any more.
+                self._directories.sync_created([path])
+        except OSError as error:
+            raise write_error(error, path) from error
         storage = PartitionStorage(
             self._fs,
             self._clock,
@@ -159,30 +177,31 @@ class LogDirectory:
             is_synced=topic_partition in self._synced_at_start,
             identities=self.identities,
         )
-        point = self._points.get(topic_partition)
-        if point is None and self._fs.exists(path):
-            # A crash came before the round that makes the directory durable. What is found in it
-            # will be served, so it must not vanish any more.
-            self._directories.sync_created([path])
         log = PartitionLog.open(storage, topic_partition, topic.config, point)
         self._logs[topic_partition] = log
-        if topic_partition in self._unclean:
+        if topic_partition in self._unclean or has_no_point:
             self._recovered(log)
         return log
 
-    def remove_topic(self, topic_id: TopicId) -> None:
+    def remove_topic(self, topic: Topic) -> None:
         """Remove all files of a topic; its logs are discarded. Raises OSError; call it again then.
 
         After a crash in it the topic's directories are whole or gone, and the next start removes
-        what was moved away already.
+        what was moved away already. What stands in their place and does not say that it is the
+        topic's is set aside, so that a topic of the same name does not meet it.
         """
-        partitions = [tp for tp in {*self._points.known(), *self._logs} if tp.topic_id == topic_id]
+        topic_id, numbers = topic.topic_id, map(PartitionId, range(len(topic.partitions)))
+        partitions = [TopicPartition(topic_id, number) for number in numbers]
         for topic_partition in partitions:
             log = self._logs.get(topic_partition)
             if log is not None:
                 log.discard()
-        paths = self._directories.find(topic_id, sorted(tp.partition for tp in partitions))
-        self._directories.delete(paths)
+        paths = [self._directories.path_of(topic.name, tp.partition) for tp in partitions]
+        there = [path for path in paths if self._fs.exists(path)]
+        own = [path for path in there if self._directories.is_of(path, topic_id)]
+        for path in set(there) - set(own):
+            self._claims.set_aside(path, f"stood where topic '{topic.name}' was deleted")
+        self._directories.delete(own)
         for topic_partition in partitions:
             self._logs.pop(topic_partition, None)
             self._synced_logs.pop(topic_partition, None)
@@ -203,9 +222,8 @@ class LogDirectory:
         try:
             is_new = not self._fs.exists(f"{path}/{PARTITION_FILE}")
             if is_new:
-                partition = topic_partition.partition
                 self._open_files.give_way(
-                    partial(self._directories.create, path, members, partition)
+                    partial(self._directories.create, path, members, topic_partition)
                 )
         except OSError as error:
             raise write_error(error, path) from error
@@ -315,54 +333,21 @@ class LogDirectory:
 
     def _load(self) -> None:
         self._directories.finish_deletions()
-        for path in self._directories.orphaned():
-            message = f"{path} was set aside: it was not what its name says; remove it once seen"
-            self._report("warning", "ORPHANED", path, message)
+        self._claims.load_orphans()
         try:
             self._points.load()
             self._unclean = {p.topic_partition: None for p in self._points.all() if p.open}
         except (FileNotFoundError, StoredDataCorrupt) as error:
+            self._points.knows_all = False
             found = self._directories.all()
             self._unclean = {descriptor.topic_partition: None for descriptor in found}
             if self._directories.any():
                 message = f"{error}; all partitions are read from their start"
                 self._report("warning", "RECOVERY_POINTS_LOST", self.path, message)
+        self._claims.load_doubts()
         if len(self._unclean) >= SYNCFS_UNCLEAN_MIN:
             self._fs.sync_file_system(self.path)
             self._synced_at_start = frozenset(self._unclean)
-
-    def _check_directory(self, path: str, topic: Topic, topic_partition: TopicPartition) -> None:
-        """On return `path` is this partition's directory, or does not exist."""
-        point = self._points.get(topic_partition)
-        if self._fs.exists(path) and self._is_its_own(path, topic, topic_partition):
-            return
-        if point is not None and point.next_offset > 0:
-            raise StoredDataCorrupt(
-                f"the directory {path} is missing, and with it offsets up to {point.next_offset}: "
-                "restore it, or delete the topic",
-                segment=path,
-                next_offset=point.next_offset,
-            )
-
-    def _is_its_own(self, path: str, topic: Topic, topic_partition: TopicPartition) -> bool:
-        """Whether the directory at `path` is this partition's. Sets aside any other."""
-        _, members = self._topics[topic.topic_id]
-        why = "belongs to another topic"
-        try:
-            found = self._directories.read(path)
-            if found.topic_partition == topic_partition and found.topic_name == topic.name:
-                if found.revision < topic.revision:
-                    self._directories.rewrite(path, members, topic_partition.partition)
-                return True
-        except (FileNotFoundError, StoredDataCorrupt) as error:
-            if self._points.get(topic_partition) is not None:  # nothing else can be in its place
-                self._directories.rewrite(path, members, topic_partition.partition)
-                self._report("warning", "PARTITION_FILE_REWRITTEN", path, f"{error}; written anew")
-                return True
-            why = f"does not say whose it is ({error})"
-        moved = self._directories.set_aside(path)
-        self._report("warning", "ORPHANED", moved, f"{path} {why}: it was moved to {moved}")
-        return False
 
     def _recovered(self, log: PartitionLog) -> None:
         topic_partition = log.topic_partition

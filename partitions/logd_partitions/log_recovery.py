@@ -24,11 +24,11 @@ from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import NO_LEADER_EPOCH, Offset, TopicPartition
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, stored_header
 from logd_partitions.atomic_file import TEMPORARY_SUFFIX, read_file
-from logd_partitions.leader_epochs import LeaderEpochs
+from logd_partitions.leader_epochs import EPOCHS_FILE, LeaderEpochs
 from logd_partitions.log_segment import LogSegment
 from logd_partitions.offset_index import OffsetIndex
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.producer_state import ProducerState
+from logd_partitions.producer_state import SNAPSHOT_FILE, ProducerState
 from logd_partitions.recovery_points import RecoveryPoint
 from logd_partitions.segment_manifest import find_sealed_offset
 from logd_partitions.segment_reader import stored_data_corrupt
@@ -38,8 +38,6 @@ from logd_partitions.tail_cut import COMPANIONS, cut_tail, shorten
 from logd_partitions.tail_verdict import LostRange, Place, TailJudge, TailVerdict
 from logd_partitions.time_index import NO_TIME, TimeIndex
 
-EPOCHS_FILE = "leader-epochs"
-SNAPSHOT_FILE = "producers.snapshot"
 _SEGMENT_NAME = re.compile(r"(\d{20})\.log")
 _COMPANION_NAME = re.compile(r"(\d{20})\.(?:" + "|".join(COMPANIONS) + ")")
 
@@ -88,7 +86,7 @@ class LogRecovery:
         self._topic_partition = topic_partition
         self._point = point
         self._synced_offset = point.next_offset if point is not None else Offset(0)
-        self._epochs = LeaderEpochs(storage.fs, storage.file_path(EPOCHS_FILE))
+        self._epochs = LeaderEpochs(storage.fs, storage.file_path(EPOCHS_FILE), topic_partition)
         self._producers = ProducerState()
         self._snapshot_offset = Offset(0)
         self._producers_lost = False
@@ -104,6 +102,7 @@ class LogRecovery:
         known = self._load_known_state()
         if self._is_clean():
             end, appendable = self._open_cleanly()
+            self._epochs.truncate_from(end)
             if known < end:
                 self._replay(self._headers_from(known))
             return self._recovered(end, appendable)
@@ -161,10 +160,10 @@ class LogRecovery:
             self._epochs.load()
         except StoredDataCorrupt as error:
             logger.warning("leader_epochs_rebuilt", error=str(error))
-        path = self._storage.file_path(SNAPSHOT_FILE)
+        fs, path = self._storage.fs, self._storage.file_path(SNAPSHOT_FILE)
         try:
-            data = read_file(self._storage.fs, path)
-            self._producers, self._snapshot_offset = ProducerState.from_bytes(data)
+            saved = ProducerState.from_bytes(read_file(fs, path), self._topic_partition)
+            self._producers, self._snapshot_offset = saved
             self._producers_lost = self._snapshot_offset < first
             self._producers.given_out_from(self._storage.identities.first_id)
         except (FileNotFoundError, StoredDataCorrupt) as error:
@@ -251,7 +250,7 @@ class LogRecovery:
         return _Resume(place, index.up_to(offset), time_index.up_to(timed, position), timed)
 
     def _scan(self, start: Place) -> TailVerdict:
-        sealed = find_sealed_offset(self._storage.fs, self._segments)
+        sealed = find_sealed_offset(self._storage.fs, self._topic_partition, self._segments)
         judge = TailJudge(max(self._synced_offset, sealed), start.offset)
         epoch, rest = NO_LEADER_EPOCH, None
         position, expected = start.position, start.offset

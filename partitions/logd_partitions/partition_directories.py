@@ -1,6 +1,7 @@
 """The directories inside a data directory: one a partition, and the two for what is gone.
 
     <topic>-<partition>/partition.json   whose it is; written before anything else in it
+    <topic>-<partition>/leader-epochs    so is this, and tells it too (see partition_testimony)
     .orphaned/<number>-<name>            not what its name says: kept for people to look at
     .deleted/<number>-<name>             of deleted topics: removed now, or by the next start
 
@@ -10,10 +11,10 @@ any crash it is either whole in its place or not in its place at all.
 
 import contextlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from logd.model.errors import StoredDataCorrupt
-from logd.model.ids import PartitionId, TopicId
+from logd.model.ids import PartitionId, TopicId, TopicPartition
 from logd.model.seams import FileSystem
 from logd_partitions.atomic_file import (
     parent_directory,
@@ -22,6 +23,7 @@ from logd_partitions.atomic_file import (
     write_fully,
 )
 from logd_partitions.disk_errors import passes
+from logd_partitions.leader_epochs import EPOCHS_FILE, encode_epochs
 from logd_partitions.partition_descriptor import (
     FILE_NAME,
     PartitionDescriptor,
@@ -34,7 +36,7 @@ ORPHANED = ".orphaned"
 DELETED = ".deleted"
 SYNCFS_DIRECTORIES_MIN = 16
 """From so many new directories on, one syncfs before their own syncs leaves these little to do."""
-_NAME = re.compile(r"[A-Za-z0-9._-]+-(0|[1-9][0-9]*)")
+_NAME = re.compile(r"([A-Za-z0-9._-]+)-(0|[1-9][0-9]*)")
 
 
 class PartitionDirectories:
@@ -53,22 +55,27 @@ class PartitionDirectories:
         file = f"{path}/{FILE_NAME}"
         return decode_descriptor(read_file(self._fs, file), file)
 
-    def create(self, path: str, members: TopicMembers, partition: PartitionId) -> None:
-        """Make the directory with its `partition.json`; durable only after `sync_created`.
+    def create(self, path: str, members: TopicMembers, topic_partition: TopicPartition) -> None:
+        """Make the directory with its `partition.json` and `leader-epochs`; durable only after
+        `sync_created`.
 
         Raises OSError: then there is no `partition.json`, not even a part of one.
         """
         with contextlib.suppress(FileExistsError):
             self._fs.make_directory(path)
-        file_path = f"{path}/{FILE_NAME}"
+        self._write_new(f"{path}/{EPOCHS_FILE}", encode_epochs(topic_partition))
+        descriptor = encode_descriptor(members, topic_partition.partition)
+        self._write_new(f"{path}/{FILE_NAME}", descriptor)
+
+    def _write_new(self, path: str, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self._fs.unlink(file_path)
-        file = self._fs.open(file_path, "create")
+            self._fs.unlink(path)
+        file = self._fs.open(path, "create")
         try:
-            write_fully(file, encode_descriptor(members, partition))
+            write_fully(file, data)
         except OSError:
             with contextlib.suppress(OSError):
-                self._fs.unlink(file_path)
+                self._fs.unlink(path)
             raise
         finally:
             file.close()
@@ -78,14 +85,19 @@ class PartitionDirectories:
         if len(paths) >= SYNCFS_DIRECTORIES_MIN:
             self._fs.sync_file_system(self._root)
         for path in paths:
-            file = self._fs.open(f"{path}/{FILE_NAME}", "write")
-            try:
-                file.datasync()
-            finally:
-                file.close()
+            self._sync_file(f"{path}/{FILE_NAME}")
+            with contextlib.suppress(FileNotFoundError):  # of an older logd
+                self._sync_file(f"{path}/{EPOCHS_FILE}")
             self._fs.sync_directory(path)
         if paths:
             self._fs.sync_directory(self._root)
+
+    def _sync_file(self, path: str) -> None:
+        file = self._fs.open(path, "write")
+        try:
+            file.datasync()
+        finally:
+            file.close()
 
     def rewrite(self, path: str, members: TopicMembers, partition: PartitionId) -> None:
         """Replace `partition.json`; durable on return."""
@@ -101,17 +113,19 @@ class PartitionDirectories:
         """Whether anything looks like a partition."""
         return any(_NAME.fullmatch(name) for name in self._fs.list(self._root))
 
-    def find(self, topic_id: TopicId, partitions: Collection[int]) -> list[str]:
-        """Paths of a topic's partitions. `partitions`: numbers that may be there."""
-        for name in self._fs.list(self._root):
-            match = _NAME.fullmatch(name)
-            if match is None or int(match[1]) not in partitions:
-                continue
-            found = self._read_in_place(f"{self._root}/{name}")
-            if found is not None and found.topic_partition.topic_id == topic_id:
-                paths = [self.path_of(found.topic_name, PartitionId(p)) for p in partitions]
-                return [path for path in paths if self._is_of(path, topic_id)]
-        return []
+    def in_doubt(self) -> list[tuple[str, PartitionId]]:
+        """Names of directories that do not say that they are what they are called."""
+        named = ((name, _NAME.fullmatch(name)) for name in self._fs.list(self._root))
+        return [
+            (match[1], PartitionId(int(match[2])))
+            for name, match in named
+            if match is not None and self._read_in_place(f"{self._root}/{name}") is None
+        ]
+
+    def is_of(self, path: str, topic_id: TopicId) -> bool:
+        """Whether the directory at `path`, if there is one, says that it is this topic's."""
+        found = self._read_in_place(path)
+        return found is not None and found.topic_partition.topic_id == topic_id
 
     def set_aside(self, path: str) -> str:
         """Move a directory that is not what its name says to `.orphaned`; where it is now."""
@@ -137,10 +151,6 @@ class PartitionDirectories:
         if self._fs.exists(trash):
             for name in self._fs.list(trash):
                 self._remove(f"{trash}/{name}")
-
-    def _is_of(self, path: str, topic_id: TopicId) -> bool:
-        found = self._read_in_place(path)
-        return found is not None and found.topic_partition.topic_id == topic_id
 
     def _read_in_place(self, path: str) -> PartitionDescriptor | None:
         """None where nothing readable is there, or what was another directory once. Raises OSError

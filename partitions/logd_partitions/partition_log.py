@@ -87,7 +87,12 @@ class PartitionLog:
         self._idle_since = Offset(-1)
         point = (last.base_offset, last.size) if last else (recovered.next_offset, 0)
         self._progress = SyncProgress(
-            storage, self.leader_epochs, recovered.next_offset, point, recovered.snapshot_offset
+            storage,
+            topic_partition,
+            self.leader_epochs,
+            recovered.next_offset,
+            point,
+            recovered.snapshot_offset,
         )
         self._reader = LogReader(storage.path, self._segments, self._lock, self)
         self._upkeep = SegmentMaintenance(

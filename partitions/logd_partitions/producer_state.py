@@ -7,17 +7,19 @@ Snapshot (`producers.snapshot`, written by the partition log at each roll and cl
 
     at  type  field
      0  4s    magic 'LGPS'
-     4  u16   version             1
+     4  u16   version             2
      6  u16   0
-     8  i64   next_offset         batches below it are in the snapshot; recovery replays the rest
-    16  i64   refuse_unknown_below
-    24  u32   count               producers follow, the one that appended longest ago first
-    28        each producer: i64 producer_id, i32 producer_epoch, u32 sequences_before, u16 batches,
+     8  16s   topic_id            whose it is: a file of another partition counts as damaged
+    24  i32   partition
+    28  i64   next_offset         batches below it are in the snapshot; recovery replays the rest
+    36  i64   refuse_unknown_below
+    44  u32   count               producers follow, the one that appended longest ago first
+    48        each producer: i64 producer_id, i32 producer_epoch, u32 sequences_before, u16 batches,
               u16 0, then its batches, oldest first: i32 base_sequence, u32 sequence_count,
               i64 base_offset, i64 append_timestamp_ms
      +  u32   crc                 CRC-32C of everything before it
 
-Little-endian. Nothing in it is trusted if the CRC is wrong.
+Little-endian. Version 1 lacks topic_id and partition. Nothing in it is trusted if the CRC is wrong.
 """
 
 import struct
@@ -35,11 +37,13 @@ from logd.model.errors import (
     UnknownProducer,
     UnsupportedVersion,
 )
-from logd.model.ids import NO_PRODUCER, Offset, ProducerEpoch, ProducerId
+from logd.model.ids import NO_PRODUCER, Offset, ProducerEpoch, ProducerId, TopicPartition
 from logd.model.record_batch import BatchHeader
+from logd_partitions.file_owner import OWNER, NamedOwner, is_foreign, read_owner
 
+SNAPSHOT_FILE = "producers.snapshot"
 MAGIC = b"LGPS"
-VERSION = 1
+VERSION = 2
 BATCHES_REMEMBERED = 16
 IN_FLIGHT_BATCHES_MAX = 8
 assert IN_FLIGHT_BATCHES_MAX < BATCHES_REMEMBERED, "a retry of what is in flight is remembered"
@@ -52,7 +56,8 @@ since, which takes far longer than a producer retries."""
 NO_TIMESTAMP = -1
 NOTHING_LOST = ProducerId(0)
 
-_HEAD = struct.Struct("<4sHHqqI")
+_HEAD = struct.Struct("<4sHH")
+_NUMBERS = struct.Struct("<qqI")
 _PRODUCER = struct.Struct("<qiIHH")
 _BATCH = struct.Struct("<iIqq")
 _CRC = struct.Struct("<I")
@@ -266,10 +271,11 @@ class ProducerState:
             expired += 1
         return expired
 
-    def to_bytes(self, next_offset: Offset) -> bytes:
+    def to_bytes(self, owner: TopicPartition, next_offset: Offset) -> bytes:
         """The snapshot of what is remembered of all batches below `next_offset`."""
         count = len(self._producers)
-        parts = [_HEAD.pack(MAGIC, VERSION, 0, next_offset, self.refuse_unknown_below, count)]
+        numbers = _NUMBERS.pack(next_offset, self.refuse_unknown_below, count)
+        parts = [_HEAD.pack(MAGIC, VERSION, 0), OWNER.pack(*owner), numbers]
         for producer_id, producer in self._producers.items():
             epoch, before = producer.producer_epoch, producer.sequences_before
             parts.append(_PRODUCER.pack(producer_id, epoch, before, len(producer.batches), 0))
@@ -278,22 +284,19 @@ class ProducerState:
         return data + _CRC.pack(crc32c(data))
 
     @staticmethod
-    def from_bytes(data: bytes) -> "tuple[ProducerState, Offset]":
-        """The state and next_offset of a snapshot. Raises StoredDataCorrupt, UnsupportedVersion."""
-        if len(data) < _HEAD.size + _CRC.size or data[:4] != MAGIC:
-            raise _corrupt()
-        if _CRC.unpack_from(data, len(data) - _CRC.size)[0] != crc32c(data[: -_CRC.size]):
-            raise _corrupt()
-        _, version, _, next_offset, refuse_unknown_below, count = _HEAD.unpack_from(data)
-        if version > VERSION:
-            raise UnsupportedVersion(
-                f"a producer snapshot has version {version}, this program knows {VERSION}: "
-                "use a newer logd",
-                field="version",
-            )
-        state = ProducerState(ProducerId(refuse_unknown_below))
-        at = _HEAD.size
+    def from_bytes(data: bytes, owner: NamedOwner = None) -> "tuple[ProducerState, Offset]":
+        """The state and next_offset of a snapshot, which has to be `owner`'s if that is given.
+
+        Raises StoredDataCorrupt, UnsupportedVersion.
+        """
+        named = snapshot_owner(data)
+        if owner is not None and is_foreign(named, owner):
+            raise StoredDataCorrupt("a producer snapshot is another partition's")
+        at = _HEAD.size + (OWNER.size if named is not None else 0)
         try:
+            next_offset, refuse_unknown_below, count = _NUMBERS.unpack_from(data, at)
+            state = ProducerState(ProducerId(refuse_unknown_below))
+            at += _NUMBERS.size
             for _ in range(count):
                 at = state._unpack_producer(data, at)
         except struct.error:
@@ -321,6 +324,25 @@ class ProducerState:
             return EpochIs.SAME
         higher = header.producer_epoch > producer.producer_epoch
         return EpochIs.HIGHER if higher else EpochIs.LOWER
+
+
+def snapshot_owner(data: bytes) -> NamedOwner:
+    """Whose snapshot it says it is. Raises StoredDataCorrupt, UnsupportedVersion."""
+    if len(data) < _HEAD.size + _CRC.size or data[:4] != MAGIC:
+        raise _corrupt()
+    if _CRC.unpack_from(data, len(data) - _CRC.size)[0] != crc32c(data[: -_CRC.size]):
+        raise _corrupt()
+    _, version, _ = _HEAD.unpack_from(data)
+    if version > VERSION:
+        raise UnsupportedVersion(
+            f"a producer snapshot has version {version}, this program knows {VERSION}: "
+            "use a newer logd",
+            field="version",
+        )
+    try:
+        return None if version == 1 else read_owner(data, _HEAD.size)[0]
+    except struct.error:
+        raise _corrupt() from None
 
 
 def _classify_sequence(

@@ -3,7 +3,7 @@
     at  type  field
      0  4s    magic 'LGRP'
      4  u16   version              1
-     6  u16   0
+     6  u16   flags                1: made again after a loss, and partitions may lack
      8  u32   count
     12        count entries of 56 bytes:
               16s  topic_id
@@ -18,7 +18,9 @@
 Little-endian. The file is replaced whole by rename, so after a crash it is an older or a newer one,
 never torn. An older one is safe but for two facts, which are therefore written before they count:
 that a partition is open, and a log start that has moved. A missing or damaged file means that
-nothing is known: every partition then counts as open and is read from its start.
+nothing is known: every partition then counts as open and is read from its start. Directories of
+which it could not be told then whose they are have no point in the next file either: while there
+are any, its flag says so. Without it, who has no point has acknowledged nothing.
 """
 
 import struct
@@ -38,6 +40,7 @@ VERSION = 1
 _HEAD = struct.Struct("<4sHHI")
 _ENTRY = struct.Struct("<16siqqqqI")
 _CRC = struct.Struct("<I")
+_SOME_MAY_LACK = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class RecoveryPoints:
     def __init__(self, fs: FileSystem, path: str) -> None:
         self._fs = fs
         self._path = path
+        self.knows_all = True
+        """Whether each partition that has acknowledged anything has a point. Set it before a
+        `write`."""
         self._packed: dict[TopicPartition, bytes] = {}
         self._version = 0  # counts changes of `_packed`
         self._written = -1  # the version in the file
@@ -84,7 +90,9 @@ class RecoveryPoints:
         Raises FileNotFoundError, StoredDataCorrupt, UnsupportedVersion, OSError; nothing is known
         then, and the next `write` makes a new file.
         """
-        self._packed = decode_points(read_file(self._fs, self._path), self._path)
+        data = read_file(self._fs, self._path)
+        self._packed = decode_points(data, self._path)
+        self.knows_all = not _HEAD.unpack_from(data)[2] & _SOME_MAY_LACK
         self._written = self._version
 
     def get(self, topic_partition: TopicPartition) -> RecoveryPoint | None:
@@ -123,13 +131,14 @@ class RecoveryPoints:
                 if self._written >= asked:
                     return  # another thread's rewrite took it along
                 version, entries = self._version, list(self._packed.values())
-            write_atomically(self._fs, self._path, encode_points(entries))
+            write_atomically(self._fs, self._path, encode_points(entries, self.knows_all))
             self._written = version
 
 
-def encode_points(entries: list[bytes]) -> bytes:
+def encode_points(entries: list[bytes], knows_all: bool = True) -> bytes:
     """The file's bytes; `entries` are packed."""
-    data = b"".join([_HEAD.pack(MAGIC, VERSION, 0, len(entries)), *entries])
+    flags = 0 if knows_all else _SOME_MAY_LACK
+    data = b"".join([_HEAD.pack(MAGIC, VERSION, flags, len(entries)), *entries])
     return data + _CRC.pack(crc32c(data))
 
 

@@ -58,6 +58,10 @@ class SegmentManifest:
     max_record_ms: int
     leader_epochs: tuple[EpochEntry, ...]
 
+    @property
+    def topic_partition(self) -> TopicPartition:
+        return TopicPartition(self.topic_id, self.partition)
+
     def to_bytes(self) -> bytes:
         """The file's bytes."""
         return encode_checked(
@@ -116,14 +120,22 @@ def make_manifest(
     )
 
 
-def find_sealed_offset(fs: FileSystem, segments: Sequence[LogSegment]) -> Offset:
+def find_sealed_offset(
+    fs: FileSystem, topic_partition: TopicPartition, segments: Sequence[LogSegment]
+) -> Offset:
     """Where the last segment with a readable manifest ends, which was synced before that was
-    written; 0 if there is none. Blocking. Raises OSError, UnsupportedVersion."""
+    written; 0 if there is none. One of another segment tells nothing.
+    Blocking. Raises OSError, UnsupportedVersion."""
     for segment in reversed(segments):
         if segment.saved:
             path = segment.companion("manifest")
             with contextlib.suppress(StoredDataCorrupt):
-                return SegmentManifest.from_bytes(read_file(fs, path), path).next_offset
+                manifest = SegmentManifest.from_bytes(read_file(fs, path), path)
+                if (manifest.topic_partition, manifest.base_offset) == (
+                    topic_partition,
+                    segment.base_offset,
+                ):
+                    return manifest.next_offset
     return Offset(0)
 
 

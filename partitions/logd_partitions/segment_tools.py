@@ -7,7 +7,6 @@ directory, or one partition's directory in it.
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,9 +20,8 @@ from logd_partitions.directory_lock import lock_holder
 from logd_partitions.partition_descriptor import FILE_NAME as PARTITION_FILE
 from logd_partitions.partition_descriptor import PartitionDescriptor, decode_descriptor
 from logd_partitions.partition_directories import DELETED, ORPHANED
+from logd_partitions.partition_testimony import SEGMENT_NAME
 from logd_partitions.segment_scan import Damage, ScannedBatch, SegmentScan
-
-_SEGMENT_NAME = re.compile(r"(\d{20})\.log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def dump_segment(fs: FileSystem, path: str) -> Iterator[DumpedBatch]:
 
     Raises InvalidConfig where the name is not a segment's, OSError.
     """
-    match = _SEGMENT_NAME.fullmatch(path.rpartition("/")[2])
+    match = SEGMENT_NAME.fullmatch(path.rpartition("/")[2])
     if match is None:
         raise InvalidConfig(
             f"{path} is no segment: name a file such as 00000000000000000000.log", field="FILE"
@@ -156,11 +154,11 @@ def _is_partition(fs: FileSystem, path: str) -> bool:
         names = fs.list(path)
     except NotADirectoryError:
         return False
-    return PARTITION_FILE in names or any(map(_SEGMENT_NAME.fullmatch, names))
+    return PARTITION_FILE in names or any(map(SEGMENT_NAME.fullmatch, names))
 
 
 def _read_partition(fs: FileSystem, path: str) -> PartitionFiles:
-    matches = map(_SEGMENT_NAME.fullmatch, fs.list(path))
+    matches = map(SEGMENT_NAME.fullmatch, fs.list(path))
     bases = tuple(Offset(int(match[1])) for match in matches if match)
     try:
         file = f"{path}/{PARTITION_FILE}"

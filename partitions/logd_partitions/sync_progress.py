@@ -2,7 +2,7 @@
 
 import threading
 
-from logd.model.ids import Offset
+from logd.model.ids import Offset, TopicPartition
 from logd.model.topic_config import Durability
 from logd_partitions.leader_epochs import LeaderEpochs
 from logd_partitions.log_segment import LogSegment
@@ -32,6 +32,7 @@ class SyncProgress:
     def __init__(
         self,
         storage: PartitionStorage,
+        topic_partition: TopicPartition,
         epochs: LeaderEpochs,
         end: Offset,
         point: tuple[Offset, int],
@@ -44,6 +45,7 @@ class SyncProgress:
         self.findable = False
         """Whether a start would find what this run has appended: once a sync has moved the end."""
         self._storage = storage
+        self._topic_partition = topic_partition
         self._epochs = epochs
         self._hints_lock = threading.Lock()
         self._unsynced: dict[LogSegment, None] = {}
@@ -86,7 +88,8 @@ class SyncProgress:
 
     def save_producers(self, producers: ProducerState, next_offset: Offset) -> None:
         """The next ticket saves them, as they are at `next_offset`."""
-        self._snapshot, self._snapshot_offset = producers.to_bytes(next_offset), next_offset
+        self._snapshot = producers.to_bytes(self._topic_partition, next_offset)
+        self._snapshot_offset = next_offset
         self._snapshot_bytes = self._appended_bytes
 
     def start(

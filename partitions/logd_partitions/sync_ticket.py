@@ -15,9 +15,9 @@ import structlog
 from logd.model.ids import Offset
 from logd_partitions.atomic_file import write_atomically
 from logd_partitions.leader_epochs import LeaderEpochs
-from logd_partitions.log_recovery import SNAPSHOT_FILE
 from logd_partitions.log_segment import IndexTail, LogSegment
 from logd_partitions.partition_storage import PartitionStorage
+from logd_partitions.producer_state import SNAPSHOT_FILE
 
 logger = structlog.get_logger()
 

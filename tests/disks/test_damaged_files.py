@@ -161,17 +161,23 @@ async def test_a_doubled_file_is_told_and_never_read_twice(
     assert judge_survey(prepared, survey, touched) in expected
 
 
-async def test_a_partition_with_anothers_identity_is_set_aside_and_told(
-    prepared: PreparedData, copy: Path
+@pytest.mark.parametrize("told_by_others", [True, False])
+async def test_a_partition_with_anothers_identity_is_known_by_its_other_files(
+    prepared: PreparedData, copy: Path, told_by_others: bool
 ) -> None:
-    shutil.copyfile(copy / "data/rolled-0/partition.json", copy / "data/large-0/partition.json")
-    segment = (copy / "data" / FILES["large segment"]).read_bytes()
+    data = copy / "data"
+    shutil.copyfile(data / "rolled-0/partition.json", data / "large-0/partition.json")
+    if not told_by_others:
+        (data / "large-0/leader-epochs").unlink()
+        (data / "large-0/producers.snapshot").unlink(missing_ok=True)
     survey = await survey_directory(copy, prepared)
+    if told_by_others:
+        assert judge_survey(prepared, survey, Touched()) == "repaired"
+        return
     assert isinstance(survey.logs["large"].error, StoredDataCorrupt)
     assert isinstance(survey.logs["large"].appended, StoredDataCorrupt), "nothing takes its place"
-    assert "ORPHANED" in [problem.reason for problem in survey.problems]
-    aside = copy / "data" / ".orphaned" / "1-large-0" / Path(FILES["large segment"]).name
-    assert aside.read_bytes()[: len(segment)] == segment
+    told = [each.resource for each in survey.problems if each.reason == "STORED_DATA_CORRUPT"]
+    assert told == ["large:0"] and not (data / ".orphaned").exists()
     assert survey.logs["rolled"].records == prepared.records["rolled"][LOG_START:]
 
 

@@ -7,7 +7,7 @@ import pytest
 from crc32c import crc32c
 
 from harness.partition_files import TOPIC, stored_batch, write_partition, write_segment
-from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId
+from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition
 from logd.system.os_file_system import OsFile, OsFileSystem
 from logd_partitions.directory_check import CheckReport, check_directory
 from logd_partitions.directory_format import DirectoryFormat, write_format
@@ -40,8 +40,10 @@ def healthy(root: Path, next_offset: int = 9) -> Path:
     first = [stored_batch(0, 3), stored_batch(3, 2)]
     write_segment(path, 0, first)
     last = write_segment(path, 5, [stored_batch(5, 2), stored_batch(7, 2)], reserved_bytes=640)
-    (path / "leader-epochs").write_bytes(encode_epochs((EpochEntry(LeaderEpoch(1), Offset(0)),)))
-    (path / "producers.snapshot").write_bytes(ProducerState().to_bytes(Offset(5)))
+    (path / "leader-epochs").write_bytes(
+        encode_epochs(OWNER, [EpochEntry(LeaderEpoch(1), Offset(0))])
+    )
+    (path / "producers.snapshot").write_bytes(ProducerState().to_bytes(OWNER, Offset(5)))
     index = OffsetIndex(Offset(0)).to_bytes(sum(map(len, first)), Offset(5))
     (path / "00000000000000000000.index").write_bytes(index)
     points = RecoveryPoints(fs, f"{root}/recovery-points")
@@ -77,9 +79,12 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
+OWNER = TopicPartition(TOPIC.topic_id, PartitionId(0))
 FIRST, LAST = "orders-0/00000000000000000000.log", "orders-0/00000000000000000005.log"
 CORRUPT = "STORED_DATA_CORRUPT"
-MANIFEST = SegmentManifest(TOPIC.topic_id, PartitionId(0), Offset(0), Offset(5), 0, "", 0, 0, 0, ())
+MANIFEST = SegmentManifest(
+    TOPIC.topic_id, PartitionId(0), Offset(0), Offset(5), 0, "crc32c:00000000", 0, 0, 0, ()
+)
 
 
 def test_a_healthy_directory_has_no_findings(tmp_path: Path) -> None:
@@ -181,6 +186,28 @@ def test_identities_are_not_made_again(tmp_path: Path, name: str) -> None:
     healthy(tmp_path)
     (tmp_path / name).write_bytes(b"{}")
     assert ("error", CORRUPT, name, None) in reasons(tmp_path)
+
+
+def test_a_missing_format_is_an_error(tmp_path: Path) -> None:
+    healthy(tmp_path)
+    (tmp_path / "format.json").unlink()
+    assert reasons(tmp_path) == [("error", CORRUPT, "format.json", None)]
+
+
+def test_files_of_other_partitions_are_made_again(tmp_path: Path) -> None:
+    """Each is whole, but in the wrong place."""
+    path = healthy(tmp_path)
+    other = OWNER._replace(partition=PartitionId(1))
+    (path / "leader-epochs").write_bytes(encode_epochs(other))
+    (path / "producers.snapshot").write_bytes(ProducerState().to_bytes(other, Offset(5)))
+    manifest = path / "00000000000000000000.manifest"
+    manifest.write_bytes(replace(MANIFEST, partition=PartitionId(1)).to_bytes())
+    assert not check(tmp_path).is_damaged
+    assert sorted(name for _, _, name, _ in reasons(tmp_path)) == [
+        "orders-0/00000000000000000000.manifest",
+        "orders-0/leader-epochs",
+        "orders-0/producers.snapshot",
+    ]
 
 
 def test_renamed_orphaned_and_cut(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.log_directory_bench import ORDERS, P0, P1, LogDirectoryBench, topic
+from harness.log_directory_bench import ORDERS, P0, P1, LogDirectoryBench, topic, tp
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import LeaderEpoch, Offset
 from logd_partitions.directory_survey import survey_directory
@@ -52,7 +52,7 @@ def test_a_name_is_the_newest_topics(bench: LogDirectoryBench) -> None:
 def test_epochs_outlive_the_batches_that_had_them(bench: LogDirectoryBench) -> None:
     bench.stopped_with(b"x")
     (bench.root / "orders-0" / "leader-epochs").write_bytes(
-        encode_epochs((EpochEntry(LeaderEpoch(41), Offset(0)),))
+        encode_epochs(tp(0), [EpochEntry(LeaderEpoch(41), Offset(0))])
     )
     (bench.root / "orders-0" / "00000000000000000000.log").write_bytes(b"")
     assert survey_directory(bench.fs, str(bench.root)).highest_leader_epoch == 41

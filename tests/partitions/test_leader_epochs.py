@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
-from logd.model.ids import NO_LEADER_EPOCH, LeaderEpoch, Offset
+from logd.model.ids import (
+    NO_LEADER_EPOCH,
+    LeaderEpoch,
+    Offset,
+    PartitionId,
+    TopicId,
+    TopicPartition,
+)
 from logd.system.os_file_system import OsFileSystem
 from logd_partitions.leader_epochs import (
     EpochEnd,
@@ -16,16 +23,21 @@ from logd_partitions.leader_epochs import (
     encode_epochs,
 )
 
+OWNER = TopicPartition(TopicId(bytes(range(16))), PartitionId(3))
 GOLDEN = bytes.fromhex(
-    "4c474c45 0100 0000 02000000"  # magic, version, reserved, count
+    "4c474c45 0200 0000"  # magic, version, reserved
+    "000102030405060708090a0b0c0d0e0f 03000000 02000000"  # topic, partition, count
     "03000000 0a00000000000000"  # epoch 3 from offset 10
     "07000000 6400000000000000"  # epoch 7 from offset 100
-    "6f0bef31"
+    "a34f9458"
+)
+VERSION_1 = bytes.fromhex(
+    "4c474c45 0100 0000 0200000003000000 0a0000000000000007000000 64000000000000006f0bef31"
 )
 
 
 def epochs(tmp_path: Path, *entries: tuple[int, int]) -> LeaderEpochs:
-    made = LeaderEpochs(OsFileSystem(), str(tmp_path / "leader-epochs"))
+    made = LeaderEpochs(OsFileSystem(), str(tmp_path / "leader-epochs"), OWNER)
     made.load()
     for epoch, start in entries:
         assert made.assign(LeaderEpoch(epoch), Offset(start))
@@ -34,8 +46,14 @@ def epochs(tmp_path: Path, *entries: tuple[int, int]) -> LeaderEpochs:
 
 def test_golden_bytes() -> None:
     entries = (EpochEntry(LeaderEpoch(3), Offset(10)), EpochEntry(LeaderEpoch(7), Offset(100)))
-    assert encode_epochs(entries) == GOLDEN
-    assert decode_epochs(GOLDEN, "x") == entries
+    assert encode_epochs(OWNER, entries) == GOLDEN
+    assert decode_epochs(GOLDEN, "x", OWNER) == (OWNER, entries)
+    assert decode_epochs(VERSION_1, "x", OWNER) == (None, entries)
+
+
+def test_a_file_of_another_partition_counts_as_damaged() -> None:
+    with pytest.raises(StoredDataCorrupt, match="x is another partition's"):
+        decode_epochs(GOLDEN, "x", OWNER._replace(partition=PartitionId(2)))
 
 
 def test_every_flipped_bit_and_every_cut_is_found() -> None:
@@ -50,7 +68,7 @@ def test_every_flipped_bit_and_every_cut_is_found() -> None:
 
 
 def test_a_newer_version_is_refused() -> None:
-    data = GOLDEN[:4] + b"\x02" + GOLDEN[5:-4]
+    data = GOLDEN[:4] + b"\x03" + GOLDEN[5:-4]
     with pytest.raises(UnsupportedVersion, match="newer logd"):
         decode_epochs(data + crc32c(data).to_bytes(4, "little"), "x")
 
@@ -121,7 +139,7 @@ def test_flush_and_load(tmp_path: Path) -> None:
     )
 )
 def test_against_a_list_of_every_offsets_epoch(steps: list[tuple[str, int]]) -> None:
-    made = LeaderEpochs(OsFileSystem(), "unused")
+    made = LeaderEpochs(OsFileSystem(), "unused", OWNER)
     start, written, epoch = 0, list[int](), 0
     for step, number in steps:
         end = start + len(written)

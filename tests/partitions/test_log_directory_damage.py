@@ -22,7 +22,6 @@ from logd.model.errors import (
     StorageFull,
     StoredDataCorrupt,
 )
-from logd.model.ids import TopicId
 
 
 @pytest.fixture
@@ -81,6 +80,66 @@ def test_a_missing_directory_is_not_taken_for_an_empty_log(bench: Bench, replace
     assert caught.value.details["next_offset"] == "2"
 
 
+@pytest.mark.parametrize("damaged", [b"", None], ids=["emptied", "missing"])
+def test_without_points_other_files_tell_whose_a_directory_is(
+    bench: Bench, damaged: bytes | None
+) -> None:
+    bench.stopped_with(b"a", b"b")
+    damage(bench, damaged, "recovery-points", "orders-0/partition.json")
+    directory = bench.open()
+    assert directory.in_doubt() == [("orders", 0)]
+    log = directory.open_log(ORDERS, P0)
+    assert log.log_end_offset == 2
+    assert reasons(directory) == ["RECOVERY_POINTS_LOST", "PARTITION_FILE_REWRITTEN"]
+    assert directory.with_data() == [tp(0)]
+    directory.close()
+    directory = bench.open()
+    assert directory.open_log(ORDERS, P0).log_end_offset == 2
+    assert directory.in_doubt() == [] and reasons(directory) == []
+
+
+def test_what_nothing_tells_of_is_refused_by_every_start(bench: Bench) -> None:
+    """Also by those that find the recovery points which the first one made again."""
+    bench.stopped_with(b"a", b"b")
+    damage(bench, b"", "recovery-points", "orders-0/partition.json", "orders-0/leader-epochs")
+    for _ in range(3):
+        directory = bench.open()
+        with pytest.raises(StoredDataCorrupt, match=r"adopt .*/orders-0'.*delete the topic"):
+            directory.open_log(ORDERS, P0)
+        log = directory.open_log(ORDERS, P1)
+        bench.append(log, b"the others go on")
+        bench.sync(directory, log)
+        directory.close()
+    assert ".orphaned" not in bench.names()
+
+
+def test_a_topic_that_is_made_anew_does_not_meet_what_was_refused(bench: Bench) -> None:
+    bench.stopped_with(b"a", b"b")
+    damage(bench, b"", "recovery-points", "orders-0/partition.json", "orders-0/leader-epochs")
+    directory = bench.open()
+    directory.remove_topic(ORDERS)
+    assert bench.names(".orphaned") == ["1-orders-0"]
+    assert directory.open_log(topic(number=2), P0).log_end_offset == 0
+
+
+def test_records_that_stand_aside_are_not_begun_anew(bench: Bench) -> None:
+    bench.stopped_with(b"a", b"b")
+    damage(bench, None, "recovery-points")
+    (bench.root / ".orphaned").mkdir()
+    (bench.root / "orders-0").rename(bench.root / ".orphaned" / "1-orders-0")
+    (bench.root / ".orphaned" / "note.txt").write_text("look at it")
+    directory = bench.open()
+    with pytest.raises(StoredDataCorrupt, match=r"stand in .*/1-orders-0"):
+        directory.open_log(ORDERS, P0)
+
+
+def damage(bench: Bench, data: bytes | None, *names: str) -> None:
+    for name in names:
+        (bench.root / name).unlink()
+        if data is not None:
+            (bench.root / name).write_bytes(data)
+
+
 def test_a_changed_topic_is_written_down(bench: Bench) -> None:
     bench.stopped_with(b"a")
     directory = bench.open()
@@ -98,7 +157,7 @@ def test_a_topic_is_removed_and_its_name_used_again(bench: Bench) -> None:
     log = directory.open_log(ORDERS, P0)
     bench.append(log, b"c")
     bench.sync(directory, log)
-    directory.remove_topic(ORDERS.topic_id)
+    directory.remove_topic(ORDERS)
     assert "orders-0" not in bench.names()
     assert bench.names(".deleted") == []
     assert directory.with_data() == []
@@ -113,15 +172,15 @@ def test_a_topic_is_removed_and_its_name_used_again(bench: Bench) -> None:
 def test_removing_what_was_never_written(bench: Bench) -> None:
     directory = bench.open()
     directory.open_log(ORDERS, P0)
-    directory.remove_topic(ORDERS.topic_id)
-    directory.remove_topic(TopicId(b"?" * 16))
+    directory.remove_topic(ORDERS)
+    directory.remove_topic(topic("never", 9))
 
 
 def test_a_closed_topic_is_removed_and_others_stay(bench: Bench) -> None:
     bench.stopped_with(b"a")
     bench.stopped_with(b"b", of=topic("orders-0", 2))
     directory = bench.open()
-    directory.remove_topic(ORDERS.topic_id)
+    directory.remove_topic(ORDERS)
     assert [name for name in bench.names() if name[0] == "o"] == ["orders-0-0"]
     assert directory.with_data() == [tp(0, topic("orders-0", 2))]
     directory.close()
@@ -133,7 +192,7 @@ def test_an_interrupted_removal_is_finished_by_the_next_start(bench: Bench) -> N
     (bench.root / "orders-0").rename(bench.root / ".deleted" / "1-orders-0")
     directory = bench.open()
     assert bench.names(".deleted") == []
-    directory.remove_topic(ORDERS.topic_id)
+    directory.remove_topic(ORDERS)
     assert directory.with_data() == []
     directory.close()
 

@@ -5,11 +5,17 @@ from pathlib import Path
 import pytest
 
 from harness.faulty_file_system import Fault
-from harness.log_bench import LARGE_SEGMENTS, SMALL_SEGMENTS, LogBench, written_log
+from harness.log_bench import (
+    LARGE_SEGMENTS,
+    SMALL_SEGMENTS,
+    TOPIC_PARTITION,
+    LogBench,
+    written_log,
+)
 from logd.model.errors import LogReadOnly, UnknownProducer
-from logd.model.ids import Offset, ProducerId
+from logd.model.ids import Offset, PartitionId, ProducerId
 from logd_partitions import sync_progress
-from logd_partitions.producer_state import BATCHES_REMEMBERED
+from logd_partitions.producer_state import BATCHES_REMEMBERED, ProducerState
 
 
 @pytest.mark.parametrize("reserved", [0, 4096])
@@ -149,6 +155,33 @@ def test_producers_and_epochs_are_as_before(tmp_path: Path) -> None:
                     assert bench.log.leader_epochs.entries == epochs
                     again = bench.append([b"99", bytes(99)], producer=(5, 0, 198), epoch=100)
                     assert again.duplicate
+
+
+@pytest.mark.parametrize("damage", ["missing", "another partition's"])
+def test_a_retry_of_what_retention_took_is_not_new_to_a_log_that_lost_its_snapshot(
+    tmp_path: Path, damage: str
+) -> None:
+    """Its producer's id is higher than all that are left in the log."""
+    bench = LogBench(tmp_path)
+    bench.append(producer=(9, 0, 0))
+    bench.log.roll()
+    bench.append(producer=(5, 0, 0))
+    bench.sync()
+    bench.log.truncate_before(Offset(3))
+    path = bench.path / "producers.snapshot"
+    if damage == "missing":
+        path.unlink()
+    else:
+        other = TOPIC_PARTITION._replace(partition=PartitionId(7))
+        state = ProducerState.from_bytes(path.read_bytes(), TOPIC_PARTITION)[0]
+        path.write_bytes(state.to_bytes(other, bench.log.log_end_offset))
+    bench.identities.first_id = ProducerId(1000)
+    bench.crash()
+    assert bench.append(producer=(5, 0, 0)).duplicate
+    with pytest.raises(UnknownProducer) as caught:
+        bench.append(producer=(9, 0, 0))
+    assert caught.value.details["needs_new_id"] == "true"
+    assert bench.append(producer=(1000, 0, 0)).base_offset == 6
 
 
 def test_a_snapshot_of_batches_that_are_gone_does_not_tell_of_their_successors(

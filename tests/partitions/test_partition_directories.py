@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from harness.faulty_file_system import Fault, FaultyFileSystem
-from logd.model.ids import PartitionId, TopicId
+from logd.model.ids import PartitionId, TopicId, TopicPartition
 from logd.model.key_ranges import KeyRange
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
@@ -19,6 +19,7 @@ def topic(name: str, number: int) -> Topic:
 
 
 A, B = topic("a", 1), topic("a-1", 2)
+A0 = TopicPartition(A.topic_id, PartitionId(0))
 
 
 def directories(tmp_path: Path) -> PartitionDirectories:
@@ -29,7 +30,8 @@ def create(tmp_path: Path, of: Topic, *partitions: int) -> list[str]:
     made = directories(tmp_path)
     paths = [made.path_of(of.name, PartitionId(p)) for p in partitions]
     for path, partition in zip(paths, partitions, strict=True):
-        made.create(path, topic_members(of), PartitionId(partition))
+        where = TopicPartition(of.topic_id, PartitionId(partition))
+        made.create(path, topic_members(of), where)
     made.sync_created(paths)
     return paths
 
@@ -48,9 +50,11 @@ def test_made_and_found_by_identity(tmp_path: Path) -> None:
     assert [d.topic_partition for d in made.all()] == [
         (A.topic_id, 0), (A.topic_id, 1), (B.topic_id, 0), (B.topic_id, 1)
     ]  # fmt: skip
-    assert made.find(A.topic_id, {0, 1, 2}) == [f"{tmp_path}/a-0", f"{tmp_path}/a-1"]
-    assert made.find(B.topic_id, {1}) == [f"{tmp_path}/a-1-1"]
-    assert made.find(TopicId(b"x" * 16), {0}) == []
+    assert made.is_of(f"{tmp_path}/a-1", A.topic_id)
+    assert made.is_of(f"{tmp_path}/a-1-1", B.topic_id)
+    assert not made.is_of(f"{tmp_path}/a-1", B.topic_id)
+    assert not made.is_of(f"{tmp_path}/a-2", A.topic_id)
+    assert made.in_doubt() == []
 
 
 def test_creation_is_repeated_after_half_of_it(tmp_path: Path) -> None:
@@ -66,9 +70,9 @@ def test_a_creation_that_finds_no_room_leaves_no_half_file(tmp_path: Path) -> No
     made = PartitionDirectories(fs, str(tmp_path))
     path = made.path_of(A.name, PartitionId(0))
     with pytest.raises(OSError, match="No space"):
-        made.create(path, topic_members(A), PartitionId(0))
-    assert names(tmp_path / "a-0") == [] and fs.open_files == 0
-    made.create(path, topic_members(A), PartitionId(0))
+        made.create(path, topic_members(A), A0)
+    assert names(tmp_path / "a-0") == ["leader-epochs"] and fs.open_files == 0
+    made.create(path, topic_members(A), A0)
     assert made.read(path).topic_partition == (A.topic_id, 0)
 
 
@@ -77,7 +81,8 @@ def test_a_renamed_directory_is_told(tmp_path: Path) -> None:
     (tmp_path / "a-0").rename(tmp_path / "b-0")
     assert directories(tmp_path).read(f"{tmp_path}/b-0").topic_name == "a"
     assert directories(tmp_path).all() == []
-    assert directories(tmp_path).find(A.topic_id, {0}) == []
+    assert not directories(tmp_path).is_of(f"{tmp_path}/b-0", A.topic_id)
+    assert directories(tmp_path).in_doubt() == [("b", 0)]
 
 
 def test_other_files_are_no_partitions(tmp_path: Path) -> None:
@@ -94,7 +99,11 @@ def test_set_aside_keeps_everything(tmp_path: Path) -> None:
         directories(tmp_path).set_aside(path)
     assert names(tmp_path) == [".orphaned"]
     assert names(tmp_path / ".orphaned") == ["1-a-0", "2-a-0"]
-    assert names(tmp_path / ".orphaned" / "1-a-0") == ["partition.json", "some.log"]
+    assert names(tmp_path / ".orphaned" / "1-a-0") == [
+        "leader-epochs",
+        "partition.json",
+        "some.log",
+    ]
 
 
 def test_deletion(tmp_path: Path) -> None:

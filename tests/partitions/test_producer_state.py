@@ -15,7 +15,15 @@ from logd.model.errors import (
     UnknownProducer,
     UnsupportedVersion,
 )
-from logd.model.ids import NO_PRODUCER, Offset, ProducerEpoch, ProducerId
+from logd.model.ids import (
+    NO_PRODUCER,
+    Offset,
+    PartitionId,
+    ProducerEpoch,
+    ProducerId,
+    TopicId,
+    TopicPartition,
+)
 from logd.model.record_batch import HEADER_BYTES, BatchHeader
 from logd_partitions import producer_state
 from logd_partitions.producer_state import (
@@ -117,7 +125,7 @@ def test_after_a_loss_older_ids_must_be_given_up() -> None:
     append(state, header(1000, 0, 0), 0)
     state.record(header(999, 3, 40), Offset(1), 1000)  # found by replay, so known again
     append(state, header(999, 3, 41), 2)
-    again, _ = ProducerState.from_bytes(state.to_bytes(Offset(3)))
+    again, _ = ProducerState.from_bytes(state.to_bytes(OWNER, Offset(3)))
     assert again.refuse_unknown_below == 1000
 
 
@@ -177,29 +185,43 @@ def test_the_number_of_producers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert state.check(header(1, 0, 2)) is None
 
 
+OWNER = TopicPartition(TopicId(bytes(range(16))), PartitionId(3))
 GOLDEN = bytes.fromhex(
-    "4c475053 0100 0000"  # magic, version, reserved
+    "4c475053 0200 0000"  # magic, version, reserved
+    "000102030405060708090a0b0c0d0e0f 03000000"  # topic, partition
     "2a00000000000000 e803000000000000"  # next_offset 42, refuse_unknown_below 1000
     "01000000"  # one producer
     "0500000000000000 02000000 00000000 0200 0000"  # id 5, epoch 2, none before, two batches
     "00000000 0a000000 6400000000000000 e803000000000000"
     "0a000000 0a000000 6e00000000000000 e903000000000000"
 )
+VERSION_1 = GOLDEN[:4] + b"\x01" + GOLDEN[5:8] + GOLDEN[28:]
 
 
 def test_golden_bytes() -> None:
     state = with_batches(2)
     state.refuse_unknown_below = ProducerId(1000)
     golden = GOLDEN + crc32c(GOLDEN).to_bytes(4, "little")
-    assert state.to_bytes(Offset(42)) == golden
-    assert golden[-4:].hex() == "b6f0acbd", "the checksum itself is pinned"
+    assert state.to_bytes(OWNER, Offset(42)) == golden
+    assert golden[-4:].hex() == "f67eda50", "the checksum itself is pinned"
     again, next_offset = ProducerState.from_bytes(golden)
     assert next_offset == 42
-    assert again.to_bytes(next_offset) == golden
+    assert again.to_bytes(OWNER, next_offset) == golden
+    old = VERSION_1 + crc32c(VERSION_1).to_bytes(4, "little")
+    assert old[-4:].hex() == "b6f0acbd"
+    again, next_offset = ProducerState.from_bytes(old, OWNER)
+    assert again.to_bytes(OWNER, next_offset) == golden
+
+
+def test_a_snapshot_of_another_partition_counts_as_damaged() -> None:
+    data = with_batches(2).to_bytes(OWNER, Offset(42))
+    assert ProducerState.from_bytes(data, OWNER)[1] == 42
+    with pytest.raises(StoredDataCorrupt, match="another partition"):
+        ProducerState.from_bytes(data, OWNER._replace(partition=PartitionId(2)))
 
 
 def test_every_flipped_bit_and_every_cut_is_found() -> None:
-    data = with_batches(2).to_bytes(Offset(42))
+    data = with_batches(2).to_bytes(OWNER, Offset(42))
     for bit in range(len(data) * 8):
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
@@ -220,7 +242,7 @@ def test_a_right_checksum_over_wrong_bytes_is_an_error_too(cut: int, tail: bytes
 
 
 def test_a_newer_version_is_refused() -> None:
-    data = GOLDEN[:4] + b"\x02" + GOLDEN[5:]
+    data = GOLDEN[:4] + b"\x03" + GOLDEN[5:]
     with pytest.raises(UnsupportedVersion, match="newer logd"):
         ProducerState.from_bytes(data + crc32c(data).to_bytes(4, "little"))
 
@@ -325,7 +347,7 @@ class AgainstNaiveModel(RuleBasedStateMachine):
 
     @rule()
     def snapshot_and_load(self) -> None:
-        data = self.state.to_bytes(Offset(self.next_offset))
+        data = self.state.to_bytes(OWNER, Offset(self.next_offset))
         self.state, next_offset = ProducerState.from_bytes(data)
         assert next_offset == self.next_offset
 

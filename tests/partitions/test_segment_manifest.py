@@ -2,6 +2,7 @@ import hashlib
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crc32c import crc32c
@@ -12,7 +13,7 @@ from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId
 from logd.system.os_file_system import OsFileSystem
 from logd_partitions.checked_json import decode_checked, encode_checked
 from logd_partitions.leader_epochs import EpochEntry
-from logd_partitions.segment_manifest import SegmentManifest, matches_file
+from logd_partitions.segment_manifest import SegmentManifest, find_sealed_offset, matches_file
 
 MANIFEST = SegmentManifest(
     TopicId(bytes(range(16))),
@@ -77,6 +78,26 @@ def test_it_reads_back_and_any_change_is_found() -> None:
     for changed in (data.replace(b"4096", b"4097"), data[:-9], b"", b"[]"):
         with pytest.raises(StoredDataCorrupt, match=r"x\.manifest"):
             SegmentManifest.from_bytes(changed, "x.manifest")
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"partition": 2}, {"topic_id": TopicId(b"?" * 16)}, {"base_offset": 1}]
+)
+def test_only_a_segments_own_manifest_tells_where_it_ended(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    bench = LogBench(tmp_path)
+    bench.append()
+    bench.log.roll()
+    bench.append()
+    bench.sync()
+    bench.log.apply_retention(None)
+    path = bench.segment_paths()[0].with_suffix(".manifest")
+    manifest = SegmentManifest.from_bytes(path.read_bytes(), str(path))
+    path.write_bytes(replace(manifest, next_offset=Offset(500), **change).to_bytes())
+    segments = list(bench.open()._segments)
+    ended = find_sealed_offset(bench.fs, TOPIC_PARTITION, segments)
+    assert ended == (0 if change else 500)
 
 
 def test_maintenance_writes_what_a_sealed_segment_holds(tmp_path: Path) -> None:
