@@ -1,7 +1,9 @@
+import errno
 from pathlib import Path
 
 import pytest
 
+from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.partition_files import TOPIC, stored_batch, write_partition, write_segment
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.system.os_file_system import OsFileSystem
@@ -35,6 +37,17 @@ def test_every_kind_of_file_names_its_partition(tmp_path: Path) -> None:
         (path / name).write_bytes((path / name).read_bytes()[:-1] + b"?")
     (path / "partition.json").write_bytes(b"{}")
     assert hear(FS, str(path)) == PartitionTestimony(None, NOBODY, has_records=False)
+
+
+def test_a_file_that_cannot_be_read_tells_nothing_unless_it_may_later(tmp_path: Path) -> None:
+    path, fs = write_partition(tmp_path, 0), FaultyFileSystem()
+    (path / "leader-epochs").write_bytes(encode_epochs(OWN))
+    fs.faults.append(Fault("open", "leader-epochs", errno.EIO))
+    assert hear(fs, str(path)).owners == NOBODY
+    fs.faults.append(Fault("open", "leader-epochs", errno.EMFILE))
+    with pytest.raises(OSError, match="Too many open files"):
+        hear(fs, str(path))
+    assert hear(fs, str(path)).owners == {OWN}
 
 
 @pytest.mark.parametrize(
