@@ -32,7 +32,7 @@ from logd_partitions.partition_descriptor import TopicMembers, topic_members
 from logd_partitions.partition_directories import PartitionDirectories, make_directories
 from logd_partitions.partition_log import PartitionLog
 from logd_partitions.partition_storage import PartitionStorage, reserve_bytes
-from logd_partitions.producer_state import ANY_IDENTITY, ProducerIdentities
+from logd_partitions.producer_identities import ANY_IDENTITY, ProducerIdentities
 from logd_partitions.recovery_points import RecoveryPoints
 from logd_partitions.storage_problem import Severity, StorageProblem
 

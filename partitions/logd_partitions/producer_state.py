@@ -26,7 +26,7 @@ import struct
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Literal, NamedTuple, NoReturn, Protocol
+from typing import Literal, NamedTuple, NoReturn
 
 from crc32c import crc32c
 
@@ -40,6 +40,7 @@ from logd.model.errors import (
 from logd.model.ids import NO_PRODUCER, Offset, ProducerEpoch, ProducerId, TopicPartition
 from logd.model.record_batch import BatchHeader
 from logd_partitions.file_owner import OWNER, NamedOwner, is_foreign, read_owner
+from logd_partitions.producer_identities import ANY_IDENTITY, ProducerIdentities
 
 SNAPSHOT_FILE = "producers.snapshot"
 MAGIC = b"LGPS"
@@ -61,30 +62,6 @@ _NUMBERS = struct.Struct("<qqI")
 _PRODUCER = struct.Struct("<qiIHH")
 _BATCH = struct.Struct("<iIqq")
 _CRC = struct.Struct("<I")
-
-
-class ProducerIdentities(Protocol):
-    """What a log asks of who gives out producer ids."""
-
-    @property
-    def first_id(self) -> ProducerId:
-        """Above all ids that were given out before this run, above none that is from now on."""
-        ...
-
-    def check(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None:
-        """Raises UnknownProducer where this id, or this epoch of it, was never given out."""
-        ...
-
-
-class AnyIdentity:
-    """Implements ProducerIdentities for a log that belongs to no cluster: refuses none."""
-
-    first_id = NOTHING_LOST
-
-    def check(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None: ...
-
-
-ANY_IDENTITY = AnyIdentity()
 
 
 class EpochIs(Enum):

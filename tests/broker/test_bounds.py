@@ -65,6 +65,8 @@ BOUNDS = {
     "LogDirectory._topics": CATALOG,
     "LogDirectory._unclean": OF_ONE_START,
     "LogDirectory._problems": OF_ONE_START,
+    "PartitionClaims._aside": OF_ONE_START,
+    "PartitionClaims.in_doubt": OF_ONE_START,
     "LogDirectory._open_marks": CATALOG,
     "LogDirectory._synced_logs": CATALOG,
     "LogDirectory._unsynced_logs": CATALOG,

@@ -25,7 +25,7 @@ from logd_partitions.directory_port import Recoverable
 from logd_partitions.open_files import OpenFiles
 from logd_partitions.partition_log import Appended, PartitionLog
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.producer_state import AnyIdentity
+from logd_partitions.producer_identities import AnyIdentity
 from logd_partitions.read_plan import Cold
 from logd_partitions.recovery_points import RecoveryPoint
 

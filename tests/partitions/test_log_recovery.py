@@ -8,14 +8,13 @@ from harness.faulty_file_system import Fault
 from harness.log_bench import (
     LARGE_SEGMENTS,
     SMALL_SEGMENTS,
-    TOPIC_PARTITION,
     LogBench,
     written_log,
 )
-from logd.model.errors import LogReadOnly, UnknownProducer
-from logd.model.ids import Offset, PartitionId, ProducerId
+from logd.model.errors import LogReadOnly
+from logd.model.ids import Offset
 from logd_partitions import sync_progress
-from logd_partitions.producer_state import BATCHES_REMEMBERED, ProducerState
+from logd_partitions.producer_state import BATCHES_REMEMBERED
 
 
 @pytest.mark.parametrize("reserved", [0, 4096])
@@ -157,33 +156,6 @@ def test_producers_and_epochs_are_as_before(tmp_path: Path) -> None:
                     assert again.duplicate
 
 
-@pytest.mark.parametrize("damage", ["missing", "another partition's"])
-def test_a_retry_of_what_retention_took_is_not_new_to_a_log_that_lost_its_snapshot(
-    tmp_path: Path, damage: str
-) -> None:
-    """Its producer's id is higher than all that are left in the log."""
-    bench = LogBench(tmp_path)
-    bench.append(producer=(9, 0, 0))
-    bench.log.roll()
-    bench.append(producer=(5, 0, 0))
-    bench.sync()
-    bench.log.truncate_before(Offset(3))
-    path = bench.path / "producers.snapshot"
-    if damage == "missing":
-        path.unlink()
-    else:
-        other = TOPIC_PARTITION._replace(partition=PartitionId(7))
-        state = ProducerState.from_bytes(path.read_bytes(), TOPIC_PARTITION)[0]
-        path.write_bytes(state.to_bytes(other, bench.log.log_end_offset))
-    bench.identities.first_id = ProducerId(1000)
-    bench.crash()
-    assert bench.append(producer=(5, 0, 0)).duplicate
-    with pytest.raises(UnknownProducer) as caught:
-        bench.append(producer=(9, 0, 0))
-    assert caught.value.details["needs_new_id"] == "true"
-    assert bench.append(producer=(1000, 0, 0)).base_offset == 6
-
-
 def test_a_snapshot_of_batches_that_are_gone_does_not_tell_of_their_successors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,41 +194,6 @@ def test_leader_epochs_of_batches_that_are_gone_are_forgotten(
     bench.crash()
     assert bench.log.leader_epochs.latest() == 1
     assert bench.append(epoch=3).base_offset == 3
-
-
-def test_a_producer_whose_state_was_lost_is_not_taken_for_new(tmp_path: Path) -> None:
-    bench = written_log(tmp_path)
-    path = bench.segment_paths()[-1]
-    data = bytearray(path.read_bytes())
-    data[20] ^= 1
-    path.write_bytes(data)
-    bench.identities.first_id = ProducerId(6)
-    bench.crash()
-    with pytest.raises(UnknownProducer) as caught:
-        bench.append(producer=(4, 0, 0))
-    assert caught.value.details["needs_new_id"] == "true"
-    assert not bench.append(producer=(6, 0, 0), epoch=9).duplicate
-
-
-@pytest.mark.parametrize("highest", [5_000, (1 << 63) - 1])
-def test_ids_in_a_damaged_log_shut_no_new_ones_out(tmp_path: Path, highest: int) -> None:
-    """Also after another start whose ids begin anew, and the number that the snapshot has."""
-    bench = written_log(tmp_path)
-    bench.append(producer=(highest, 0, 0), epoch=9)
-    bench.sync()
-    path = bench.segment_paths()[0]
-    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
-    (bench.path / "producers.snapshot").unlink(missing_ok=True)
-    for first, refused in ((1000, 999), (20, 19)):
-        bench.identities.first_id = ProducerId(first)
-        bench.crash()
-        with pytest.raises(UnknownProducer) as caught:
-            bench.append(producer=(refused, 0, 0), epoch=9)
-        assert caught.value.details["needs_new_id"] == "true"
-        assert not bench.append(producer=(first, 0, 0), epoch=9).duplicate
-        assert bench.append(producer=(highest, 0, 0), epoch=9).duplicate
-        bench.log.roll()
-        bench.sync()
 
 
 def test_entries_written_behind_are_only_hints(
