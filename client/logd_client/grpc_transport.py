@@ -1,7 +1,9 @@
 """The real Transport: grpc.aio channels, one a broker address, serialized bytes in and out."""
 
 import asyncio
+import gc
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 # gRPC reads it when it loads. Its fork handlers do not know grpc.aio's threads: every tenth fork of
@@ -11,9 +13,11 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
+from grpc._cython import cygrpc
 
 from logd.model.errors import (
     BrokerUnreachable,
+    ClientClosed,
     LogdError,
     RequestTimeout,
     UsedAfterFork,
@@ -41,6 +45,8 @@ CHANNEL_OPTIONS = [
     ("grpc.experimental.tcp_max_read_chunk_size", 4 << 20),
 ]
 
+LAST_EVENTS_TIMEOUT_S = 5.0
+"""Bounds the wait for the last word on ended calls, which comes from within this process."""
 
 _CONNECTION_CODES = (
     grpc.StatusCode.UNAVAILABLE,
@@ -111,20 +117,35 @@ class GrpcTransport:
         self._calls: dict[tuple[str, str, bool], Any] = {}
 
     async def unary(self, address: str, method: str, request: bytes, timeout_ms: int) -> bytes:
-        call = self._multicallable(address, method, streaming=False)
+        unary = self._multicallable(address, method, streaming=False)
+        call = unary(request, timeout=timeout_ms / 1000, metadata=self._metadata)
         try:
-            answer: bytes = await call(request, timeout=timeout_ms / 1000, metadata=self._metadata)
+            answer: bytes = await asyncio.shield(call)  # close() awaits the end of one given up
             return answer
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, address, method) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise ClientClosed("this client was closed during a call") from None
 
     async def stream(self, address: str, method: str) -> TransportStream:
         call = self._multicallable(address, method, streaming=True)(metadata=self._metadata)
         return GrpcTransportStream(call, address, method)
 
     async def close(self) -> None:
+        """Returns once gRPC has told everything of every call: what it tells later, to a loop that
+        is closed by then, would end as a traceback in whatever loop uses gRPC next."""
         channels, self._channels = list(self._channels.values()), {}
         self._calls.clear()
+        tasks = set()
+        for task, call in _running_calls(channels):
+            if not call.done():
+                call.cancel("the client was closed")
+            tasks.add(task)
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_EVENTS_TIMEOUT_S)
         for channel in channels:
             await channel.close()
 
@@ -137,6 +158,24 @@ class GrpcTransport:
             channel = self._channels[address]
             self._calls[key] = (channel.stream_stream if streaming else channel.unary_unary)(method)
         return self._calls[key]
+
+
+_AWAITS_THE_END = ("_AioCall._handle_status_once_received", "UnaryUnaryCall._invoke")
+"""The tasks of grpc.aio that end with their call's last event, also after it was cancelled."""
+
+
+def _running_calls(channels: Iterable[grpc.aio.Channel]) -> Iterator[tuple[Any, Any]]:
+    """(task, Cython's call) of the calls of which gRPC has not yet told the end.
+
+    grpc.aio shows nobody these tasks; but their coroutines refer to the call, through one object.
+    """
+    of_channel = [channel._channel for channel in channels]
+    for task in asyncio.all_tasks():
+        coroutine: Any = task.get_coro()
+        if getattr(coroutine, "__qualname__", "") in _AWAITS_THE_END:
+            for call in gc.get_referents(*gc.get_referents(coroutine)):
+                if isinstance(call, cygrpc._AioCall) and call._channel in of_channel:
+                    yield task, call
 
 
 def _check_not_forked() -> None:

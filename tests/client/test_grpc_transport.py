@@ -1,12 +1,18 @@
+import asyncio
+import gc
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
+from grpc._cython import cygrpc
 
 from harness.broker_process import BrokerProcess
-from logd.model.errors import BrokerUnreachable, UsedAfterFork
+from logd.model.errors import BrokerUnreachable, ClientClosed, UsedAfterFork
 from logd_client.grpc_transport import GrpcTransport
 
 NOWHERE, METHOD = "127.0.0.1:1", "/logd.v1.TopicService/ListTopics"
@@ -54,3 +60,35 @@ def test_children_of_a_process_with_a_client_live(tmp_path: Path) -> None:
             timeout=60,
         )
     assert done.returncode == 0, done.stderr
+
+
+def _untold() -> list[object]:
+    """What gRPC has yet to tell: it holds one of these for each thing."""
+    return [each for each in gc.get_objects() if isinstance(each, cygrpc.CallbackWrapper)]
+
+
+@pytest.mark.parametrize("ended_by", ["close", "being closed before", "being given up"])
+@pytest.mark.parametrize("kind", ["call", "stream", "stream that is read"])
+async def test_when_it_is_closed_grpc_has_nothing_more_to_tell(kind: str, ended_by: str) -> None:
+    """What comes once the loop is closed ends as a traceback in the next loop that uses gRPC."""
+    transport = GrpcTransport("test")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        stream = None if kind == "call" else await transport.stream(address, METHOD)
+        work: Coroutine[Any, Any, object] = asyncio.sleep(0)
+        if stream is None:
+            work = transport.unary(address, METHOD, b"", 60_000)
+        elif kind == "stream that is read":
+            work = stream.receive()
+        task = asyncio.create_task(work)
+        while not _untold():
+            await asyncio.sleep(0)
+        if ended_by == "being given up":
+            task.cancel()
+        elif stream is not None and ended_by == "being closed before":
+            await stream.close()
+        await transport.close()
+        assert _untold() == []
+        [outcome] = await asyncio.gather(task, return_exceptions=True)
+    if kind == "call" and ended_by != "being given up":
+        assert isinstance(outcome, ClientClosed)
