@@ -153,6 +153,7 @@ def _close(writer: Any) -> None:
 
 def _options() -> list[tuple[str, int]]:
     return [
+        ("grpc.enable_http_proxy", 0),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_retries", 0),
         # Nothing can cancel the wait for a connection: it must end by itself.

@@ -29,6 +29,7 @@ MESSAGE_BYTES_MAX = 80 << 20
 """Above the largest batch (64 MiB), so that the broker's own check answers first."""
 
 CHANNEL_OPTIONS = [
+    ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),

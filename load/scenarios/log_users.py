@@ -55,7 +55,9 @@ class Run:
             self._closing.callback(self._broker.close)
             self._broker.start()
             address = self._broker.address
-        channel = self._closing.enter_context(grpc.insecure_channel(address))
+        channel = self._closing.enter_context(
+            grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)])
+        )
         self.data = data_pb2_grpc.DataServiceStub(channel)
         self.topic = f"load-{time.time_ns()}"
         request = topics_pb2.CreateTopicRequest(name=self.topic, partitions=PARTITIONS)

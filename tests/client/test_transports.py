@@ -214,3 +214,23 @@ def test_calls_answer_and_keep_their_deadline(run: Callable[[Check], None]) -> N
             await transport.unary(address, INFO, REQUEST, 50)
 
     run(check)
+
+
+PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("variable", [*PROXIES, *map(str.upper, PROXIES)])
+@pytest.mark.parametrize("bench", [over_grpc, over_flight])
+async def test_no_web_proxy_is_asked(
+    bench: Bench, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker is no web server; most shells of a company name a proxy for those."""
+    for name in ("no_proxy", "no_grpc_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, NOBODY)
+    async with bench() as (transport, address, _):
+        stream = await transport.stream(address, ECHO)
+        await stream.send(b"through")
+        assert bytes(await stream.receive() or b"") == b"through"
+        await stream.close()

@@ -63,7 +63,7 @@ def committed(
 
 def main(address: str) -> None:
     assert importlib.util.find_spec("logd") is None, "this environment must not have logd"
-    channel = grpc.insecure_channel(address)
+    channel = grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)])
     topics = topics_pb2_grpc.TopicServiceStub(channel)  # type: ignore[no-untyped-call]
     data = data_pb2_grpc.DataServiceStub(channel)  # type: ignore[no-untyped-call]
     groups = groups_pb2_grpc.GroupServiceStub(channel)  # type: ignore[no-untyped-call]

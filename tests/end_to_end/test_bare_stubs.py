@@ -44,7 +44,7 @@ def test_reflection_and_health_name_the_services(tmp_path: Path) -> None:
 import sys, grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-channel = grpc.insecure_channel(sys.argv[1])
+channel = grpc.insecure_channel(sys.argv[1], [("grpc.enable_http_proxy", 0)])
 health = health_pb2_grpc.HealthStub(channel)
 print(health.Check(health_pb2.HealthCheckRequest(service="logd.v1.DataService")).status)
 ask = reflection_pb2.ServerReflectionRequest(list_services="")
