@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterable
 
 import pytest
 
@@ -54,6 +55,11 @@ def compress_all(batches: list[ProducerBatch], codec: Codec) -> list[ProducerBat
     return done
 
 
+def threads_since(before: Iterable[threading.Thread]) -> set[threading.Thread]:
+    """Those that were begun since; a compressor that was closed before may still be ending its."""
+    return set(threading.enumerate()) - set(before)
+
+
 @pytest.mark.parametrize("codec", [Codec.LZ4, Codec.ZSTD])
 def test_large_batches_come_back_in_order_as_if_compressed_here(codec: Codec) -> None:
     batches, same = full_batches(5), full_batches(5)
@@ -66,12 +72,12 @@ def test_large_batches_come_back_in_order_as_if_compressed_here(codec: Codec) ->
 
 
 def test_small_batches_and_those_without_a_codec_need_no_thread() -> None:
-    threads = threading.active_count()
+    before = threading.enumerate()
     small = full_batches(1, COMPRESSED_APART_BYTES_MIN // 8)
     for batches, codec in ((small, Codec.ZSTD), (full_batches(1), Codec.NONE)):
         assert compress_all(batches, codec) == []
         assert decode_batch(batches[0].encoded(codec)).values
-    assert threading.active_count() == threads
+    assert threads_since(before) == set()
 
 
 def test_the_loop_is_at_most_one_batch_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +138,9 @@ def test_a_loop_that_closes_under_it_ends_the_thread(monkeypatch: pytest.MonkeyP
         BatchCompressor(Codec.ZSTD, lambda _: None).begin(full_batches(1))
 
     monkeypatch.setattr("logd_client.batch_compressor.compress", compress_late)
+    before = threading.enumerate()
     asyncio.run(run())
-    [thread] = [each for each in threading.enumerate() if each.name == "logd-compress"]
+    [thread] = threads_since(before)
     closed.set()
     thread.join(10)
     assert not thread.is_alive()

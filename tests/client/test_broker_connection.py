@@ -63,6 +63,23 @@ async def test_metadata_is_remembered_until_refreshed(transport: FakeTransport) 
         await connection.topic("nothing")
 
 
+async def test_of_more_topics_than_are_remembered_the_first_are_asked_for_again(
+    transport: FakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logd_client.broker_connection.TOPICS_CACHED_MAX", 3)
+    names = [f"t{number}" for number in range(5)]
+    connection = connect(transport)
+    for name in names:
+        transport.broker.create_topic(name)
+        await connection.topic(name)
+    asked = len(transport.calls)
+    for name in names[2:]:
+        await connection.topic(name)
+    assert len(transport.calls) == asked
+    await connection.topic(names[0])
+    assert len(transport.calls) == asked + 1
+
+
 async def test_the_next_address_is_tried_and_kept(transport: FakeTransport) -> None:
     transport.down_addresses = {"a:1"}
     connection = connect(transport)

@@ -7,7 +7,10 @@ import pytest
 from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
 from logd.model.errors import BrokerUnreachable
+from logd.sim.simulated_clock import SimulatedClock
+from logd.sim.virtual_loop import VirtualLoop
 from logd_client.producer import Producer
+from logd_client.producer_sender import THROTTLE_MS_MAX
 
 
 @pytest.fixture
@@ -65,3 +68,27 @@ async def test_however_a_broker_is_lost_the_next_one_is_tried(
             transport.streams[0].fail(BrokerUnreachable("cut"))
         assert (await asyncio.wait_for(await producer.send("orders", b"2", partition=0), 5)).offset
     assert ("b:2", "ProduceStream") in transport.calls
+
+
+@pytest.mark.parametrize(
+    "asked_ms, paused_ms", [(5_000, 5_000), (86_400_000, THROTTLE_MS_MAX)], ids=["5 s", "a day"]
+)
+def test_a_broker_may_ask_for_a_pause_but_not_for_any(asked_ms: int, paused_ms: int) -> None:
+    """In virtual time. Beyond the bound a broker in error would keep records until they fail."""
+    loop = VirtualLoop()
+    broker = FakeBroker()
+    broker.create_topic("orders")
+    transport = FakeTransport(broker)
+    transport.throttle_ms = asked_ms
+
+    async def waited_ms() -> int:
+        clock = SimulatedClock(loop)
+        async with make(transport, clock=clock) as producer:
+            await (await producer.send("orders", b"1"))
+            before_ms = clock.monotonic_ms()
+            await (await producer.send("orders", b"2"))
+            return clock.monotonic_ms() - before_ms
+
+    assert paused_ms <= loop.run_until_complete(waited_ms()) <= paused_ms + 1
+    loop.close()
+    assert loop.failures == []

@@ -33,7 +33,10 @@ class FakeProduceStream:
             self.acknowledge(acks)
 
     def acknowledge(self, acks: list[data_pb2.ProduceAck]) -> None:
-        self._answers.put_nowait(data_pb2.ProduceStreamResponse(acks=acks).SerializeToString())
+        response = data_pb2.ProduceStreamResponse(
+            acks=acks, throttle_ms=self._transport.throttle_ms
+        )
+        self._answers.put_nowait(response.SerializeToString())
 
     def fail(self, error: LogdError) -> None:
         self._broken = error
@@ -56,7 +59,8 @@ class FakeTransport:
 
     Unary calls meet `refusals`, one each, and calls named in `lost_calls` are never answered.
     `fault` may refuse an entry before it reaches the broker. With `holds_acks` appended batches are
-    not acknowledged before release_acks(). `break_streams` loses held acknowledgements.
+    not acknowledged before release_acks(). `break_streams` loses held acknowledgements. Each answer
+    asks for a pause of `throttle_ms`.
     """
 
     def __init__(self, broker: FakeBroker) -> None:
@@ -66,6 +70,7 @@ class FakeTransport:
         self.refusals: list[LogdError] = []
         self.lost_calls: set[str] = set()
         self.holds_acks = False
+        self.throttle_ms = 0
         self.fault: Fault = lambda entry: None
         self.held: list[tuple[FakeProduceStream, list[data_pb2.ProduceAck]]] = []
         self.calls: list[tuple[str, str]] = []
