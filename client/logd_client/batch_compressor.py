@@ -39,14 +39,24 @@ class BatchCompressor:
             if batch.reserved_bytes < COMPRESSED_APART_BYTES_MIN:
                 continue
             body = batch.begin_compressing(self._codec)
-            if body is not None:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="logd-compress", daemon=True
-                    )
-                    self._thread.start()
-                self._jobs.put((batch, body))
-                self._begun.acquire()
+            if body is None:
+                continue
+            if not self._has_thread():
+                batch.end_compressing(None, self._codec)
+                continue
+            self._jobs.put((batch, body))
+            self._begun.acquire()
+
+    def _has_thread(self) -> bool:
+        """Starts it if need be; none can be at the interpreter's exit, or at a limit of threads."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="logd-compress", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     def close(self) -> None:
         """The thread ends after the batch that it is at."""

@@ -1,9 +1,9 @@
 """A client's connection to the cluster: finds a broker, calls it, keeps metadata of topics."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -18,11 +18,13 @@ from logd.system.system_random import SystemRandom
 from logd_client.core.backoff import Backoff
 from logd_client.core.checked_values import check_text
 from logd_client.core.topic_lanes import Routing
+from logd_client.diagnostics import logger
 from logd_client.grpc_transport import GrpcTransport
 from logd_client.use_guard import UseGuard
 from logd_proto.v1 import cluster_pb2, common_pb2, topics_pb2
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 DEFAULT_PORT = 9600
 RETRY_BACKOFF_MAX_MS = 1_000
@@ -231,6 +233,20 @@ class BrokerConnection:
             if now_ms + wait_ms >= deadline_ms:
                 raise _gave_up(method, budget_ms, failures)
             await asyncio.sleep(wait_ms / 1000)
+
+
+async def persist(
+    ask: Callable[..., Coroutine[Any, Any, T]], *args: Any, **named: Any
+) -> T | LogdError:
+    """Ask until there is an answer, or a refusal for good, which is given: who waits for it is
+    bounded by a time-out of its own."""
+    while True:
+        try:
+            return await ask(*args, **named)
+        except LogdError as error:
+            if not error.retriable:
+                return error
+            logger.info("client_retries", error=str(error))
 
 
 def _real_transport(client_id: str) -> Transport:

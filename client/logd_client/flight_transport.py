@@ -83,7 +83,10 @@ class _Opening:
 
     async def opened(self) -> FlightExchange:
         """Raises BrokerUnreachable, RequestTimeout, and what the door refuses it with."""
-        threading.Thread(target=self._run, name=f"{THREADS}-read", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=f"{THREADS}-read", daemon=True).start()
+        except RuntimeError as error:  # at the interpreter's exit, or at a limit of threads
+            raise BrokerUnreachable(f"no thread for the Flight door: {error}") from None
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_MS / 1000):
                 return await self._opened
@@ -116,7 +119,7 @@ class _Opening:
                     _close(writer)
         except flight.FlightError as error:
             self._tell(_error_of(error.extra_info) or BrokerUnreachable(str(error)))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, RuntimeError) as error:
             self._tell(BrokerUnreachable(f"the Flight door at {self._door}: {error}"))
 
     def _exchange(self, writer: Any) -> None:

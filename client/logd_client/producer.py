@@ -225,10 +225,10 @@ class Producer:
                 on_room=self._on_room,
                 notify=lambda wake: wake(),
             )
-            self._topics, accumulator = self._sender.topics, self._sender.accumulator
+            self._topics, accumulator = self._sender.topics.known, self._sender.accumulator
             self._full, self._columns = accumulator.full, accumulator.columns
         self._check_fatal()
-        return await self._sender.lanes(topic)
+        return await self._sender.topics.lanes(topic)
 
     def _new_future(self) -> SharedFuture:
         """Of a batch that is opened: what the fastest way in does not check is checked here."""

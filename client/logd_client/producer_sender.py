@@ -1,27 +1,29 @@
 """The asyncio shell under both producers: moves batches from the accumulator to the broker."""
 
 import asyncio
+import atexit
+import os
+import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError, UnknownTopic
+from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
 from logd.model.seams import TransportStream
+from logd.system.background_tasks import BackgroundTasks
 from logd_client.batch_compressor import BatchCompressor
-from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
+from logd_client.broker_connection import BrokerConnection, persist
 from logd_client.client_config import ProducerConfig
 from logd_client.core.accumulator import Accumulator, AccumulatorLimits
-from logd_client.core.backoff import Backoff
 from logd_client.core.outcomes import with_outcome
-from logd_client.core.partition_lane import PartitionLane
 from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshTopic, Settled
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.producer_session import ProducerSession, SessionLimits
-from logd_client.core.rerouting import reroute
 from logd_client.core.topic_lanes import TopicLanes
 from logd_client.diagnostics import logger
+from logd_client.flush_waiters import FlushWaiters
 from logd_client.produce_request import (
     ACKS,
     MESSAGE_BYTES,
@@ -29,14 +31,12 @@ from logd_client.produce_request import (
     pack_produce_request,
     unpack_produce_response,
 )
+from logd_client.producer_topics import ProducerTopics
 from logd_proto.v1 import data_pb2
 
 TICK_MS_MAX = 500
 """How often batches are looked at for their delivery time-out, at least; it is kept to an eighth of
 that time-out."""
-
-FAILED_BATCHES_KEPT_MAX = 100
-"""Failed batches that the next flush may have to tell of; each is also logged."""
 
 THROTTLE_MS_MAX = 30_000
 """No broker may ask for a longer pause than this."""
@@ -47,8 +47,7 @@ class ProducerSender:
 
     `lock` guards the accumulator where records are added in other threads; `wake` is how such an
     addition is announced (any thread may call it). `on_room` is called on the loop whenever buffer
-    space came free or all is over. `topics` may be read by the adding side; only the loop changes
-    it.
+    space came free or all is over.
     """
 
     def __init__(
@@ -63,10 +62,8 @@ class ProducerSender:
     ) -> None:
         self.config = config
         self.connection = connection
-        self.topics: dict[str, TopicLanes] = {}
         self._lock = lock
         self._on_room = on_room
-        self._random = connection.random
         self._clock = connection.clock
         self._wake = asyncio.Event()
         self.accumulator = Accumulator(
@@ -91,62 +88,61 @@ class ProducerSender:
             )
         )
         self._compressor = BatchCompressor(codec, self._compressed)
-        self._metadata_timeout_ms = min(config.max_block_ms, config.request_timeout_ms)
-        self._backoff = self._new_backoff()
+        self.topics = ProducerTopics(config, connection, self.accumulator, self.session, lock)
+        self._backoff = self.topics.new_backoff()
         self._stream: TransportStream | None = None
         self._address = connection.address
         self._resume_ms = 0
-        self._flushes: dict[asyncio.Future[None], set[ProducerBatch]] = {}
-        self._failed: list[ProducerBatch] = []
+        self._flushes = FlushWaiters()
+        self._failure: LogdError | None = None
+        self.ended = False
+        self._background = BackgroundTasks(self._clock, logger)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._spawn(self._run())
-        self._spawn(self._tick())
-
-    async def lanes(self, topic: str) -> TopicLanes:
-        """The topic's lanes; asks for its metadata the first time. Raises UnknownTopic."""
-        if topic not in self.topics:
-            metadata = await self.connection.topic(
-                topic, refresh=True, timeout_ms=self._metadata_timeout_ms
-            )
-            if topic not in self.topics:
-                turn = int(self._random.uniform(0, metadata.partitions))
-                self.topics[topic] = TopicLanes(
-                    topic, metadata.routing, self.accumulator, self._make_lane, turn
-                )
-        return self.topics[topic]
+        self._spawn("producer: send", self._run())
+        self._spawn("producer: look at the clock", self._tick())
+        _senders.add(self)
 
     async def flush(self) -> None:
         """Send what was added so far without lingering, and wait until each outcome is known.
 
-        Raises the first failure since the last flush that no handle has told.
+        Raises the first failure since the last flush that no handle has told; once a task of the
+        producer has ended unexpectedly, always that.
         """
+        self._raise_failure()
         with self._lock:
             batches = self.accumulator.drain_all()
         self._enqueue(batches)
         self._perform()
         pending = {batch for batch in self.session.unsettled if batch.outcome is None}
         if pending:
-            flushed = asyncio.get_running_loop().create_future()
-            self._flushes[flushed] = pending
             self._wake.set()
-            try:
-                await flushed
-            finally:
-                self._flushes.pop(flushed, None)
-        self._raise_untold()
+            await self._flushes.wait(pending)
+        self._raise_failure()
+        self._flushes.raise_untold()
 
-    def _raise_untold(self) -> None:
-        failed, self._failed = self._failed, []
-        for batch in failed:
-            if not batch.told and isinstance(batch.outcome, LogdError):
-                batch.told = True
-                raise with_outcome(batch.outcome, unknown=batch.outcome.outcome_unknown)
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise with_outcome(self._failure, unknown=self._failure.outcome_unknown)
 
-    async def close(self) -> None:
-        """Stop. What has no outcome yet fails with ClientClosed."""
+    def end(self, why: str) -> None:
+        """Say how many records have no outcome, and now get none. Only the first call does."""
+        if self.ended:
+            return
+        self.ended = True
         with self._lock:
             self.session.enqueue(self.accumulator.drain_all())
-        self.session.fail_all(self.session.fatal or ClientClosed("the producer was closed"))
+        batches = self.session.unsettled
+        if batches:
+            records = sum(batch.record_count for batch in batches)
+            sent = self.session.in_flight
+            logger.warning(
+                "records_failed", records=records, batches=len(batches), sent=sent, error=why
+            )
+
+    async def close(self, why: str = "the producer was closed") -> None:
+        """Stop. What has no outcome yet fails with ClientClosed."""
+        self.end(why)
+        self.session.fail_all(self.session.fatal or ClientClosed(why))
         self._perform()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
@@ -158,23 +154,21 @@ class ProducerSender:
             await stream.close()
         await self.connection.close()
 
-    def _make_lane(self, topic: TopicLanes, partition: int) -> PartitionLane:
-        return PartitionLane(topic, partition, self._new_backoff())
-
-    def _new_backoff(self) -> Backoff:
-        return Backoff(self.config.retry_backoff_ms, RETRY_BACKOFF_MAX_MS, self._random)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = self._background.start(name, work, self._fail)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("producer_failed", error=repr(error), exc_info=error)
-            self.session.fail_all(LogdError(f"the producer failed: {error!r}"))
-            self._perform()
+    def _fail(self, error: Exception) -> None:
+        """A task ended unexpectedly: nothing more is sent, and from now on every call says so."""
+        unknown = self.session.in_flight > 0
+        failure = with_outcome(LogdError(f"the producer failed: {error!r}"), unknown=unknown)
+        self._failure = self._failure or failure
+        self.session.fail_all(self._failure)
+        with self._lock:
+            self.session.enqueue(self.accumulator.drain_all())
+            self.topics.known.clear()  # so that no send() takes the short way past the check
+        self._perform()
 
     # The writing side
 
@@ -187,6 +181,13 @@ class ProducerSender:
         self._wake.set()
 
     async def _run(self) -> None:
+        try:
+            await self._send_all()
+        except (asyncio.CancelledError, GeneratorExit):
+            self.end("its event loop ended before the producer was closed")
+            raise
+
+    async def _send_all(self) -> None:
         while True:
             now_ms = self._clock.monotonic_ms()
             with self._lock:
@@ -230,7 +231,7 @@ class ProducerSender:
             self._broken(None, error)
             return
         self.session.stream_opened()
-        self._spawn(self._read(self._stream, self._address))
+        self._spawn("producer: read answers", self._read(self._stream, self._address))
 
     async def _send(
         self, stream: TransportStream, entries: list[tuple[ProducerBatch, bytes]]
@@ -288,7 +289,7 @@ class ProducerSender:
         self.connection.mark_broken(self._address)
         if stream is not None:
             self._stream = None
-            self._spawn(stream.close())
+            self._spawn("producer: close a stream", stream.close())
         now_ms = self._clock.monotonic_ms()
         self._resume_ms = now_ms + self._backoff.next_ms()
         in_flight = self.session.in_flight
@@ -308,9 +309,9 @@ class ProducerSender:
                     room = True
                     self._complete(batch)
                 case GetIdentity(raised):
-                    self._spawn(self._identify(raised))
+                    self._spawn("producer: ask for an identity", self._identify(raised))
                 case RefreshTopic(topic):
-                    self._spawn(self._refresh(topic))
+                    self._spawn("producer: read a topic's metadata", self._refresh(topic))
                 case BreakStream(why):
                     self._broken(self._stream, BrokerUnreachable(why))
         if room:
@@ -319,24 +320,19 @@ class ProducerSender:
     def _complete(self, batch: ProducerBatch) -> None:
         with self._lock:
             self.accumulator.release(batch)
-        if isinstance(batch.outcome, LogdError):
+        if isinstance(batch.outcome, LogdError) and not self.ended:
             where = f"{batch.lane.topic.name}:{batch.lane.partition}"
             what = f"{batch.outcome.reason}: {batch.outcome.message}"
             logger.warning("records_failed", where=where, records=batch.record_count, error=what)
-            if len(self._failed) < FAILED_BATCHES_KEPT_MAX:
-                self._failed.append(batch)
         if not batch.future.done():
             batch.future.set_result(None)
-        for flushed, pending in self._flushes.items():
-            pending.discard(batch)
-            if not pending and not flushed.done():
-                flushed.set_result(None)
+        self._flushes.settled(batch)
 
     async def _identify(self, raised: tuple[ProducerId, ProducerEpoch] | None) -> None:
         request = data_pb2.InitProducerRequest()
         if raised is not None:
             request.producer_id, request.producer_epoch = raised
-        answer = await self._persist(
+        answer = await persist(
             self.connection.call,
             "DataService/InitProducer",
             request,
@@ -352,38 +348,9 @@ class ProducerSender:
         self._wake.set()
 
     async def _refresh(self, topic: TopicLanes) -> None:
-        metadata = await self._persist(self.connection.topic, topic.name, refresh=True)
-        now_ms = self._clock.monotonic_ms()
-        if isinstance(metadata, LogdError):
-            self._drop(topic, metadata)
-        else:
-            with self._lock:
-                self.session.enqueue(self.accumulator.drain(now_ms))
-                lost = reroute(topic, metadata.routing, self.accumulator)
-            self.session.topic_refreshed(topic, lost, now_ms)
+        await self.topics.refresh(topic)
         self._perform()
         self._wake.set()
-
-    def _drop(self, topic: TopicLanes, error: LogdError) -> None:
-        """The topic is gone: the next send() to it asks for its metadata again."""
-        if isinstance(error, UnknownTopic):
-            self.topics.pop(topic.name, None)
-        with self._lock:
-            self.session.enqueue(self.accumulator.drain_all())
-        self.session.topic_failed(topic, error)
-
-    async def _persist(
-        self, ask: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any, **named: Any
-    ) -> Any:
-        """Ask until there is an answer or a refusal for good; who waits for it is bounded by the
-        delivery time-out."""
-        while True:
-            try:
-                return await ask(*arguments, **named)
-            except LogdError as error:
-                if not error.retriable:
-                    return error
-                logger.info("producer_retries", error=str(error))
 
     async def _tick(self) -> None:
         tick_ms = max(1, min(TICK_MS_MAX, self.config.delivery_timeout_ms // 8))
@@ -397,3 +364,22 @@ class ProducerSender:
                     self.session.enqueue([batch])
             self.session.tick(now_ms)
             self._perform()
+
+
+_senders: "weakref.WeakSet[ProducerSender]" = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for sender in list(_senders):
+        sender.end("the program ended before the producer was closed")
+
+
+def _in_child() -> None:
+    """The records of a forked child's copies are the parent's."""
+    for sender in list(_senders):
+        sender.ended = True
+    _senders.clear()
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -80,6 +80,21 @@ def test_small_batches_and_those_without_a_codec_need_no_thread() -> None:
     assert threads_since(before) == set()
 
 
+def test_where_no_thread_can_be_started_batches_are_compressed_as_they_are_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As at the interpreter's exit."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    batches = full_batches(2)
+    assert compress_all(batches, Codec.ZSTD) == []
+    for number, batch in enumerate(batches):
+        assert decode_batch(batch.encoded(Codec.ZSTD)).values == [bytes([number]) * 100_000] * 4
+
+
 def test_the_loop_is_at_most_one_batch_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else what is compressed waits for the interpreter, and what waits takes memory."""
     steps: list[str] = []

@@ -1,14 +1,16 @@
 """The shell that sends: streams that break, brokers that are lost."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
-from logd.model.errors import BrokerUnreachable
+from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError
 from logd.sim.simulated_clock import SimulatedClock
 from logd.sim.virtual_loop import VirtualLoop
+from logd_client.core.accumulator import Accumulator
 from logd_client.producer import Producer
 from logd_client.producer_sender import THROTTLE_MS_MAX
 
@@ -37,6 +39,76 @@ async def test_a_cut_connection_loses_and_doubles_nothing(transport: FakeTranspo
     assert transport.broker.values("orders", 0) == [b"%d" % i for i in range(200)]
     assert [r.offset for r in receipts] == list(range(200))
     assert receipts[0].duplicate
+
+
+async def _fail(*_: object) -> bytes:
+    raise ZeroDivisionError("nobody expects it")
+
+
+def _read_what_is_none(transport: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    transport.streams[0]._answers.put_nowait(b"no response")
+
+
+def _open_no_stream(transport: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "stream", _fail)
+    transport.break_streams()
+
+
+def _give_no_identity(transport: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "unary", _fail)
+    transport.broker.forget_producers("orders")
+
+
+def _give_no_metadata(transport: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "unary", _fail)
+    transport.broker.add_partitions("orders", 4)
+
+
+def _break_the_clock(transport: FakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Accumulator, "overdue", lambda *_: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    "break_it, task",
+    [
+        (_read_what_is_none, "read answers"),
+        (_open_no_stream, "send"),
+        (_give_no_identity, "ask for an identity"),
+        (_give_no_metadata, "read a topic's metadata"),
+        (_break_the_clock, "look at the clock"),
+    ],
+)
+async def test_the_unexpected_end_of_a_task_fails_all_that_waits_and_every_later_call(
+    break_it: Callable[[FakeTransport, pytest.MonkeyPatch], None],
+    task: str,
+    transport: FakeTransport,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    producer = make(transport, delivery_timeout_ms=60_000)
+    await (await producer.send("orders", b"1", partition=0))
+    lasts = "clock" in task  # else the batch is taken before the task ends
+    transport.holds_acks = lasts
+    break_it(transport, monkeypatch)
+    pending = await producer.send("orders", b"2", partition=0)
+    flushing = asyncio.create_task(producer.flush())
+    if lasts:
+        await transport.produced.wait()
+    with pytest.raises(LogdError, match="the producer failed"):
+        await pending
+    with pytest.raises(LogdError, match="the producer failed"):
+        await flushing
+    assert f"ended unexpectedly task=producer: {task}" in caplog.text
+    for again in (
+        producer.send("orders", b"3", partition=0),
+        producer.send_many("orders", [b"3"]),
+        producer.flush(),
+        producer.close(),
+    ):
+        with pytest.raises(LogdError, match="the producer failed"):
+            await again
+    with pytest.raises(ClientClosed):
+        producer.send_nowait("orders", b"3")
 
 
 async def test_it_goes_on_by_itself_when_the_broker_is_back(transport: FakeTransport) -> None:

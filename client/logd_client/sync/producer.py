@@ -1,7 +1,13 @@
 """The synchronous producer: the same names without await."""
 
+import atexit
 import concurrent.futures
+
+# It cannot be imported any more once the program ends, and an encoder may want it in that flush
+# (pyarrow imports pandas with the first column that it makes).
+import concurrent.futures.thread
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -10,6 +16,7 @@ from typing import Any, Self, TypeVar, Unpack
 from logd.model.batch_encoder import Headers
 from logd.model.errors import BufferFull, LogdError, RequestTimeout
 from logd.model.seams import Transport
+from logd.system.system_clock import SystemClock
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.producer_batch import ProducerBatch
@@ -17,10 +24,16 @@ from logd_client.core.topic_lanes import Added, TopicLanes
 from logd_client.producer import buffer_full, check_columns
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
-from logd_client.sync.loop_thread import LoopThread
+from logd_client.sync.loop_thread import STOP_TIMEOUT_S, LoopThread
 from logd_client.use_guard import UseGuard
 
 T = TypeVar("T")
+
+EXIT_FLUSH_MS = 10_000
+"""How long the end of a program may wait for the records of all producers that it left open."""
+
+_open: dict[ProducerSender, LoopThread] = {}
+"""Of this process. Held, since records that were sent outlive a Producer that nobody holds."""
 
 
 class RecordHandle(PendingRecord):
@@ -55,7 +68,8 @@ class Producer:
     """Writes records: `with Producer("127.0.0.1:9600") as producer`. As the asynchronous one.
 
     send() adds to the buffer in the caller's thread and returns; batches cross over to the loop
-    thread whole. Any number of threads may send.
+    thread whole. Any number of threads may send. What is not closed when the program ends is
+    flushed then, for 10 s at most (EXIT_FLUSH_MS); how many records that leaves is told on stderr.
     """
 
     def __init__(
@@ -76,7 +90,8 @@ class Producer:
         except BaseException:
             self._thread.release()
             raise
-        self._topics, self._columns = self._sender.topics, self._sender.accumulator.columns
+        _open[self._sender] = self._thread
+        self._topics, self._columns = self._sender.topics.known, self._sender.accumulator.columns
 
     def __enter__(self) -> Self:
         return self
@@ -208,6 +223,7 @@ class Producer:
                 self._thread.run(self._sender.flush())
         finally:
             self._guard.close()
+            _open.pop(self._sender, None)
             self._thread.run(self._sender.close())
             self._thread.release()
 
@@ -237,7 +253,7 @@ class Producer:
         if self._sender.session.fatal is not None:
             raise self._sender.session.fatal
         known = self._topics.get(topic)
-        return self._thread.run(self._sender.lanes(topic)) if known is None else known
+        return self._thread.run(self._sender.topics.lanes(topic)) if known is None else known
 
     def _put(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
         """`add(lanes, *what)`, at once or when the buffer has room. Raises BufferFull."""
@@ -272,3 +288,22 @@ def wait_for(batch: ProducerBatch, timeout: float | None) -> None:
             f"no acknowledgement for topic '{lane.topic.name}' partition {lane.partition} "
             f"within {timeout} s; the records are still on their way"
         ) from None
+
+
+@atexit.register
+def _flush_all() -> None:
+    """The loop thread still runs: daemon threads stop only after this."""
+    clock = SystemClock()
+    until_ms = clock.monotonic_ms() + EXIT_FLUSH_MS
+    while _open:
+        sender, thread = _open.popitem()
+        left_ms = max(0, until_ms - clock.monotonic_ms())
+        with contextlib.suppress(LogdError):  # it is logged, as what is left now is
+            thread.run(sender.flush(), left_ms / 1000)
+        with contextlib.suppress(LogdError):
+            why = "the program ended before the producer was closed"
+            thread.run(sender.close(why), STOP_TIMEOUT_S)
+        thread.release()
+
+
+os.register_at_fork(after_in_child=_open.clear)
