@@ -80,7 +80,7 @@ class ArrowReplay:
         """Find where each partition begins and ends. Raises what `read_arrow` does."""
         first = _bound("since", since, OffsetSpec.earliest())
         last = _bound("until", until, OffsetSpec.latest())
-        metadata = await self._connection.topic(topic, refresh=True)
+        metadata = await self._connection.topic(topic)
         numbers: Sequence[int] = range(metadata.partitions)
         if partitions is not None:
             numbers = sorted({check_int("partition", each, INT64_MIN) for each in partitions})

@@ -1,4 +1,4 @@
-"""A client's connection to the cluster: finds a broker, calls it, keeps metadata of topics."""
+"""A client's connection to the cluster: finds a broker, calls it, asks for metadata of topics."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,8 +28,6 @@ T = TypeVar("T")
 
 DEFAULT_PORT = 9600
 RETRY_BACKOFF_MAX_MS = 1_000
-TOPICS_CACHED_MAX = 10_000
-"""Beyond it the topic that was learnt first is forgotten, and asked for again when needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,6 @@ class BrokerConnection:
         self._request_timeout_ms = request_timeout_ms
         self._retry_backoff_ms = retry_backoff_ms
         self._transport: Transport = transport or _real_transport(client_id)
-        self._topics: dict[str, TopicMetadata] = {}
         self._answered = False
         self._guard = UseGuard("client")
         self.clock: Clock = clock or SystemClock()
@@ -155,27 +152,17 @@ class BrokerConnection:
                 await self._repeat("ClusterService/GetClusterInfo", _PROBE, deadline_ms, budget_ms)
             return response_type.FromString(await self._once(method, request, deadline_ms))
 
-    async def topic(
-        self, name: str, *, refresh: bool = False, timeout_ms: int | None = None
-    ) -> TopicMetadata:
-        """The topic's metadata, from memory unless `refresh`; else as `call`. Raises
-        UnknownTopic."""
-        self._guard.check_on_loop()
-        known = self._topics.get(check_text("topic", name))
-        if known is not None and not refresh:
-            return known
-        request = topics_pb2.DescribeTopicRequest(topic=common_pb2.TopicRef(name=name))
-        self._topics.pop(name, None)
+    async def topic(self, name: str, *, timeout_ms: int | None = None) -> TopicMetadata:
+        """The topic's metadata as it is now; as `call`. Raises UnknownTopic."""
+        ref = common_pb2.TopicRef(name=check_text("topic", name))
+        request = topics_pb2.DescribeTopicRequest(topic=ref)
         answer = await self.call(
             "TopicService/DescribeTopic",
             request,
             topics_pb2.DescribeTopicResponse,
             timeout_ms=timeout_ms,
         )
-        while len(self._topics) >= TOPICS_CACHED_MAX:
-            del self._topics[next(iter(self._topics))]
-        self._topics[name] = metadata = _metadata(answer.topic)
-        return metadata
+        return _metadata(answer.topic)
 
     async def stream(self, method: str) -> TransportStream:
         """Open a stream to the current broker. It may prove broken only when it is used."""

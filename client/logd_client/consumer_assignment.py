@@ -34,7 +34,7 @@ class ConsumerAssignment:
         """Assign and place all partitions. Raises UnknownTopic, UnknownPartition."""
         assigned: list[PartitionPosition] = []
         for topic, numbers in self._named.items():
-            metadata = await self._connection.topic(topic, refresh=True)
+            metadata = await self._connection.topic(topic)
             for number in range(metadata.partitions) if numbers is None else numbers:
                 if number >= metadata.partitions:
                     raise UnknownPartition(
@@ -54,7 +54,7 @@ class ConsumerAssignment:
             if numbers is not None:
                 continue
             try:
-                metadata = await self._connection.topic(topic, refresh=True)
+                metadata = await self._connection.topic(topic)
             except UnknownTopic as error:
                 logger.warning("topic_gone", topic=topic, error=error.message)
                 continue

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from logd.model.batch_encoder import Headers
-from logd.model.errors import BufferFull, LogdError
+from logd.model.errors import BufferFull, LogdError, RecordTooLarge
 from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
@@ -117,13 +117,16 @@ class Producer:
         lanes = self._topics.get(topic)
         if lanes is None or not self._guard.usable:
             lanes = await self._lanes(topic)
-        if plain:
-            added = lanes.add_plain(value)
-        else:
-            added = lanes.add(value, key, partition, headers, timestamp_ms)
+        try:
+            if plain:
+                added = lanes.add_plain(value)
+            else:
+                added = lanes.add(value, key, partition, headers, timestamp_ms)
+        except RecordTooLarge:
+            added = None
         if added is None:
             record = (value, key, partition, headers, timestamp_ms)
-            added = await self._when_room(topic, TopicLanes.add, *record)
+            added = await self._put(topic, TopicLanes.add, *record)
         handle = RecordHandle(added, len(added.values) - 1)
         if self._full and self._owes_turn:
             await self._give_turn()
@@ -133,7 +136,8 @@ class Producer:
         """Add one record without waiting and without a handle: the cheapest call a record.
 
         Raises BufferFull where send() would wait: the buffer is full, a full batch waits for the
-        event loop's turn, or the topic is not known yet. Then `await send()`. A record that fails
+        event loop's turn, the topic is not known yet, or the record is larger than it took when it
+        was last asked for. Then `await send()`. A record that fails
         later is told by flush(), close() and the diagnostics. Records of one batch may share a
         timestamp, a few ms old.
         """
@@ -154,7 +158,11 @@ class Producer:
         if self._full and self._owes_turn:
             asyncio.get_running_loop().call_soon(self._turn_given)
             raise BufferFull("full batches wait for the event loop's turn: await send()")
-        if (lanes.add_plain(value) if key is None else lanes.add(value, key)) is None:
+        try:
+            added = lanes.add_plain(value) if key is None else lanes.add(value, key)
+        except RecordTooLarge as error:
+            raise to_be_asked(error) from None
+        if added is None:
             raise buffer_full(self.config, self.buffered_bytes)
 
     async def send_many(
@@ -169,8 +177,8 @@ class Producer:
         """Add many records at once: as send() of each in order, at a fraction of the cost.
 
         Gives their handles; `await` it for all receipts. Waits, at most max_block_ms each time,
-        whenever the buffer is full; BufferFull then says how many were added. The records of a type
-        that send() would refuse are refused before any is added.
+        whenever the buffer is full. An error's details say how many were `added`; records of a type
+        that send() would refuse are refused before any is.
         """
         has_nulls = check_columns(values, keys, timestamps_ms)
         await self._lanes(topic)
@@ -181,7 +189,7 @@ class Producer:
                 await self._add_plain(topic, values, partition, places)  # type: ignore[arg-type]
             else:
                 await self._add_each(topic, values, keys, partition, timestamps_ms, places)
-        except BufferFull as error:
+        except LogdError as error:
             error.details["added"] = str(len(places))
             raise
         return RecordHandles(places)
@@ -260,27 +268,37 @@ class Producer:
                 waiter.set_result(None)
 
     async def _put(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
-        """`add(lanes, *what)`, at once or when the buffer has room. Raises BufferFull."""
-        lanes = self._topics.get(topic)
-        added = add(lanes or await self._lanes(topic), *what)
-        return await self._when_room(topic, add, *what) if added is None else added
-
-    async def _when_room(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.config.max_block_ms / 1000
+        """`add(lanes, *what)`, at once or when the buffer has room; what is too large for all that
+        is known of the topic, once more when its metadata is read anew. Raises BufferFull and
+        RecordTooLarge."""
+        until = asyncio.get_running_loop().time() + self.config.max_block_ms / 1000
+        lanes = self._topics.get(topic) or await self._lanes(topic)
+        is_fresh = False
         while True:
-            waiter = loop.create_future()
-            self._waiters[waiter] = None
             try:
-                async with asyncio.timeout_at(until):
-                    await waiter
-            except TimeoutError:
-                raise buffer_full(self.config, self.buffered_bytes) from None
-            finally:
-                self._waiters.pop(waiter, None)
-            added = add(await self._lanes(topic), *what)
-            if added is not None:
-                return added
+                added = add(lanes, *what)
+            except RecordTooLarge:
+                if is_fresh or self._sender is None:
+                    raise
+                await self._sender.topics.reread(topic)
+                is_fresh = True
+            else:
+                if added is not None:
+                    return added
+                await self._wait_for_room(until)
+            lanes = await self._lanes(topic)
+
+    async def _wait_for_room(self, until: float) -> None:
+        """At most until this time of the loop; then raises BufferFull."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = None
+        try:
+            async with asyncio.timeout_at(until):
+                await waiter
+        except TimeoutError:
+            raise buffer_full(self.config, self.buffered_bytes) from None
+        finally:
+            self._waiters.pop(waiter, None)
 
     async def _add_plain(
         self, topic: str, values: Sequence[bytes], partition: int | None, places: RecordPlaces
@@ -302,10 +320,13 @@ class Producer:
         columns = (keys or repeat(None), timestamps_ms or repeat(None))
         lanes = await self._lanes(topic)
         for at, (value, key, timestamp_ms) in enumerate(zip(values, *columns, strict=False)):
-            batch = lanes.add(value, key, partition, None, timestamp_ms)
+            record = (value, key, partition, None, timestamp_ms)
+            try:
+                batch = lanes.add(*record)
+            except RecordTooLarge:
+                batch = None
             if batch is None:
-                record = (value, key, partition, None, timestamp_ms)
-                batch = await self._when_room(topic, TopicLanes.add, *record)
+                batch = await self._put(topic, TopicLanes.add, *record)
                 lanes = await self._lanes(topic)
             places.add(batch)
             if (self._full and self._owes_turn) or at % MANY_STEP == MANY_STEP - 1:
@@ -322,6 +343,11 @@ def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:
         buffered_bytes=buffered_bytes,
         limit=config.buffer_memory,
     )
+
+
+def to_be_asked(error: RecordTooLarge) -> BufferFull:
+    """The error of a send_nowait() that would have to ask how much the topic takes by now."""
+    return BufferFull(f"{error.message}, or did: use send(), which asks", **error.details)
 
 
 def check_columns(

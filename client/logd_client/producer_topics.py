@@ -37,13 +37,22 @@ class ProducerTopics:
     async def lanes(self, name: str) -> TopicLanes:
         """The topic's lanes; asks for its metadata the first time. Raises UnknownTopic."""
         if name not in self.known:
-            metadata = await self._connection.topic(name, refresh=True, timeout_ms=self._timeout_ms)
+            metadata = await self._connection.topic(name, timeout_ms=self._timeout_ms)
             if name not in self.known:
                 turn = int(self._connection.random.uniform(0, metadata.partitions))
                 self.known[name] = TopicLanes(
                     name, metadata.routing, self._accumulator, self._make_lane, turn
                 )
         return self.known[name]
+
+    async def reread(self, name: str) -> None:
+        """Learn how large a record the topic takes by now; what else has changed of it is learnt
+        when a batch is refused for it. Raises UnknownTopic."""
+        topic = await self.lanes(name)
+        metadata = await self._connection.topic(name, timeout_ms=self._timeout_ms)
+        limit = metadata.routing.message_bytes_max
+        with self._lock:
+            topic.route(topic.routing._replace(message_bytes_max=limit))
 
     def _make_lane(self, topic: TopicLanes, partition: int) -> PartitionLane:
         return PartitionLane(topic, partition, self.new_backoff())
@@ -54,7 +63,7 @@ class ProducerTopics:
 
     async def refresh(self, topic: TopicLanes) -> None:
         """Exchange the metadata of a topic none of whose batches is in flight."""
-        metadata = await persist(self._connection.topic, topic.name, refresh=True)
+        metadata = await persist(self._connection.topic, topic.name)
         now_ms = self._connection.clock.monotonic_ms()
         if isinstance(metadata, LogdError):
             self._drop(topic, metadata)

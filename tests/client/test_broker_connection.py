@@ -50,41 +50,22 @@ def test_addresses() -> None:
             parse_addresses(wrong)
 
 
-async def test_metadata_is_remembered_until_refreshed(transport: FakeTransport) -> None:
+async def test_metadata_is_that_of_now(transport: FakeTransport) -> None:
     connection = connect(transport)
     topic = await connection.topic("orders")
     assert (topic.partitions, topic.open_partitions) == (3, (0, 1, 2))
     assert topic.config["message_bytes_max"] == str(8 << 20)
     transport.broker.add_partitions("orders", 4)
-    assert (await connection.topic("orders")) is topic
-    assert (await connection.topic("orders", refresh=True)).partitions == 4
-    assert len(transport.calls) == 2
+    assert (await connection.topic("orders")).partitions == 4
     with pytest.raises(UnknownTopic):
         await connection.topic("nothing")
-
-
-async def test_of_more_topics_than_are_remembered_the_first_are_asked_for_again(
-    transport: FakeTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("logd_client.broker_connection.TOPICS_CACHED_MAX", 3)
-    names = [f"t{number}" for number in range(5)]
-    connection = connect(transport)
-    for name in names:
-        transport.broker.create_topic(name)
-        await connection.topic(name)
-    asked = len(transport.calls)
-    for name in names[2:]:
-        await connection.topic(name)
-    assert len(transport.calls) == asked
-    await connection.topic(names[0])
-    assert len(transport.calls) == asked + 1
 
 
 async def test_the_next_address_is_tried_and_kept(transport: FakeTransport) -> None:
     transport.down_addresses = {"a:1"}
     connection = connect(transport)
     await connection.topic("orders")
-    await connection.topic("orders", refresh=True)
+    await connection.topic("orders")
     assert [address for address, _ in transport.calls] == ["a:1", "b:2", "b:2"]
     assert connection.address == "b:2"
 

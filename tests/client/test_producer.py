@@ -387,3 +387,24 @@ async def test_compression(transport: FakeTransport, codec: str) -> None:
     async with make(transport, compression_type=codec) as producer:
         await producer.send_many("orders", [b"x" * 1000] * 50, partition=0)
     assert transport.broker.values("orders", 0) == [b"x" * 1000] * 50
+
+
+@pytest.mark.parametrize("call", ["send", "send_many", "send_many with keys"])
+async def test_before_a_record_is_refused_as_too_large_the_topic_is_asked_again(
+    transport: FakeTransport, call: str
+) -> None:
+    large, config = b"x" * 3000, transport.broker.topics["orders"].config
+    config["message_bytes_max"] = "2048"
+    async with make(transport) as producer:
+        with pytest.raises(RecordTooLarge):
+            await producer.send("orders", large)
+        config["message_bytes_max"] = "8192"
+        with pytest.raises(BufferFull, match="send"):
+            producer.send_nowait("orders", large)
+        if call == "send":
+            await (await producer.send("orders", large, partition=0))
+        else:
+            keys = [b"k"] * 3 if "keys" in call else None
+            await (await producer.send_many("orders", [b"1", large, b"2"], keys, partition=0))
+        producer.send_nowait("orders", large)
+    assert large in transport.broker.values("orders", 0)

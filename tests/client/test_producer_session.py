@@ -16,12 +16,18 @@ from logd.model.errors import (
     LogdError,
     NotEnoughReplicas,
     RecordTooLarge,
+    StorageFull,
 )
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.key_ranges import KeyRouter
 from logd.model.record_batch import Codec
 from logd.sim.seeded_random import SeededRandom
-from logd_client.core.accumulator import Accumulator, AccumulatorLimits
+from logd_client.core.accumulator import (
+    BATCH_OVERHEAD_BYTES,
+    RECORD_OVERHEAD_BYTES,
+    Accumulator,
+    AccumulatorLimits,
+)
 from logd_client.core.backoff import Backoff
 from logd_client.core.partition_lane import PartitionLane
 from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshTopic, Settled
@@ -39,6 +45,9 @@ from logd_proto.v1 import data_pb2
 TOPIC = "orders"
 KEYS = [b"a", b"b", b"c", b"d", b"e"]
 DELIVERY_TIMEOUT_MS = 5_000
+TAKEN_MOST_BYTES = 1 << 20
+TAKEN_LEAST_BYTES = BATCH_OVERHEAD_BYTES + 60
+"""Three records."""
 
 Entry = data_pb2.ProduceEntry
 Ack = data_pb2.ProduceAck
@@ -57,6 +66,7 @@ class World:
     ) -> None:
         self.delivery_timeout_ms = delivery_timeout_ms
         self.codec = codec
+        self.taken_bytes = TAKEN_MOST_BYTES
         self.compressing: list[tuple[ProducerBatch, bytes]] = []
         self.clock = ManualClock()
         self.broker = FakeBroker()
@@ -81,7 +91,7 @@ class World:
         count = len(topic.partitions)
         router = KeyRouter(topic.ranges)
         return Routing(
-            topic.topic_id, router, range(count), count, topic.partitioning_epoch, 1 << 20
+            topic.topic_id, router, range(count), count, topic.partitioning_epoch, self.taken_bytes
         )
 
     @property
@@ -134,6 +144,8 @@ class World:
         if not self.requests:
             return
         entry = self.requests.pop(0)
+        if fault is None and self.too_large(entry):
+            fault = lambda: RecordTooLarge("too large", limit=self.taken_bytes)  # noqa: E731
         if fault is None:
             self.answers.append(self.broker.append(entry))
             return
@@ -153,6 +165,18 @@ class World:
             [(correlation_id, answer)], _ = unpack_produce_response(message)
             self.session.answered(correlation_id, answer, self.now_ms)
             self.act()
+
+    def take(self, message_bytes_max: int) -> None:
+        """From now on batches up to this."""
+        self.taken_bytes = message_bytes_max
+
+    def too_large(self, entry: Entry) -> bool:
+        """As the producer reckons, which is more than the batch has."""
+        batch = decode_batch(entry.batch)
+        keys = batch.keys or [None] * len(batch)
+        sizes = [len(v or b"") + len(k or b"") for v, k in zip(batch.values, keys, strict=True)]
+        records_bytes = sum(sizes) + RECORD_OVERHEAD_BYTES * len(sizes)
+        return BATCH_OVERHEAD_BYTES + records_bytes > self.taken_bytes
 
     def deliver_all(self) -> None:
         while self.requests:
@@ -276,7 +300,9 @@ STEPS: dict[str, Callable[[World], None]] = {
     "refuse": lambda world: world.deliver(lambda: NotEnoughReplicas("too few")),
     "drain": lambda world: world.deliver(lambda: BrokerDraining("stopping")),
     "time out": lambda world: world.deliver(lambda: AckTimeout("slow")),
-    "reject": lambda world: world.deliver(lambda: RecordTooLarge("too large")),
+    "reject": lambda world: world.deliver(lambda: StorageFull("no room")),
+    "take less": lambda world: world.take(TAKEN_LEAST_BYTES),
+    "take more": lambda world: world.take(TAKEN_MOST_BYTES),
     "corrupt": lambda world: world.deliver(lambda: CorruptBatch("bits")),
     "acknowledge": lambda world: world.acknowledge(),
     "acknowledge another": lambda world: world.acknowledge(1),
@@ -293,7 +319,7 @@ STEPS: dict[str, Callable[[World], None]] = {
     ),
 }
 CODECS = st.sampled_from([Codec.NONE, Codec.LZ4])
-MILD = sorted(set(STEPS) - {"reject", "corrupt", "forget"})
+MILD = sorted(set(STEPS) - {"reject", "corrupt", "forget", "take less"})
 
 
 def lives(names: list[str]) -> st.SearchStrategy[list[str]]:
@@ -371,3 +397,16 @@ def test_a_lane_with_a_new_epoch_waits_for_its_topics_metadata() -> None:
     stale = ["add a partition", "add many", "send all", "deliver all"]
     answered = ["acknowledge another", "acknowledge another", "acknowledge another", "expire"]
     live([*stale, *answered, "reply", "add many", "wait long", "send", "reply"], 5_000).check()
+
+
+def test_records_of_a_batch_that_became_too_large_are_sent_in_smaller_ones() -> None:
+    world = live(["add many", "send all", "take less", "deliver all", "add many"], 1 << 40)
+    assert world.check() == (len(world.sent), 0)
+    assert world.session.identity == (1001, 0)
+
+
+def test_a_batch_in_doubt_that_became_too_large_fails_whole_with_its_outcome_unknown() -> None:
+    """The broker may know it by its number, and refuses before it looks."""
+    steps = ["add many", "send all", "deliver", "cut", "send all", "take less", "deliver all"]
+    world = live(steps, 1 << 40)
+    assert world.check() == (0, len(world.sent))

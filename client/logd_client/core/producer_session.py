@@ -14,6 +14,7 @@ from logd.model.errors import (
     LogdError,
     OutOfOrderSequence,
     ProducerFenced,
+    RecordTooLarge,
     StalePartitioning,
     UnknownPartition,
     UnknownProducer,
@@ -36,15 +37,16 @@ from logd_client.core.topic_lanes import TopicLanes
 
 NO_IDENTITY: Identity = (NO_PRODUCER, ProducerEpoch(-1))
 
-MISROUTED = (StalePartitioning, UnknownTopic, UnknownPartition, InconsistentTopicId)
+TOPIC_GONE = (UnknownTopic, UnknownPartition, InconsistentTopicId)
+MISROUTED = (StalePartitioning, *TOPIC_GONE)
 """Refusals that fresh metadata may mend."""
 
 ACK_GRACE_MS = 2_000
 """The broker itself answers within the request's time-out; so much later the stream is given up."""
 
 REROUTES_MAX = 3
-"""A lane that is told so often in a row that its partitioning is old, though fresh, gives up; one
-that is told so of its topic gives up the second time."""
+"""A lane that is told so often in a row that its partitioning is old, or its batches too large,
+though it knows the topic afresh, gives up; told that its topic is gone, the second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,8 @@ class ProducerSession:
             self._sequence_refused(batch, error)
         elif isinstance(error, MISROUTED):
             self._misrouted(batch, error, now_ms)
+        elif isinstance(error, RecordTooLarge) and batch.record_count > 1 and not batch.in_doubt:
+            self._misrouted(batch, error, now_ms)  # one by one its records may fit
         elif isinstance(error, CorruptBatch) and batch.tries_corrupt == 0:
             batch.tries_corrupt += 1
             lane.on(LaneEvent.RETRY)
@@ -216,7 +220,7 @@ class ProducerSession:
         lane = batch.lane
         if lane.state is LaneState.SETTLING_TO_REROUTE:
             return
-        if lane.reroutes >= (REROUTES_MAX if isinstance(error, StalePartitioning) else 1):
+        if lane.reroutes >= (1 if isinstance(error, TOPIC_GONE) else REROUTES_MAX):
             self._fail(batch, error)
             return
         lane.reroutes += 1
@@ -346,9 +350,8 @@ class ProducerSession:
 
     def next_resume_ms(self) -> int | None:
         """When the next lane's wait is over, on the clock of `now_ms`; None: none waits."""
-        waiting = [lane for lane in self._lanes if lane.state is LaneState.BACKING_OFF]
-        waits = [lane.resume_ms for lane in waiting]
-        return min(waits, default=None)
+        waiting = (lane for lane in self._lanes if lane.state is LaneState.BACKING_OFF)
+        return min((lane.resume_ms for lane in waiting), default=None)
 
     def _expire(self, batch: ProducerBatch) -> None:
         if batch.outcome is not None:

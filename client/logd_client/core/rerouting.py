@@ -1,4 +1,4 @@
-"""What becomes of buffered records when a topic's partitions change."""
+"""What becomes of buffered records when a topic changes: its partitions, or how much it takes."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,15 @@ from logd_client.core.topic_lanes import Routing, TopicLanes, headers_bytes
 def reroute(
     topic: TopicLanes, routing: Routing, accumulator: Accumulator
 ) -> Sequence[ProducerBatch]:
-    """Take on new metadata, and move records whose key another partition takes now.
+    """Take on new metadata, and move records whose key another partition takes now, or whose batch
+    is larger than the topic takes now: they go into smaller ones.
 
     Only while no batch of the topic is in flight, right after the accumulator was drained, under
     its rule. Records of a key keep their order: all that are buffered move before any is added
     under the new metadata. In each lane the batches up to the last one in doubt stay as they are,
-    because the broker may know them by their number, and so do those before the first that has a
-    record for elsewhere. Records without a key, and such as name their partition, stay in it. What
-    moves ends up in new batches in the lanes' queues.
+    because the broker may know them by their number, and so do those before the first that is too
+    large or has a record for elsewhere. Records without a key, and such as name their partition,
+    stay in it. What moves ends up in new batches in the lanes' queues.
 
     If the topic is another one of the same name, its lanes start anew: gives the batches in doubt,
     which are lost with the old one; all else moves.
@@ -52,7 +53,8 @@ def reroute(
 
 
 def _movers(lane: PartitionLane, topic: TopicLanes) -> list[ProducerBatch]:
-    """From the first batch after those in doubt that has a record for elsewhere: all."""
+    """From the first batch after those in doubt that is too large or has a record for elsewhere:
+    all."""
     batches = lane.batches()
     doubts = [at for at, batch in enumerate(batches) if batch.in_doubt]
     stays = doubts[-1] + 1 if doubts else 0
@@ -60,7 +62,8 @@ def _movers(lane: PartitionLane, topic: TopicLanes) -> list[ProducerBatch]:
         batch.pin_all()  # later records of its keys go elsewhere from now on: it must not follow
     free = batches[stays:]
     for at, batch in enumerate(free):
-        if any(target != lane.partition for target in _targets(batch, topic)):
+        too_large = batch.record_count > 1 and batch.reserved_bytes > topic.record_bytes_max
+        if too_large or any(target != lane.partition for target in _targets(batch, topic)):
             return free[at:]
     return []
 

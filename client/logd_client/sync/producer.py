@@ -14,14 +14,14 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from logd.model.batch_encoder import Headers
-from logd.model.errors import BufferFull, LogdError, RequestTimeout
+from logd.model.errors import BufferFull, LogdError, RecordTooLarge, RequestTimeout
 from logd.model.seams import Transport
 from logd.system.system_clock import SystemClock
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added, TopicLanes
-from logd_client.producer import buffer_full, check_columns
+from logd_client.producer import buffer_full, check_columns, to_be_asked
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
 from logd_client.sync.loop_thread import STOP_TIMEOUT_S, LoopThread
@@ -141,10 +141,13 @@ class Producer:
                 if len(values) < count_max and len(value) <= value_bytes_max:
                     values.append(value)
                     return RecordHandle(batch, len(values) - 1)
-            if plain:
-                added_to = lanes.add_plain(value)
-            else:
-                added_to = lanes.add(value, key, partition, headers, timestamp_ms)
+            try:
+                if plain:
+                    added_to = lanes.add_plain(value)
+                else:
+                    added_to = lanes.add(value, key, partition, headers, timestamp_ms)
+            except RecordTooLarge:
+                added_to = None
             if added_to is not None:
                 return RecordHandle(added_to, len(added_to.values) - 1)
         record = (value, key, partition, headers, timestamp_ms)
@@ -170,8 +173,11 @@ class Producer:
         lanes = self._topics.get(topic)
         if lanes is None:
             raise BufferFull(f"topic '{topic}' is not known yet: use send()", topic=topic)
-        with self._lock:
-            batch = lanes.add_plain(value) if key is None else lanes.add(value, key)
+        try:
+            with self._lock:
+                batch = lanes.add_plain(value) if key is None else lanes.add(value, key)
+        except RecordTooLarge as error:
+            raise to_be_asked(error) from None
         if batch is None:
             raise buffer_full(self.config, self.buffered_bytes)
 
@@ -199,7 +205,7 @@ class Producer:
                     timestamp_ms = None if timestamps_ms is None else timestamps_ms[at]
                     record = (value, key, partition, None, timestamp_ms)
                     places.extend(self._put(topic, _add_one, *record))
-        except BufferFull as error:
+        except LogdError as error:
             error.details["added"] = str(len(places))
             raise
         return RecordHandles(places)
@@ -256,20 +262,26 @@ class Producer:
         return self._thread.run(self._sender.topics.lanes(topic)) if known is None else known
 
     def _put(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
-        """`add(lanes, *what)`, at once or when the buffer has room. Raises BufferFull."""
-        clock, waited = self._sender.connection.clock, False
+        """As the asynchronous one's."""
+        clock, waited, is_fresh = self._sender.connection.clock, False, False
         until_ms = clock.monotonic_ms() + self.config.max_block_ms
         while True:
             lanes = self._lanes(topic)
-            with self._room:
-                added = add(lanes, *what)
-                if added is not None:
-                    return added
-                left_ms = until_ms - clock.monotonic_ms()
-                if left_ms <= 0 and waited:
-                    raise buffer_full(self.config, self.buffered_bytes)
-                waited = True
-                self._room.wait(max(0, left_ms) / 1000)
+            try:
+                with self._room:
+                    added = add(lanes, *what)
+                    if added is not None:
+                        return added
+                    left_ms = until_ms - clock.monotonic_ms()
+                    if left_ms <= 0 and waited:
+                        raise buffer_full(self.config, self.buffered_bytes)
+                    waited = True
+                    self._room.wait(max(0, left_ms) / 1000)
+            except RecordTooLarge:
+                if is_fresh:
+                    raise
+                self._thread.run(self._sender.topics.reread(topic))
+                is_fresh = True
 
 
 def _add_one(lanes: TopicLanes, *record: Any) -> Added | None:

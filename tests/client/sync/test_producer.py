@@ -6,7 +6,14 @@ import pytest
 
 from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
-from logd.model.errors import BufferFull, ClientClosed, RequestTimeout, UnknownTopic
+from logd.model.errors import (
+    BufferFull,
+    ClientClosed,
+    LogdError,
+    RecordTooLarge,
+    RequestTimeout,
+    UnknownTopic,
+)
 from logd_client.sync.producer import Producer
 
 
@@ -106,3 +113,41 @@ async def test_two_producers_share_the_loop_thread(transport: FakeTransport) -> 
             assert second.send("orders", b"2", partition=0).result(5).offset == 1
 
     await asyncio.to_thread(work)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["send", "send_many"])
+def test_before_a_record_is_refused_as_too_large_the_topic_is_asked_again(
+    transport: FakeTransport, many: bool
+) -> None:
+    large, config = b"x" * 3000, transport.broker.topics["orders"].config
+    config["message_bytes_max"] = "2048"
+    with make(transport) as producer:
+        with pytest.raises(RecordTooLarge):
+            producer.send("orders", large)
+        config["message_bytes_max"] = "8192"
+        with pytest.raises(BufferFull, match="send"):
+            producer.send_nowait("orders", large)
+        if many:
+            producer.send_many("orders", [b"1", large, b"2"], partition=0).result(5)
+        else:
+            producer.send("orders", large, partition=0).result(5)
+        producer.send_nowait("orders", large)
+    assert large in transport.broker.values("orders", 0)
+
+
+def test_the_unexpected_end_of_a_task_is_raised_by_every_later_call(
+    transport: FakeTransport,
+) -> None:
+    producer = make(transport)
+    producer.send("orders", b"1").result(5)
+    transport.holds_acks = True
+    handle = producer.send("orders", b"2", partition=0)
+    answers = transport.streams[0]._answers
+    producer._thread.loop.call_soon_threadsafe(answers.put_nowait, b"no response")
+    with pytest.raises(LogdError, match="the producer failed"):
+        handle.result(5)
+    with pytest.raises(LogdError, match="the producer failed"):
+        producer.send("orders", b"3", partition=0)
+    for again in (producer.flush, producer.close):
+        with pytest.raises(LogdError, match="the producer failed"):
+            again()
