@@ -5,9 +5,9 @@ import pytest
 
 from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
+from harness.virtual_time import in_virtual_time
 from logd.model.errors import (
     AckTimeout,
-    BrokerUnreachable,
     BufferFull,
     ClientClosed,
     DeliveryTimeout,
@@ -21,6 +21,7 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.key_ranges import KeyRouter
+from logd.sim.simulated_clock import SimulatedClock
 from logd_client.producer import Producer
 
 HANG_S = 5
@@ -188,26 +189,24 @@ async def test_a_large_record_goes_alone(transport: FakeTransport) -> None:
         assert ((await small).offset, (await large).offset) == (0, 1)
 
 
-async def test_a_full_buffer_makes_send_wait_then_fail(transport: FakeTransport) -> None:
+def test_a_full_buffer_makes_send_wait_then_fail(transport: FakeTransport) -> None:
     transport.holds_acks = True
-    async with make(transport, batch_size=1024, buffer_memory=4096, max_block_ms=20) as producer:
-        with pytest.raises(BufferFull, match="max_block_ms=20") as caught:
-            await producer.send_many("orders", [b"x" * 100] * 100)
-        assert 0 < int(caught.value.details["added"]) < 100
-        assert producer.buffered_bytes <= 4096
-        waiting = asyncio.create_task(producer.send("orders", b"y" * 900))
-        await asyncio.sleep(0)
-        transport.holds_acks = False
-        transport.release_acks()
-        await (await waiting)
-    assert producer.buffered_bytes == 0
+    bounds = {"batch_size": 1024, "buffer_memory": 4096, "max_block_ms": 20}
 
+    async def work(clock: SimulatedClock) -> None:
+        async with make(transport, clock=clock, **bounds) as producer:
+            with pytest.raises(BufferFull, match="max_block_ms=20") as caught:
+                await producer.send_many("orders", [b"x" * 100] * 100)
+            assert 0 < int(caught.value.details["added"]) < 100
+            assert producer.buffered_bytes <= 4096
+            waiting = asyncio.create_task(producer.send("orders", b"y" * 900))
+            await asyncio.sleep(0)
+            transport.holds_acks = False
+            transport.release_acks()
+            await (await waiting)
+        assert producer.buffered_bytes == 0
 
-async def test_a_topics_metadata_is_awaited_for_max_block_ms(transport: FakeTransport) -> None:
-    transport.is_down = True
-    async with make(transport, max_block_ms=20, request_timeout_ms=60_000) as producer:
-        with pytest.raises(BrokerUnreachable, match="DescribeTopic after 20 ms"):
-            await producer.send("orders", b"v")
+    in_virtual_time(work)
 
 
 @pytest.mark.parametrize("headers", [{"name": b"value"}, [b"ab"], [("a", b"b", b"c")], ["ab"]])
@@ -287,19 +286,23 @@ async def test_a_fenced_producer_is_fenced_for_ever(transport: FakeTransport) ->
 
 
 @pytest.mark.parametrize("reason, unknown", [(NotEnoughReplicas, False), (AckTimeout, True)])
-async def test_the_delivery_time_out_says_whether_the_outcome_is_known(
+def test_the_delivery_time_out_says_whether_the_outcome_is_known(
     transport: FakeTransport, reason: type[LogdError], unknown: bool
 ) -> None:
     """The back-off is longer: at the time-out nothing is on its way."""
     transport.fault = lambda entry: reason("not now")
     waits = {"delivery_timeout_ms": 200, "retry_backoff_ms": 300}
-    async with make(transport, **waits) as producer:
-        handle = await producer.send("orders", b"")
-        with pytest.raises(DeliveryTimeout, match="delivery_timeout_ms=200") as caught:
-            await handle
-        assert caught.value.outcome_unknown is unknown
-        transport.fault = lambda entry: None
-        assert (await (await producer.send("orders", b""))).offset == 0
+
+    async def work(clock: SimulatedClock) -> None:
+        async with make(transport, clock=clock, **waits) as producer:
+            handle = await producer.send("orders", b"")
+            with pytest.raises(DeliveryTimeout, match="delivery_timeout_ms=200") as caught:
+                await handle
+            assert caught.value.outcome_unknown is unknown
+            transport.fault = lambda entry: None
+            assert (await (await producer.send("orders", b""))).offset == 0
+
+    in_virtual_time(work)
 
 
 async def test_a_flush_waits_for_no_record_that_has_its_outcome(transport: FakeTransport) -> None:
@@ -322,41 +325,6 @@ async def test_lost_producer_state_is_mended_by_an_epoch_or_a_new_id(
         assert (await (await producer.send("orders", b"2", partition=0))).offset == 1
         assert (await (await producer.send("orders", b"3", partition=0))).offset == 2
     assert [name for _, name in transport.calls].count("InitProducer") == asked
-
-
-async def test_new_partitions_take_their_keys_and_lose_nothing(transport: FakeTransport) -> None:
-    keys = [b"key-%d" % i for i in range(50)]
-    async with make(transport, batch_size=2048, linger_ms=1) as producer:
-        handles = [await producer.send("orders", b"%d" % i, keys[i % 50]) for i in range(500)]
-        transport.broker.add_partitions("orders", 5)
-        handles += [
-            await producer.send("orders", b"%d" % i, keys[i % 50]) for i in range(500, 1000)
-        ]
-        receipts = [await handle for handle in handles]
-        late = await (await producer.send("orders", b"last", keys[0]))
-    topic = transport.broker.topics["orders"]
-    assert late.partition == KeyRouter(topic.ranges).partition_of(keys[0])
-    for i, receipt in enumerate(receipts):
-        assert receipt.offset is not None
-        record = topic.partitions[receipt.partition].records[receipt.offset]
-        assert record[:2] == (keys[i % 50], b"%d" % i)
-    assert sum(len(p.records) for p in topic.partitions) == 1001
-    assert topic.partitions[3].records and topic.partitions[4].records
-
-
-async def test_a_topic_made_anew_gets_the_records(transport: FakeTransport) -> None:
-    async with make(transport) as producer:
-        await (await producer.send("orders", b"1", partition=0))
-        del transport.broker.topics["orders"]
-        transport.broker.create_topic("orders", partitions=1)
-        assert (await (await producer.send("orders", b"2"))).offset == 0
-        producer._sender.session.tick(0)  # type: ignore[union-attr]
-        del transport.broker.topics["orders"]
-        handle = await producer.send("orders", b"3")
-        with pytest.raises(UnknownTopic):
-            await handle
-        with pytest.raises(UnknownTopic):
-            await producer.send("orders", b"4")
 
 
 async def test_close_without_flush_fails_what_is_left(transport: FakeTransport) -> None:
@@ -387,24 +355,3 @@ async def test_compression(transport: FakeTransport, codec: str) -> None:
     async with make(transport, compression_type=codec) as producer:
         await producer.send_many("orders", [b"x" * 1000] * 50, partition=0)
     assert transport.broker.values("orders", 0) == [b"x" * 1000] * 50
-
-
-@pytest.mark.parametrize("call", ["send", "send_many", "send_many with keys"])
-async def test_before_a_record_is_refused_as_too_large_the_topic_is_asked_again(
-    transport: FakeTransport, call: str
-) -> None:
-    large, config = b"x" * 3000, transport.broker.topics["orders"].config
-    config["message_bytes_max"] = "2048"
-    async with make(transport) as producer:
-        with pytest.raises(RecordTooLarge):
-            await producer.send("orders", large)
-        config["message_bytes_max"] = "8192"
-        with pytest.raises(BufferFull, match="send"):
-            producer.send_nowait("orders", large)
-        if call == "send":
-            await (await producer.send("orders", large, partition=0))
-        else:
-            keys = [b"k"] * 3 if "keys" in call else None
-            await (await producer.send_many("orders", [b"1", large, b"2"], keys, partition=0))
-        producer.send_nowait("orders", large)
-    assert large in transport.broker.values("orders", 0)

@@ -32,7 +32,7 @@ def make(transport: FakeTransport, **settings: object) -> Producer:
 def test_a_record_and_its_receipt(transport: FakeTransport) -> None:
     with make(transport) as producer:
         handle = producer.send("orders", b"v", b"k")
-        receipt = handle.result(5)
+        receipt = handle.result()
         assert handle.done() and receipt.offset == 0
         with pytest.raises(UnknownTopic):
             producer.send("nothing", b"")
@@ -70,9 +70,9 @@ def test_threads_share_it_and_each_keeps_its_order(transport: FakeTransport) -> 
 def test_many(transport: FakeTransport, keys: list[bytes] | None) -> None:
     with make(transport, batch_size=1024, buffer_memory=4096) as producer:
         handles = producer.send_many("orders", [b"%d" % i for i in range(300)], keys)
-        assert len(handles) == 300 and len(handles.result(5)) == 300
+        assert len(handles) == 300 and len(handles.result()) == 300
         handles = producer.send_many("orders", [b"x"] * 3, partition=1, timestamps_ms=[1, 2, 3])
-        assert [r.partition for r in handles.result(5)] == [1, 1, 1]
+        assert [r.partition for r in handles.result()] == [1, 1, 1]
 
 
 def test_waits_are_bounded(transport: FakeTransport) -> None:
@@ -92,7 +92,7 @@ def test_waits_are_bounded(transport: FakeTransport) -> None:
             transport.release_acks()
 
         producer._thread.run(release())
-        assert handle.result(5).offset == 0
+        assert handle.result().offset == 0
 
 
 def test_close_without_flush(transport: FakeTransport) -> None:
@@ -102,15 +102,15 @@ def test_close_without_flush(transport: FakeTransport) -> None:
     producer.close(flush=False)
     producer.close()
     with pytest.raises(ClientClosed):
-        handle.result(5)
+        handle.result()
 
 
 async def test_two_producers_share_the_loop_thread(transport: FakeTransport) -> None:
     def work() -> None:
         with make(transport) as first, make(transport) as second:
             assert first._thread is second._thread
-            assert first.send("orders", b"1", partition=0).result(5).offset == 0
-            assert second.send("orders", b"2", partition=0).result(5).offset == 1
+            assert first.send("orders", b"1", partition=0).result().offset == 0
+            assert second.send("orders", b"2", partition=0).result().offset == 1
 
     await asyncio.to_thread(work)
 
@@ -128,9 +128,9 @@ def test_before_a_record_is_refused_as_too_large_the_topic_is_asked_again(
         with pytest.raises(BufferFull, match="send"):
             producer.send_nowait("orders", large)
         if many:
-            producer.send_many("orders", [b"1", large, b"2"], partition=0).result(5)
+            producer.send_many("orders", [b"1", large, b"2"], partition=0).result()
         else:
-            producer.send("orders", large, partition=0).result(5)
+            producer.send("orders", large, partition=0).result()
         producer.send_nowait("orders", large)
     assert large in transport.broker.values("orders", 0)
 
@@ -139,13 +139,13 @@ def test_the_unexpected_end_of_a_task_is_raised_by_every_later_call(
     transport: FakeTransport,
 ) -> None:
     producer = make(transport)
-    producer.send("orders", b"1").result(5)
+    producer.send("orders", b"1").result()
     transport.holds_acks = True
     handle = producer.send("orders", b"2", partition=0)
     answers = transport.streams[0]._answers
     producer._thread.loop.call_soon_threadsafe(answers.put_nowait, b"no response")
     with pytest.raises(LogdError, match="the producer failed"):
-        handle.result(5)
+        handle.result()
     with pytest.raises(LogdError, match="the producer failed"):
         producer.send("orders", b"3", partition=0)
     for again in (producer.flush, producer.close):
