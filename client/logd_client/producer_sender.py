@@ -131,7 +131,7 @@ class ProducerSender:
         self.ended = True
         with self._lock:
             self.session.enqueue(self.accumulator.drain_all())
-        batches = self.session.unsettled
+        batches = [batch for batch in self.session.unsettled if batch.outcome is None]
         if batches:
             records = sum(batch.record_count for batch in batches)
             sent = self.session.in_flight
