@@ -78,7 +78,11 @@ def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError
 
 
 class GrpcTransportStream:
-    """Implements `TransportStream` on one bidirectional call."""
+    """Implements `TransportStream` on one bidirectional call.
+
+    Reads and writes are shielded, and `close` cancels in gRPC's core alone: so each operation goes
+    on until gRPC has told its end, which `GrpcTransport.close` awaits.
+    """
 
     def __init__(self, call: Any, address: str, method: str) -> None:
         self._call = call
@@ -86,7 +90,7 @@ class GrpcTransportStream:
 
     async def send(self, message: bytes) -> None:
         try:
-            await self._call.write(message)
+            await asyncio.shield(self._call.write(message))
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, *self._where) from None
         except (asyncio.InvalidStateError, grpc.aio.UsageError):
@@ -94,13 +98,14 @@ class GrpcTransportStream:
 
     async def receive(self) -> bytes | None:
         try:
-            message = await self._call.read()
+            message = await asyncio.shield(self._call.read())
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, *self._where) from None
         return None if message is grpc.aio.EOF else message
 
     async def close(self) -> None:
-        self._call.cancel()
+        if not self._call.done():
+            self._call._cython_call.cancel("the stream was closed")
 
 
 class GrpcTransport:
@@ -161,19 +166,25 @@ class GrpcTransport:
         return self._calls[key]
 
 
-_AWAITS_THE_END = ("_AioCall._handle_status_once_received", "UnaryUnaryCall._invoke")
-"""The tasks of grpc.aio that end with their call's last event, also after it was cancelled."""
+_AWAITS_EVENTS = (
+    "_AioCall._handle_status_once_received",
+    "StreamStreamCall._prepare_rpc",
+    "UnaryUnaryCall._invoke",
+    "_StreamRequestMixin.write",
+    "_StreamResponseMixin.read",
+)
+"""The tasks on a call of grpc.aio: each ends with an event, also after the call was cancelled."""
 
 
 def _running_calls(channels: Iterable[grpc.aio.Channel]) -> Iterator[tuple[Any, Any]]:
-    """(task, Cython's call) of the calls of which gRPC has not yet told the end.
+    """(task, Cython's call) of the operations of which gRPC has not yet told the end.
 
     grpc.aio shows nobody these tasks; but their coroutines refer to the call, through one object.
     """
     of_channel = [channel._channel for channel in channels]
     for task in asyncio.all_tasks():
         coroutine: Any = task.get_coro()
-        if getattr(coroutine, "__qualname__", "") in _AWAITS_THE_END:
+        if getattr(coroutine, "__qualname__", "") in _AWAITS_EVENTS:
             for call in gc.get_referents(*gc.get_referents(coroutine)):
                 if isinstance(call, cygrpc._AioCall) and call._channel in of_channel:
                     yield task, call
