@@ -3,6 +3,7 @@
 Nothing here needs, starts or disturbs a broker.
 """
 
+from logd.broker.directory_backup import Backup, back_up
 from logd.broker.metadata_repair import (
     RebuildPlan,
     carry_out,
@@ -20,11 +21,13 @@ from logd_partitions.segment_tools import (
 
 __all__ = [
     "AdoptionPlan",
+    "Backup",
     "CheckFinding",
     "CheckReport",
     "DumpedBatch",
     "RebuildPlan",
     "SegmentInfo",
+    "back_up",
     "carry_out",
     "carry_out_adoption",
     "check_directory",

@@ -73,6 +73,13 @@ _ADOPTED = (
     Column("directory", "directory"),
     Column("set aside", "set_aside"),
 )
+_BACKUP = (
+    Column("state", "state", "state"),
+    Column("directory", "directory", "name"),
+    Column("partitions", "partitions"),
+    Column("segments", "segments"),
+    Column("copied", "copied_bytes", "size"),
+)
 _TOPICS = Section(
     "topics",
     "topics",
@@ -88,8 +95,8 @@ _TOPICS = Section(
 def segments() -> None:
     """The files of a stopped broker.
 
-    DIR is a data directory, or one partition's directory in it. Nothing is ever written, but by
-    rebuild-metadata and adopt.
+    DIR is a data directory, or one partition's directory in it. Nothing is ever written there, but
+    by rebuild-metadata and adopt.
     """
 
 
@@ -254,6 +261,36 @@ def adopt(invocation: Invocation, directory: str, yes: bool) -> None:
             "set_aside": aside,
         }
         invocation.output.item(row, _ADOPTED, "state")
+
+
+@segments.command(
+    "backup",
+    broker=False,
+    epilog="""\b
+    Example:
+      logctl segments backup logd-data /backup/monday && logctl segments verify /backup/monday""",
+)
+@click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+@click.argument("target", metavar="TARGET")
+@click.pass_obj
+def backup(invocation: Invocation, directory: str, target: str) -> None:
+    """Copy a data directory, whether its broker runs or not, to a new directory.
+
+    What was acknowledged before the copy began is in it, with topics and committed offsets, and a
+    broker starts on it as after a kill: docs/operations/backup.md.
+    """
+    from logd.broker.offline import back_up
+    from logd.system.os_file_system import OsFileSystem
+
+    copied = back_up(OsFileSystem(), directory, target)
+    row: Json = {
+        "directory": copied.directory,
+        "state": "copied",
+        "partitions": copied.partitions,
+        "segments": copied.segments,
+        "copied_bytes": copied.copied_bytes,
+    }
+    invocation.output.item(row, _BACKUP, "directory")
 
 
 def _rebuilt_row(plan: "RebuildPlan") -> Json:

@@ -8,45 +8,13 @@ from pathlib import Path
 import pytest
 
 from harness.broker_process import BrokerProcess
+from harness.steady_producer import SteadyProducer, Values
 from logd.model.errors import StoredDataCorrupt
 from logd_client import Admin, Consumer, Producer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("door")]
 
 DURABILITIES = ("fsync", "page_cache")
-VALUE_BYTES = 4000
-IN_FLIGHT_RECORDS = 100
-ACKNOWLEDGED_BEFORE = 600
-"""Records of each topic, in segments of 1 MiB: several are sealed before the copy begins, and more
-while it goes on."""
-
-Values = dict[int, bytes | None]
-
-
-class SteadyProducer:
-    """Writes to both topics until it is stopped; `acknowledged` by topic and offset."""
-
-    def __init__(self, address: str) -> None:
-        self.acknowledged: dict[str, Values] = {topic: {} for topic in DURABILITIES}
-        self.far_enough = {topic: asyncio.Event() for topic in DURABILITIES}
-        self.stopping = False
-        self._address = address
-
-    async def run(self, topic: str) -> None:
-        count = 0
-        async with Producer(self._address) as producer:
-            while not self.stopping:
-                values = []
-                for _ in range(IN_FLIGHT_RECORDS):
-                    values.append((b"%s %d " % (topic.encode(), count)).ljust(VALUE_BYTES, b"."))
-                    count += 1
-                handles = [await producer.send(topic, value) for value in values]
-                for value, handle in zip(values, handles, strict=True):
-                    offset = (await handle).offset
-                    assert offset is not None
-                    self.acknowledged[topic][offset] = value
-                if count >= ACKNOWLEDGED_BEFORE:
-                    self.far_enough[topic].set()
 
 
 def copy_as_it_is(source: Path, target: Path, backwards: bool) -> None:
@@ -86,7 +54,7 @@ async def test_a_directory_copied_while_producing(tmp_path: Path, backwards: boo
             for topic in DURABILITIES:
                 config = {"durability": topic, "segment_bytes": "1MiB"}
                 await admin.create_topic(topic, config=config)
-        producer = SteadyProducer(broker.address)
+        producer = SteadyProducer(broker.address, DURABILITIES)
         writing = [asyncio.create_task(producer.run(topic)) for topic in DURABILITIES]
         for reached in producer.far_enough.values():
             await reached.wait()
