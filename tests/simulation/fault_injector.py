@@ -161,14 +161,18 @@ class FaultInjector:
 
     def _error_rates(self, event: str) -> dict[str, float]:
         rate = self._random.pick((0.02, 0.2, 1.0))
+        syncs = {"datasync": rate, "sync_directory": rate, "sync_file_system": rate}
+        rarely = dict.fromkeys(CALLS, 0.02)
         match event:
             case "sync_errors":
-                return {"datasync": rate, "sync_directory": rate, "sync_file_system": rate}
+                return syncs
+            case "no_memory":  # of a sync it is another thing than of all else
+                return rarely | syncs
             case "write_errors":
                 return {call: rate for call in ("pwrite", "create", "allocate", "rename")}
             case "read_errors":
                 return {call: rate for call in ("pread", "map", "open")}
-        return {call: 0.02 for call in CALLS}
+        return rarely
 
     def _check_writable(self) -> None:
         """Nothing was handed to the disk that it did not do."""

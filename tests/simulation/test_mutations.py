@@ -8,7 +8,7 @@ import pytest
 
 from simulation.mutated_tree import MutatedTree
 
-SEEDS = 200
+SEEDS = 300
 MUTATIONS = sorted((Path(__file__).parent / "mutations").glob("*.patch"))
 _FOUND = re.compile(r"^seed (\d+): ", re.MULTILINE)
 
