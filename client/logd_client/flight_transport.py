@@ -119,7 +119,7 @@ class _Opening:
                     _close(writer)
         except flight.FlightError as error:
             self._tell(_error_of(error.extra_info) or BrokerUnreachable(str(error)))
-        except (pa.ArrowException, OSError, RuntimeError) as error:
+        except Exception as error:  # of any kind: else the caller waits for nothing
             self._tell(BrokerUnreachable(f"the Flight door at {self._door}: {error}"))
 
     def _exchange(self, writer: Any) -> None:
