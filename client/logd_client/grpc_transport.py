@@ -1,10 +1,12 @@
 """The real Transport: grpc.aio channels, one a broker address, serialized bytes in and out."""
 
 import asyncio
+import contextlib
 import gc
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Coroutine, Generator, Iterable, Iterator
+from functools import partial
+from typing import Any, ClassVar, cast
 
 # gRPC reads it when it loads. Its fork handlers do not know grpc.aio's threads: every tenth fork of
 # a process with a client died of a segmentation fault, whether or not the child wanted a client.
@@ -80,17 +82,20 @@ def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError
 class GrpcTransportStream:
     """Implements `TransportStream` on one bidirectional call.
 
-    Reads and writes are shielded, and `close` cancels in gRPC's core alone: so each operation goes
-    on until gRPC has told its end, which `GrpcTransport.close` awaits.
+    `untold`: what gRPC has yet to tell of reads and writes. It tells the end of each, also where
+    its wait or, by `close`, its call was cancelled, and `GrpcTransport.close` awaits that.
     """
 
-    def __init__(self, call: Any, address: str, method: str) -> None:
+    def __init__(
+        self, call: Any, address: str, method: str, untold: "set[asyncio.Future[Any]]"
+    ) -> None:
         self._call = call
         self._where = (address, method)
+        self._untold = untold
 
     async def send(self, message: bytes) -> None:
         try:
-            await asyncio.shield(self._call.write(message))
+            await _UntilTold(self._call.write(message), self._untold)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, *self._where) from None
         except (asyncio.InvalidStateError, grpc.aio.UsageError):
@@ -98,14 +103,47 @@ class GrpcTransportStream:
 
     async def receive(self) -> bytes | None:
         try:
-            message = await asyncio.shield(self._call.read())
+            message = await _UntilTold(self._call.read(), self._untold)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, *self._where) from None
-        return None if message is grpc.aio.EOF else message
+        return None if message is grpc.aio.EOF else cast(bytes, message)
 
     async def close(self) -> None:
         if not self._call.done():
             self._call._cython_call.cancel("the stream was closed")
+
+
+class _UntilTold:
+    """Awaits a coroutine of grpc.aio. What gRPC is to tell it stands in `untold` until it is told,
+    also where the wait is cancelled; the coroutine goes no further then.
+
+    As asyncio.shield, but for a future a wait instead of a task: it is done for each message.
+    """
+
+    __slots__ = ("_untold", "_work")
+
+    def __init__(self, work: Coroutine[Any, Any, Any], untold: "set[asyncio.Future[Any]]") -> None:
+        self._work = work
+        self._untold = untold
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        while True:
+            try:
+                event: asyncio.Future[Any] = self._work.send(None)
+            except StopIteration as ended:
+                return ended.value
+            event._asyncio_future_blocking = False  # as a task does of what its coroutine awaits
+            self._untold.add(event)
+            wake = event.get_loop().create_future()
+            event.add_done_callback(partial(self._told, wake))
+            yield from wake
+
+    def _told(self, wake: "asyncio.Future[None]", event: "asyncio.Future[Any]") -> None:
+        self._untold.discard(event)
+        if not wake.done():
+            wake.set_result(None)
+        elif not event.cancelled():
+            event.exception()  # nobody else will ask for it
 
 
 class GrpcTransport:
@@ -121,6 +159,7 @@ class GrpcTransport:
         self._metadata = (("logd-client-id", client_id),)
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._calls: dict[tuple[str, str, bool], Any] = {}
+        self._untold: set[asyncio.Future[Any]] = set()
 
     async def unary(self, address: str, method: str, request: bytes, timeout_ms: int) -> bytes:
         unary = self._multicallable(address, method, streaming=False)
@@ -138,20 +177,17 @@ class GrpcTransport:
 
     async def stream(self, address: str, method: str) -> TransportStream:
         call = self._multicallable(address, method, streaming=True)(metadata=self._metadata)
-        return GrpcTransportStream(call, address, method)
+        return GrpcTransportStream(call, address, method, self._untold)
 
     async def close(self) -> None:
         """Returns once gRPC has told everything of every call: what it tells later, to a loop that
         is closed by then, would end as a traceback in whatever loop uses gRPC next."""
         channels, self._channels = list(self._channels.values()), {}
         self._calls.clear()
-        tasks = set()
-        for task, call in _running_calls(channels):
-            if not call.done():
-                call.cancel("the client was closed")
-            tasks.add(task)
-        if tasks:
-            await asyncio.wait(tasks, timeout=LAST_EVENTS_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_EVENTS_TIMEOUT_S):
+                while to_come := {*_end_calls(channels), *self._untold}:
+                    await asyncio.wait(to_come)
         for channel in channels:
             await channel.close()
 
@@ -170,14 +206,12 @@ _AWAITS_EVENTS = (
     "_AioCall._handle_status_once_received",
     "StreamStreamCall._prepare_rpc",
     "UnaryUnaryCall._invoke",
-    "_StreamRequestMixin.write",
-    "_StreamResponseMixin.read",
 )
 """The tasks on a call of grpc.aio: each ends with an event, also after the call was cancelled."""
 
 
-def _running_calls(channels: Iterable[grpc.aio.Channel]) -> Iterator[tuple[Any, Any]]:
-    """(task, Cython's call) of the operations of which gRPC has not yet told the end.
+def _end_calls(channels: Iterable[grpc.aio.Channel]) -> Iterator[Any]:
+    """Cancel what calls there are; the tasks on them that have not ended yet.
 
     grpc.aio shows nobody these tasks; but their coroutines refer to the call, through one object.
     """
@@ -187,7 +221,9 @@ def _running_calls(channels: Iterable[grpc.aio.Channel]) -> Iterator[tuple[Any, 
         if getattr(coroutine, "__qualname__", "") in _AWAITS_EVENTS:
             for call in gc.get_referents(*gc.get_referents(coroutine)):
                 if isinstance(call, cygrpc._AioCall) and call._channel in of_channel:
-                    yield task, call
+                    if not call.done():
+                        call.cancel("the client was closed")
+                    yield task
 
 
 def _check_not_forked() -> None:

@@ -71,7 +71,9 @@ def _untold(but: Sequence[object] = ()) -> list[object]:
 
 
 @pytest.mark.parametrize("ended_by", ["close", "being closed before", "being given up"])
-@pytest.mark.parametrize("kind", ["call", "stream", "stream that is read"])
+@pytest.mark.parametrize(
+    "kind", ["call", "stream", "stream that is read", "stream that is written"]
+)
 async def test_when_it_is_closed_grpc_has_nothing_more_to_tell(kind: str, ended_by: str) -> None:
     """What comes once the loop is closed ends as a traceback in the next loop that uses gRPC."""
     before, transport = _untold(), GrpcTransport("test")
@@ -82,7 +84,14 @@ async def test_when_it_is_closed_grpc_has_nothing_more_to_tell(kind: str, ended_
         if stream is None:
             work = transport.unary(address, METHOD, b"", 60_000)
         else:
-            work = stream.receive() if kind == "stream that is read" else asyncio.sleep(0)
+            works = {
+                "stream": asyncio.sleep(0),
+                "stream that is read": stream.receive(),
+                "stream that is written": stream.send(b""),
+            }
+            work = works.pop(kind)
+            for other in works.values():
+                other.close()
         task = asyncio.create_task(work)
         while not _untold(before):
             await asyncio.sleep(0)
