@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import gc
 import os
-from collections.abc import Coroutine, Generator, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from contextvars import Context
 from typing import Any, ClassVar, cast
 
 # gRPC reads it when it loads. Its fork handlers do not know grpc.aio's threads: every tenth fork of
@@ -117,7 +117,7 @@ class _UntilTold:
     """Awaits a coroutine of grpc.aio. What gRPC is to tell it stands in `untold` until it is told,
     also where the wait is cancelled; the coroutine goes no further then.
 
-    As asyncio.shield, but for a future a wait instead of a task: it is done for each message.
+    As asyncio.shield, but for no task and no turn of the loop: it is done for each message.
     """
 
     __slots__ = ("_untold", "_work")
@@ -132,16 +132,46 @@ class _UntilTold:
                 event: asyncio.Future[Any] = self._work.send(None)
             except StopIteration as ended:
                 return ended.value
-            event._asyncio_future_blocking = False  # as a task does of what its coroutine awaits
-            self._untold.add(event)
-            wake = event.get_loop().create_future()
-            event.add_done_callback(partial(self._told, wake))
-            yield from wake
+            yield _Event(event, self._untold)
 
-    def _told(self, wake: "asyncio.Future[None]", event: "asyncio.Future[Any]") -> None:
+
+class _Event:
+    """What a task waits for in place of a future of grpc.aio, which must not be cancelled: then the
+    task alone wakes. It has what a task asks of a future (see asyncio.isfuture), and no more."""
+
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_event", "_untold", "_wake")
+
+    def __init__(self, event: "asyncio.Future[Any]", untold: "set[asyncio.Future[Any]]") -> None:
+        event._asyncio_future_blocking = False
+        self._asyncio_future_blocking = True
+        self._cancelled = False
+        self._event = event
+        self._untold = untold
+        untold.add(event)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._event.get_loop()
+
+    def add_done_callback(self, wake: Callable[[Any], object], *, context: Context) -> None:
+        self._wake, self._context = wake, context
+        self._event.add_done_callback(self._told, context=context)
+
+    def cancel(self, msg: object = None) -> bool:
+        if self._cancelled or self._event.done():
+            return False
+        self._cancelled = True
+        self.get_loop().call_soon(self._wake, self, context=self._context)
+        return True
+
+    def result(self) -> None:
+        """The coroutine asks the future itself."""
+        if self._cancelled:
+            raise asyncio.CancelledError
+
+    def _told(self, event: "asyncio.Future[Any]") -> None:
         self._untold.discard(event)
-        if not wake.done():
-            wake.set_result(None)
+        if not self._cancelled:
+            self._wake(self)
         elif not event.cancelled():
             event.exception()  # nobody else will ask for it
 
