@@ -1,5 +1,6 @@
 """The reading side of a PartitionLog: plans, reads, look-ups."""
 
+import math
 import threading
 from functools import partial
 from typing import Protocol
@@ -99,7 +100,8 @@ class LogReader:
             raise self._unreadable(error, "searched by time") from error
 
     def bytes_between(self, start: Offset, end: Offset) -> int:
-        """As `PartitionLog.bytes_between`."""
+        """As `PartitionLog.bytes_between`. Within an interval of the index all records count as
+        equally large, so that what is not empty has bytes."""
         try:
             return self._bytes_between(start, end)
         except OSError as error:
@@ -108,13 +110,15 @@ class LogReader:
     def _bytes_between(self, start: Offset, end: Offset) -> int:
         total = 0
         start = max(start, self._bounds.log_start_offset)
-        for segment in self._segments.from_offset(start):
+        for segment in self._segments.from_offset(start) if start < end else ():
             if segment.base_offset >= end:
                 break
-            inside = segment.base_offset < start
-            first = segment.index().floor(start)[1] if inside else 0
-            ends_inside = end < self._following(segment.base_offset)
-            last = segment.index().floor(end)[1] if ends_inside else segment.size
+            following = self._following(segment.base_offset)
+            first, last = 0, segment.size
+            if segment.base_offset < start:
+                first = int(_position(segment, following, start))
+            if end < following:
+                last = math.ceil(_position(segment, following, end))
             total += max(0, last - first)
         return total
 
@@ -150,3 +154,11 @@ class LogReader:
 def _carried_out(plan: Cold, found: ColdRead) -> Buffer:
     plan.next_offset, plan.size_bytes = found.next_offset, len(found.batches)
     return found.batches
+
+
+def _position(segment: LogSegment, following: Offset, offset: Offset) -> float:
+    """About where `offset` stands in a segment that ends before `following`."""
+    index = segment.index()
+    below, position = index.floor(offset)
+    above, position_above = index.above(offset) or (following, segment.size)
+    return position + (position_above - position) * (offset - below) / (above - below)

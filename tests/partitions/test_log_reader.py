@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,6 +234,20 @@ def test_bytes_between_is_about_right(tmp_path: Path) -> None:
     half = bench.log.bytes_between(Offset(50), Offset(150))
     assert abs(half - size // 2) <= 2 * 4096 + 1200
     assert bench.log.bytes_between(Offset(10), Offset(10)) == 0
+
+
+def test_what_is_not_empty_has_bytes(tmp_path: Path) -> None:
+    """Ranges within one batch, and within one interval of the index, are shares of it."""
+    bench = LogBench(tmp_path, replace(SMALL_SEGMENTS, segment_bytes=40_000))
+    for _ in range(6):
+        bench.append([bytes(1000)] * 10)
+    log, end = bench.log, 60
+    one = log.size_bytes / end
+    for start, stop in itertools.combinations(range(end + 1), 2):
+        size = log.bytes_between(Offset(start), Offset(stop))
+        assert size == pytest.approx((stop - start) * one, abs=2), (start, stop)
+    bench.append([b""] * 10_000)
+    assert log.bytes_between(Offset(70), Offset(71)) > 0
 
 
 def test_bytes_below_the_start_of_the_log_count_for_nothing(tmp_path: Path) -> None:
