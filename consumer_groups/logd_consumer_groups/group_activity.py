@@ -1,9 +1,9 @@
 """What groups are doing right now: who runs, how fast they commit. In memory, lost at a restart."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from logd.model.errors import LogdError
-from logd.model.group import CommitRequest, Consumer, GroupConsumer
+from logd.model.group import CommitRequest, Consumer, GroupConsumer, LogBounds
 from logd.model.ids import TopicPartition
 from logd.model.seams import Clock
 from logd_consumer_groups.core.commit_rates import CommitRates
@@ -18,12 +18,26 @@ class GroupActivity:
         self._consumers = ConsumersSeen()
         self._rates = CommitRates()
 
-    def committed(self, request: CommitRequest, results: Sequence[LogdError | None]) -> str:
+    def committed(
+        self,
+        request: CommitRequest,
+        results: Sequence[LogdError | None],
+        bounds: Mapping[TopicPartition, LogBounds | LogdError],
+    ) -> str:
         """Note what was accepted of a commit; the id of another consumer of the same, or ""."""
         now_ms = self._clock.monotonic_ms()
         accepted = [c for c, e in zip(request.commits, results, strict=True) if e is None]
         for commit in accepted:
-            self._rates.observe(request.group, commit.topic_partition, commit.offset, now_ms)
+            where = commit.topic_partition
+            known = bounds[where]
+            assert isinstance(known, LogBounds), "a commit is accepted where the log is known"
+            self._rates.observe(
+                request.group,
+                where,
+                commit.offset,
+                now_ms,
+                log_start_offset=known.log_start_offset,
+            )
         if request.leaving:
             return ""
         return self._consumers.saw(

@@ -103,7 +103,7 @@ class GroupCoordinator:
                 shard.append(state, decision.records)
         also_consumed_by = ""
         if not request.validate_only:
-            also_consumed_by = self._activity.committed(request, results)
+            also_consumed_by = self._activity.committed(request, results, bounds)
         await shard.committed()
         return CommitOutcome(results, group.rewind_epoch, also_consumed_by)
 

@@ -278,6 +278,22 @@ async def test_lag_of_all_partitions_of_what_a_group_reads(bench: GroupBench) ->
         await bench.groups.describe_lag("h")
 
 
+async def test_a_leap_over_what_retention_took_is_no_reading(bench: GroupBench) -> None:
+    (a,) = bench.view.add_topic("orders", records=1000)
+    bench.clock.advance(60_000)
+    for offset in (10, 20):
+        await bench.commit("g", {a: offset}, consumer="c1")
+        bench.clock.advance(10_000)
+    bench.view.starts[a] = 900
+    await bench.commit("g", {a: 910}, consumer="c1")
+    (lag,) = await bench.groups.describe_lag("g")
+    assert (lag.rate, lag.catch_up_seconds) == (None, None)
+    bench.clock.advance(10_000)
+    await bench.commit("g", {a: 930}, consumer="c1")
+    (lag,) = await bench.groups.describe_lag("g")
+    assert (lag.rate, lag.catch_up_seconds) == (2.0, 35.0)
+
+
 async def test_answers_wait_for_the_high_watermark(bench: GroupBench) -> None:
     (a,) = bench.view.add_topic("orders", records=10)
     bench.log.hold = True

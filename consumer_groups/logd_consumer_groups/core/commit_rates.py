@@ -32,12 +32,19 @@ class CommitRates:
         self._count = 0
 
     def observe(
-        self, group: str, topic_partition: TopicPartition, offset: Offset, now_ms: int
+        self,
+        group: str,
+        topic_partition: TopicPartition,
+        offset: Offset,
+        now_ms: int,
+        *,
+        log_start_offset: Offset,
     ) -> None:
-        """A commit. One that goes back starts the count anew."""
+        """A commit. One that goes back starts the count anew, and so does one after the log's start
+        has passed the commit before it: what retention took was not read."""
         where = (group, topic_partition)
         samples = self._forget(where)
-        if samples and offset < samples[-1].offset:
+        if samples and not log_start_offset <= samples[-1].offset <= offset:
             samples.clear()
         if len(samples) > 1 and samples[-1].at_ms - samples[-2].at_ms < SPACING_MS:
             samples.pop()
