@@ -6,15 +6,15 @@ import contextlib
 import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from logd.model.errors import ClientClosed, InvalidConfig, LogdError, UnknownPartition
+from logd.model.errors import ClientClosed, LogdError, UnknownPartition
 from logd.system.background_tasks import BackgroundTasks
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.consumer_fetcher import ConsumerFetcher
-from logd_client.core.checked_values import INT64_MIN, check_int
+from logd_client.core.checked_values import INT64_MIN, check_int, time_to_ms
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.descriptions import OffsetSpec
@@ -29,9 +29,6 @@ ReplayBound = datetime | int | OffsetSpec | None
 
 ALIVE_CHECK_S = 1.0
 """How soon a pull finds out that the consumer was closed and its loop ended meanwhile."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 class _Range(NamedTuple):
@@ -191,17 +188,6 @@ class ArrowReplay:
 
 
 def _bound(name: str, bound: ReplayBound, default: OffsetSpec) -> OffsetSpec:
-    """A time between two ms is taken as the later one: records' times are whole ms."""
     if bound is None:
         return default
-    if isinstance(bound, OffsetSpec):
-        return bound
-    if isinstance(bound, datetime) and bound.tzinfo is not None:
-        return OffsetSpec.at_time(-((_EPOCH - bound) // _MS))
-    if isinstance(bound, int) and not isinstance(bound, bool):
-        return OffsetSpec.at_time(bound)
-    raise InvalidConfig(
-        f"{name} is {bound!r}, but takes a datetime with a time zone, ms since 1970 UTC, or an "
-        "OffsetSpec",
-        field=name,
-    )
+    return bound if isinstance(bound, OffsetSpec) else OffsetSpec.at_time(time_to_ms(name, bound))

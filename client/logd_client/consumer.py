@@ -203,7 +203,8 @@ class Consumer:
     ) -> "pyarrow.RecordBatchReader":
         """All records of a topic from `since` on, until before `until`, for offline replay.
 
-        Both are times of append (a datetime with a zone, or ms since 1970 UTC) or an OffsetSpec;
+        Both are times of append (a datetime with a zone, or ms since 1970 UTC) or an OffsetSpec, as
+        OffsetSpec.at_record_time for the records' own times;
         None: the log's start, and the high watermark now. Batches have the columns of
         `logd.model.arrow_batches.SCHEMA` and come by partition, then offset, a few MiB at a time,
         and end. The topic need not be one of the consumer's; its positions and group stay as they

@@ -6,20 +6,41 @@ are exclusive. Where a call covers many partitions, each entry has an `error` of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from logd.model.errors import InvalidConfig, LogdError
-from logd_client.core.checked_values import INT64_MIN, check_int, check_partition, check_text
+from logd_client.core.checked_values import (
+    INT64_MIN,
+    check_int,
+    check_partition,
+    check_text,
+    time_to_ms,
+)
 
 OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
 ResetTo = Literal[
-    "earliest", "latest", "current", "offset", "append_time", "duration", "shift", "group", "plan"
+    "earliest",
+    "latest",
+    "current",
+    "offset",
+    "append_time",
+    "record_time",
+    "duration",
+    "record_duration",
+    "shift",
+    "group",
+    "plan",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetSpec:
-    """A place in a partition: one of its ends, an offset, or the first record at a time."""
+    """A place in a partition: one of its ends, an offset, or the first record at a time.
+
+    Times are datetimes with a time zone, or ms since 1970 UTC. A record has two: when the broker
+    appended it (`at_time`), and its own timestamp, which its producer chose (`at_record_time`).
+    """
 
     at: OffsetAt
     value: int = 0
@@ -46,19 +67,24 @@ class OffsetSpec:
         return cls("offset", offset)
 
     @classmethod
-    def at_time(cls, time_ms: int) -> "OffsetSpec":
+    def at_time(cls, time: datetime | int) -> "OffsetSpec":
         """The first record appended at or after this time; the high watermark if there is none."""
-        return cls("append_time", time_ms)
+        return cls("append_time", time_to_ms("time", time))
 
     @classmethod
-    def at_record_time(cls, time_ms: int) -> "OffsetSpec":
-        """The first record whose own timestamp is at or after this time."""
-        return cls("record_time", time_ms)
+    def at_record_time(cls, time: datetime | int) -> "OffsetSpec":
+        """The first record whose own timestamp is at or after this time; those behind it may be
+        older. The high watermark if there is none."""
+        return cls("record_time", time_to_ms("time", time))
 
 
 @dataclass(frozen=True, slots=True)
 class ResetTarget:
-    """Where a group shall go on reading. Made by the class methods."""
+    """Where a group shall go on reading. Made by the class methods.
+
+    Times are as in OffsetSpec: datetimes with a time zone or ms since 1970 UTC, of the append or,
+    where it says so, the records' own.
+    """
 
     to: ResetTo
     value: int = 0
@@ -98,14 +124,24 @@ class ResetTarget:
         return cls("offset", offset)
 
     @classmethod
-    def at_time(cls, time_ms: int) -> "ResetTarget":
+    def at_time(cls, time: datetime | int) -> "ResetTarget":
         """The first record appended at or after this time."""
-        return cls("append_time", time_ms)
+        return cls("append_time", time_to_ms("time", time))
 
     @classmethod
-    def by_duration(cls, duration_ms: int) -> "ResetTarget":
-        """The first record appended since this long before the broker's now."""
-        return cls("duration", duration_ms)
+    def at_record_time(cls, time: datetime | int) -> "ResetTarget":
+        """The first record whose own timestamp is at or after this time."""
+        return cls("record_time", time_to_ms("time", time))
+
+    @classmethod
+    def by_duration(cls, duration: timedelta | int) -> "ResetTarget":
+        """The first record appended since this long (in ms) before the broker's now."""
+        return cls("duration", _duration_ms(duration))
+
+    @classmethod
+    def by_record_duration(cls, duration: timedelta | int) -> "ResetTarget":
+        """The first record whose own timestamp is at most this old."""
+        return cls("record_duration", _duration_ms(duration))
 
     @classmethod
     def shift_by(cls, records: int) -> "ResetTarget":
@@ -121,6 +157,12 @@ class ResetTarget:
     def plan(cls, offsets: Sequence[tuple[str, int, int]]) -> "ResetTarget":
         """Exactly these (topic, partition, offset)."""
         return cls("plan", offsets=tuple(offsets))
+
+
+def _duration_ms(duration: timedelta | int) -> int:
+    if isinstance(duration, timedelta):
+        return duration // timedelta(milliseconds=1)
+    return check_int("duration", duration, INT64_MIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,12 +328,13 @@ class PlannedReset:
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
     """A reset or an undo, planned or carried out. `at_ms` is the instant that a time or a duration
-    was taken as."""
+    was taken as; `creates_group`: there was no such group."""
 
     partitions: tuple[PlannedReset, ...]
     rewind_epoch: int
     at_ms: int | None
     executed: bool
+    creates_group: bool = False
 
 
 @dataclass(frozen=True, slots=True)

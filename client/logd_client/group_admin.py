@@ -140,16 +140,19 @@ class GroupAdmin:
         topics: Mapping[str, Sequence[int]] | None = None,
         *,
         execute: bool = False,
+        create: bool = False,
         actor: str = "",
     ) -> ResetPlan:
         """Plan a rewind (or a leap forward) on the broker; with `execute` apply it, all at once.
 
-        `topics` None: all that the group has committed. Running consumers go on from there.
+        `topics` None: all that the group has committed. Running consumers go on from there. A group
+        that does not exist is refused (UnknownGroup), unless `create`.
         """
         request = groups_pb2.ResetOffsetsRequest(
             group=check_text("group", group),
             topics=_topic_partitions(topics),
             validate_only=not execute,
+            create=create,
             actor=actor,
         )
         _set_target(request, to)
@@ -164,6 +167,7 @@ class GroupAdmin:
             answer.rewind_epoch,
             answer.at_ms if answer.HasField("at_ms") else None,
             execute,
+            answer.creates_group,
         )
 
     async def undo_reset(self, group: str, execute: bool = False, actor: str = "") -> ResetPlan:
@@ -203,12 +207,14 @@ def _set_target(request: groups_pb2.ResetOffsetsRequest, to: ResetTarget) -> Non
     if not isinstance(to, ResetTarget):
         raise InvalidConfig(f"{to!r} is no ResetTarget, such as ResetTarget.latest()", field="to")
     match to.to:
-        case "earliest" | "latest" | "offset" | "append_time":
+        case "earliest" | "latest" | "offset" | "append_time" | "record_time":
             request.position.CopyFrom(offset_spec_message(OffsetSpec(to.to, to.value)))
         case "current":
             request.current = True
         case "duration":
             request.duration_ms = to.value
+        case "record_duration":
+            request.record_duration_ms = to.value
         case "shift":
             request.shift_by = to.value
         case "group":

@@ -4,13 +4,14 @@ A group lives in one partition of __consumer_offsets, `mmh3(name) % 16`; whoever
 partition coordinates it. Decisions are pure (`core`), changes go through a GroupShard.
 """
 
+import contextlib
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import mmh3
 
-from logd.model.errors import GroupNotEmpty, NotCoordinator, Overloaded, UnknownGroup
+from logd.model.errors import GroupNotEmpty, LogdError, NotCoordinator, Overloaded, UnknownGroup
 from logd.model.group import (
     NEVER_REWOUND,
     OFFSETS_PARTITIONS,
@@ -181,6 +182,7 @@ class GroupCoordinator:
         topics: Sequence[TopicSelection],
         *,
         actor: str,
+        create: bool = False,
         validate_only: bool = False,
     ) -> ResetPlan:
         check_name(group, "group")
@@ -191,9 +193,11 @@ class GroupCoordinator:
             other = (await self.fetch_offsets(target.group, (), Consumer())).offsets
         shard = self._shard(group)
         async with shard.turn(group) as state:
-            if not topics and not isinstance(target, ToGroup | ToPlan):
+            names_partitions = bool(topics) or isinstance(target, ToGroup | ToPlan)
+            if not (create and names_partitions):
                 self._known(state, group)
             known = _known_or_new(state, group)
+            creates = group not in state.groups and not self._activity.running(group)
             plan = await self._resets.plan_reset(known, target, at_ms, topics, other)
             body = rewind_body(
                 plan,
@@ -205,7 +209,7 @@ class GroupCoordinator:
                 self._rewind(state, RewindRecord(group, "RESET", known.rewind_epoch, body))
             epoch = state.groups.get(group, known).rewind_epoch
         await shard.committed()
-        return ResetPlan(plan, epoch, at_ms)
+        return ResetPlan(plan, epoch, at_ms, creates and body is not None)
 
     async def undo_reset(self, group: str, *, actor: str, validate_only: bool = False) -> ResetPlan:
         shard = self._shard(group)
@@ -245,9 +249,15 @@ class GroupCoordinator:
             return known
         if self._activity.running(group):
             return GroupState(group)
-        hint = difflib.get_close_matches(group, islice(state.groups, HINT_NAMES_MAX), 1)
+        hint = difflib.get_close_matches(group, islice(self._names(), HINT_NAMES_MAX), 1)
         mean = f"; did you mean '{hint[0]}'?" if hint else ""
         raise UnknownGroup(f"no group '{group}' has committed offsets here{mean}", group=group)
+
+    def _names(self) -> Iterator[str]:
+        """Groups of all partitions that this broker coordinates now."""
+        for shard in self._shards:
+            with contextlib.suppress(LogdError):
+                yield from shard.state.groups
 
     def _shard(self, group: str) -> GroupShard:
         check_name(group, "group")

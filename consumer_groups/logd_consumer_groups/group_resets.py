@@ -58,9 +58,8 @@ class GroupResets:
                 asked = positions_of_other
             case ToTime() | ByDuration():
                 assert at_ms is not None, "a time or duration names an instant"
-                by_record_time = isinstance(target, ToTime) and target.by_record_time
                 asked = await self._survey.offsets_at_time(
-                    list(bounds), at_ms, by_record_time=by_record_time
+                    list(bounds), at_ms, by_record_time=target.by_record_time
                 )
         positions = [self._position(group, p, bounds.get(p), asked.get(p)) for p in partitions]
         return await self._with_bytes(plan_reset(target, positions), bounds)

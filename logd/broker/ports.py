@@ -352,9 +352,11 @@ class Groups(Protocol):
         topics: Sequence[TopicSelection],
         *,
         actor: str,
+        create: bool = False,
         validate_only: bool = False,
     ) -> ResetPlan:
-        """Move a group, running or not, on all partitions at once. No topics: all committed."""
+        """Move a group, running or not, on all partitions at once. No topics: all committed.
+        `create`: one that does not exist is made, where the partitions are named."""
         ...
 
     async def undo_reset(

@@ -7,7 +7,7 @@ import click
 from logd.cli.error_report import BadUsage
 from logd.cli.invocation import CLIENT_ID, Invocation, LogctlCommand
 from logd.cli.parsed_type import GROUP, PAIR, PARTITIONS, TOPIC, ParsedType
-from logd.cli.position import POSITION, Position, parse_position
+from logd.cli.position import BY_OPTION, POSITION, Position, parse_position
 from logd.cli.record_filter import RecordFilter, parse_pattern
 from logd.cli.record_template import RecordTemplate, parse_template
 
@@ -22,6 +22,7 @@ _EARLIEST = parse_position("earliest")
     epilog="""\b
     Examples:
       logctl consume orders --from @-15m
+      logctl consume orders --from @2025-03-01 --to @2025-03-02 --by record-time
       logctl consume orders -e -o jsonl > orders.jsonl
       logctl consume orders -g billing -n 100
       logctl consume orders --from -5 -p 0,2-4 --format '%t:%p@%o %k=%v\\n'
@@ -36,6 +37,7 @@ _EARLIEST = parse_position("earliest")
               "@-15m; earliest if not given. With -g only where nothing is committed.")  # fmt: skip
 @click.option("--to", "end", type=POSITION, metavar="POSITION",
               help="Stop before this: end (as it is now), an offset, or @TIME.")  # fmt: skip
+@BY_OPTION
 @click.option("-e", "--exit-at-end", is_flag=True, help="Stop at the end as it is now.")
 @click.option(
     "-n", "--count", type=click.IntRange(0), metavar="N", help="Stop after so many records."
@@ -57,6 +59,7 @@ def consume(
     topics: tuple[str, ...],
     start: Position | None,
     end: Position | None,
+    by: str | None,
     exit_at_end: bool,
     template: RecordTemplate | None,
     **more: Any,
@@ -74,7 +77,8 @@ def consume(
         raise BadUsage("--format says how to print records, and so does -o: give one of them")
     if more["no_commit"] and more["group"] is None:
         raise BadUsage("--no-commit goes with a group: name it with -g")
-    end = parse_position("end") if exit_at_end else end
+    start = start and start.by(by)
+    end = parse_position("end") if exit_at_end else end and end.by(by)
     invocation.run(_consume(invocation, dict.fromkeys(topics), start, end, template, **more))
 
 

@@ -12,6 +12,7 @@ from logd.cli.error_report import BadUsage
 from logd.cli.invocation import DEFAULT_BOOTSTRAP, Invocation, LogctlCommand
 from logd.cli.output import Column, Json, counted
 from logd.cli.parsed_type import DURATION, GROUP, TOPIC_PARTITIONS, ParsedType, TopicPartitions
+from logd.cli.position import BY_OPTION
 from logd.cli.times import format_time, parse_time
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ _EXECUTE = click.option("--execute", is_flag=True, help="Apply the plan; else on
       logctl groups reset billing --all-topics --to-earliest
       logctl groups reset billing --topic orders --to-datetime 2025-03-01T12:00:00 --execute
       logctl groups reset billing --topic orders:0,2 --by-duration 1h30m --execute
+      logctl groups reset billing --topic orders --to-datetime 2025-03-01 --by record-time
       logctl groups reset billing --topic orders --shift-by -100
       logctl groups reset billing --from-file plan.json --execute
 
@@ -71,12 +73,14 @@ _EXECUTE = click.option("--execute", is_flag=True, help="Apply the plan; else on
 @click.option("--to-current", is_flag=True, help="To where the group is: commits it everywhere.")
 @click.option("--to-offset", type=int, metavar="N", help="To this offset.")
 @click.option("--to-datetime", type=_TIME, metavar="TIME",
-              help="To the first record appended then or later; UTC without a zone.")  # fmt: skip
+              help="To the first record of then or later; UTC without a zone.")  # fmt: skip
 @click.option("--by-duration", type=DURATION, metavar="DURATION", help="To so long ago.")
+@BY_OPTION
 @click.option("--shift-by", type=int, metavar="N", help="So many records on, or back (-N).")
 @click.option("--to-group", type=GROUP, metavar="GROUP", help="To where another group is.")
 @click.option("--from-file", type=click.Path(exists=True, dir_okay=False), metavar="PLAN",
               help="To the positions of a plan.")  # fmt: skip
+@click.option("--create", is_flag=True, help="Make the group if it does not exist.")
 @_EXECUTE
 @click.pass_obj
 def reset(
@@ -85,6 +89,8 @@ def reset(
     group: str,
     topics: tuple[TopicPartitions, ...],
     all_topics: bool,
+    by: str | None,
+    create: bool,
     execute: bool,
     **forms: Any,
 ) -> None:
@@ -93,7 +99,7 @@ def reset(
     The broker plans it: positions outside the log are moved into it, and the plan says so. Without
     --execute nothing changes. Running consumers go on from the new position.
     """
-    target = _target(invocation, forms)
+    target = _target(invocation, forms, by)
     if target.to == "plan" and (topics or all_topics):
         raise BadUsage("--from-file names its own partitions: leave --topic and --all-topics out")
     if target.to != "plan" and bool(topics) == all_topics:
@@ -105,7 +111,9 @@ def reset(
 
     async def work() -> "ResetPlan":
         async with invocation.admin() as admin:
-            return await admin.reset_offsets(group, target, wanted, execute=execute, actor=_actor())
+            return await admin.reset_offsets(
+                group, target, wanted, execute=execute, create=create, actor=_actor()
+            )
 
     _print_plan(invocation, group, invocation.run(work()))
 
@@ -150,8 +158,8 @@ def history(invocation: Invocation, group: str) -> None:
     invocation.output.items(rows, _HISTORY, name="rewind_epoch")
 
 
-def _target(invocation: Invocation, forms: dict[str, Any]) -> "ResetTarget":
-    """The one form that was given."""
+def _target(invocation: Invocation, forms: dict[str, Any], by: str | None = None) -> "ResetTarget":
+    """The one form that was given; `by` belongs to the two that name a time."""
     from logd_client.descriptions import ResetTarget
 
     given = {
@@ -161,6 +169,9 @@ def _target(invocation: Invocation, forms: dict[str, Any]) -> "ResetTarget":
         flags = ", ".join("--" + name.replace("_", "-") for name in given or forms)
         raise BadUsage(f"give exactly one of {flags}")
     ((name, value),) = given.items()
+    if by is not None and name not in ("to_datetime", "by_duration"):
+        raise BadUsage("--by says which time --to-datetime or --by-duration means: give one")
+    by_record_time = by == "record-time"
     match name:
         case "to_earliest":
             return ResetTarget.earliest()
@@ -171,9 +182,11 @@ def _target(invocation: Invocation, forms: dict[str, Any]) -> "ResetTarget":
         case "to_offset":
             return ResetTarget.at_offset(value)
         case "to_datetime":
-            return ResetTarget.at_time(parse_time(value, invocation.clock.wall_ms()))
+            at = ResetTarget.at_record_time if by_record_time else ResetTarget.at_time
+            return at(parse_time(value, invocation.clock.wall_ms()))
         case "by_duration":
-            return ResetTarget.by_duration(value)
+            since = ResetTarget.by_record_duration if by_record_time else ResetTarget.by_duration
+            return since(value)
         case "shift_by":
             return ResetTarget.shift_by(value)
         case "to_group":
@@ -253,12 +266,15 @@ def _print_plan(
         "id",
         group=group,
         executed=plan.executed,
+        creates_group=plan.creates_group,
         rewind_epoch=plan.rewind_epoch,
         at=at,
         undo=undo_command if plan.executed and not undoes else None,
     )
     if at:
         invocation.note(f"the moment was taken as {at}")
+    if plan.creates_group and not plan.executed:
+        invocation.note(f"there is no group '{group}': --execute makes it")
     if clamped := sum(each.clamped for each in plan.partitions):
         invocation.note(f"moved into the log: {counted(clamped, 'position')} that lay outside it")
     if not any(each.skipped == "" for each in plan.partitions):

@@ -8,7 +8,7 @@ from logd.cli.error_report import BadUsage
 from logd.cli.invocation import Invocation, NounGroup
 from logd.cli.output import Column, Json
 from logd.cli.parsed_type import TOPIC, TOPIC_PARTITIONS, TopicPartitions
-from logd.cli.position import POSITION, Position, offsets_of
+from logd.cli.position import BY_OPTION, POSITION, Position, offsets_of
 from logd.cli.times import format_time
 
 if TYPE_CHECKING:
@@ -96,16 +96,19 @@ def describe(invocation: Invocation, partition: TopicPartitions) -> None:
 )
 @click.argument("topic", type=TOPIC_PARTITIONS, metavar="TOPIC[:PARTITIONS]")
 @click.option("--at", type=POSITION, metavar="@TIME",
-              help="Where this moment (append time) is; else both ends of the log.")  # fmt: skip
+              help="Where this moment is; else both ends of the log.")  # fmt: skip
+@BY_OPTION
 @click.pass_obj
-def offsets(invocation: Invocation, topic: TopicPartitions, at: Position | None) -> None:
+def offsets(
+    invocation: Invocation, topic: TopicPartitions, at: Position | None, by: str | None
+) -> None:
     """The ends of a topic's partitions, or where a moment is."""
     if at is not None and at.kind == "last":
         raise BadUsage("--at takes @TIME, an offset, earliest or latest")
     if at is None:
         invocation.output.items(invocation.run(_ends(invocation, topic)), _ENDS, name="id")
         return
-    spec = at.spec(invocation.clock.wall_ms())
+    spec = at.by(by).spec(invocation.clock.wall_ms())
 
     async def work() -> "list[FoundOffset]":
         async with invocation.admin() as admin:

@@ -1,8 +1,10 @@
 """A place in a partition, as --from, --to, --at and --before take it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+import click
 
 from logd.cli.error_report import did_you_mean, near_names
 from logd.cli.parsed_type import ParsedType
@@ -18,7 +20,8 @@ WORDS = ("earliest", "latest")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """An end of the log, an offset, the last N records, or a moment (append time).
+    """An end of the log, an offset, the last N records, or a moment (by append time, unless `by`
+    said otherwise).
 
     `text` is what was written; a moment such as @-15m becomes an instant when it is used, once.
     """
@@ -26,6 +29,11 @@ class Position:
     kind: Literal["earliest", "latest", "offset", "last", "time"]
     text: str
     number: int = 0
+    by_record_time: bool = False
+
+    def by(self, which: str | None) -> "Position":
+        """The same, with the value of BY_OPTION."""
+        return self if which is None else replace(self, by_record_time=which == "record-time")
 
     def spec(self, now_ms: int) -> "OffsetSpec":
         """What to ask the broker for. 'last' has no such question: see `resolve`."""
@@ -37,7 +45,8 @@ class Position:
             case "offset":
                 return OffsetSpec.at_offset(self.number)
             case "time":
-                return OffsetSpec.at_time(parse_time(self.text, now_ms))
+                at = OffsetSpec.at_record_time if self.by_record_time else OffsetSpec.at_time
+                return at(parse_time(self.text, now_ms))
             case _:
                 return OffsetSpec.latest()
 
@@ -83,4 +92,10 @@ def parse_position(text: str) -> Position:
     return Position("last" if text.startswith("-") else "offset", text, int(digits))
 
 
+BY_OPTION = click.option(
+    "--by",
+    type=click.Choice(["append-time", "record-time"]),
+    help="What a time means: when the broker appended a record (if not given), or the record's own "
+    "timestamp, as of imported data.",
+)
 POSITION = ParsedType("position", parse_position)

@@ -10,7 +10,8 @@ REMEDIES = {
     "UNKNOWN_TOPIC": "list the topics with `logctl topics ls`, or make one with `logctl topics "
     "create`: topics are never made by producing",
     "UNKNOWN_PARTITION": "see the topic's partitions with `logctl topics describe TOPIC`",
-    "UNKNOWN_GROUP": "list the groups with `logctl groups ls`; one exists from its first commit",
+    "UNKNOWN_GROUP": "list the groups with `logctl groups ls`; one exists from its first commit or "
+    "from `logctl groups reset GROUP ... --create`",
     "OFFSET_OUT_OF_RANGE": "see what the log holds with `logctl partitions offsets TOPIC`, or "
     "start from `--from earliest`",
     "RECORD_TOO_LARGE": "send less at once, or raise the limit with `logctl topics set TOPIC "

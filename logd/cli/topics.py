@@ -8,7 +8,7 @@ from logd.cli.error_report import BadUsage, PartialFailure
 from logd.cli.invocation import Invocation, NounGroup
 from logd.cli.output import Column, Json, Section, counted
 from logd.cli.parsed_type import PAIR, TOPIC, TOPIC_PARTITIONS, TopicPartitions
-from logd.cli.position import POSITION, Position
+from logd.cli.position import BY_OPTION, POSITION, Position
 from logd.cli.times import format_time
 
 if TYPE_CHECKING:
@@ -207,16 +207,22 @@ def add_partitions(
 @click.argument("topic", type=TOPIC_PARTITIONS, metavar="TOPIC[:PARTITIONS]")
 @click.option("--before", type=POSITION, required=True, metavar="OFFSET|@TIME",
               help="The first record to keep: an offset, @TIME, @-7d or latest.")  # fmt: skip
+@BY_OPTION
 @_YES
 @_DRY
 @click.pass_obj
 def truncate(
-    invocation: Invocation, topic: TopicPartitions, before: Position, yes: bool, validate_only: bool
+    invocation: Invocation,
+    topic: TopicPartitions,
+    before: Position,
+    by: str | None,
+    yes: bool,
+    validate_only: bool,
 ) -> None:
     """Remove the oldest records of a topic."""
     if before.kind == "last":
         raise BadUsage("--before takes an offset or @TIME, not a count of records")
-    spec = before.spec(invocation.clock.wall_ms())
+    spec = before.by(by).spec(invocation.clock.wall_ms())
 
     async def work(only: bool) -> "list[DeletedRecords]":
         async with invocation.admin() as admin:

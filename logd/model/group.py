@@ -196,9 +196,10 @@ class ToTime:
 
 @dataclass(frozen=True, slots=True)
 class ByDuration:
-    """The first record appended in the last `duration_ms`."""
+    """The first record of the last `duration_ms`."""
 
     duration_ms: int
+    by_record_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +260,13 @@ class PlannedReset:
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """A rewind, planned or done. `at_ms` is the instant that a time or duration was taken as."""
+    """A rewind, planned or done. `at_ms` is the instant that a time or duration was taken as.
+    `creates_group`: there was no such group."""
 
     partitions: tuple[PlannedReset, ...]
     rewind_epoch: RewindEpoch
     at_ms: int | None = None
+    creates_group: bool = False
 
 
 ResetKind = Literal["RESET", "UNDO", "COMMIT"]

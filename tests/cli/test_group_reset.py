@@ -70,6 +70,21 @@ def test_offset_0_is_a_place_like_any_other() -> None:
     assert chosen(shift_by=0) == ResetTarget.shift_by(0)
 
 
+def test_by_record_time_belongs_to_times_alone() -> None:
+    def by(which: str, **given: object) -> ResetTarget:
+        return _target(Invocation(Output()), {**dict.fromkeys(FORMS), **given}, which)
+
+    at = "1970-01-01T00:00:01"
+    assert by("record-time", to_datetime=at) == ResetTarget.at_record_time(1000)
+    assert by("append-time", to_datetime=at) == ResetTarget.at_time(1000)
+    assert by("record-time", by_duration=60) == ResetTarget.by_record_duration(60)
+    assert by("append-time", by_duration=60) == ResetTarget.by_duration(60)
+    for form in FORMS:
+        if form not in ("to_datetime", "by_duration"):
+            with pytest.raises(BadUsage, match="--by says which time"):
+                by("record-time", **{form: 1})
+
+
 def test_no_form_and_two_are_refused() -> None:
     with pytest.raises(BadUsage, match="exactly one of --to-earliest, --to-latest"):
         chosen()

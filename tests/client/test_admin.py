@@ -1,6 +1,7 @@
 """Admin against a real broker in this process: every call, with its answers and errors."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,11 @@ async def test_a_group_is_committed_rewound_undone_and_forgotten(admin: Admin) -
         (ResetTarget.latest(), {0: 10, 1: 4}),
         (ResetTarget.at_offset(3), {0: 3, 1: 3}),
         (ResetTarget.at_time(0), {0: 0, 1: 0}),
-        (ResetTarget.by_duration(60_000), {0: 0, 1: 0}),
+        (ResetTarget.by_duration(timedelta(minutes=1)), {0: 0, 1: 0}),
+        (ResetTarget.latest(), {0: 10, 1: 4}),
+        (ResetTarget.at_record_time(datetime(1970, 1, 1, tzinfo=UTC)), {0: 0, 1: 0}),
+        (ResetTarget.latest(), {0: 10, 1: 4}),
+        (ResetTarget.by_record_duration(60_000), {0: 0, 1: 0}),
         (ResetTarget.plan([("orders", 1, 2)]), {0: 0, 1: 2}),
         (ResetTarget.current(), {0: 0, 1: 2}),
     ):

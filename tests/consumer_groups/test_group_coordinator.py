@@ -19,20 +19,11 @@ from logd.model.errors import (
 )
 from logd.model.group import (
     CONSUMER_SEEN_MS,
-    ByDuration,
     CommitRequest,
     Consumer,
     OffsetCommit,
-    PlannedOffset,
-    ShiftBy,
-    ToCurrent,
     ToEarliest,
-    ToGroup,
-    ToLatest,
-    ToOffset,
     TopicSelection,
-    ToPlan,
-    ToTime,
 )
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups import group_coordinator
@@ -78,118 +69,6 @@ async def test_a_rewind_reaches_a_running_consumer(bench: GroupBench) -> None:
     assert await bench.offsets("g") == {a: 0, b: 0}
     await bench.commit("g", {a: 5}, plan.rewind_epoch)
     assert await bench.offsets("g") == {a: 5, b: 0}
-
-
-async def test_a_reset_is_planned_first_and_undone_after(bench: GroupBench) -> None:
-    (a,) = bench.view.add_topic("orders", records=100)
-    await bench.commit("g", {a: 80})
-    planned = await bench.groups.reset_offsets(
-        "g", ToOffset(20), (), actor="ann", validate_only=True
-    )
-    assert planned.rewind_epoch == -1 and await bench.offsets("g") == {a: 80}
-    (partition,) = planned.partitions
-    assert (partition.replay_records, partition.replay_bytes) == (60, 60 * RECORD_BYTES)
-    done = await bench.groups.reset_offsets("g", ToOffset(20), (), actor="ann")
-    assert done.partitions == planned.partitions
-    await bench.commit("g", {a: 30}, done.rewind_epoch)
-    undone = await bench.groups.undo_reset("g", actor="bob")
-    assert await bench.offsets("g") == {a: 80}
-    assert undone.rewind_epoch > done.rewind_epoch
-    again = await bench.groups.undo_reset("g", actor="bob")
-    assert again.rewind_epoch == undone.rewind_epoch
-    assert [p.skipped for p in again.partitions] == ["the rewind was undone already"]
-    await bench.restart()
-    undo, reset = await bench.groups.list_resets("g")
-    assert (reset.kind, reset.description, reset.actor) == ("RESET", "to offset 20", "ann")
-    assert (undo.kind, undo.actor, undo.rewind_epoch) == ("UNDO", "bob", undone.rewind_epoch)
-    assert undo.description == f"undo of rewind {done.rewind_epoch}"
-    assert reset.partitions == done.partitions
-
-
-async def test_an_undo_forgets_what_the_reset_committed_first(bench: GroupBench) -> None:
-    a, b = bench.view.add_topic("orders", 2, records=10)
-    await bench.commit("g", {a: 5})
-    topics = [TopicSelection(a.topic_id)]
-    await bench.groups.reset_offsets("g", ToCurrent(), topics, actor="")
-    assert await bench.offsets("g") == {a: 5, b: 10}
-    await bench.groups.undo_reset("g", actor="")
-    assert await bench.offsets("g") == {a: 5}
-
-
-async def test_times_and_durations(bench: GroupBench) -> None:
-    (a,) = bench.view.add_topic("orders", records=10)
-    bench.clock.advance(60_000)
-    bench.view.produce(a, 5)
-    await bench.commit("g", {a: 15})
-    plan = await bench.groups.reset_offsets("g", ByDuration(1000), (), actor="")
-    assert plan.at_ms == bench.clock.wall_ms() - 1000
-    assert await bench.offsets("g") == {a: 10}
-    at_ms = bench.clock.wall_ms() - 60_000
-    plan = await bench.groups.reset_offsets("g", ToTime(at_ms), (), actor="")
-    assert plan.at_ms == at_ms and await bench.offsets("g") == {a: 0}
-    await bench.groups.reset_offsets("g", ToTime(at_ms, by_record_time=True), (), actor="")
-    assert await bench.offsets("g") == {a: 15}
-
-
-async def test_a_group_is_put_where_another_is(bench: GroupBench) -> None:
-    a, b = bench.view.add_topic("orders", 2, records=10)
-    await bench.commit("from", {a: 4})
-    plan = await bench.groups.reset_offsets("to", ToGroup("from"), (), actor="")
-    assert await bench.offsets("to") == {a: 4}
-    assert plan.rewind_epoch >= 0
-    await bench.commit("to", {b: 3}, plan.rewind_epoch)
-    plan = await bench.groups.reset_offsets("to", ToGroup("from"), (), actor="")
-    assert [bool(p.skipped) for p in plan.partitions] == [False, True]
-    with pytest.raises(UnknownGroup):
-        await bench.groups.reset_offsets("to", ToGroup("form"), (), actor="")
-
-
-async def test_plans_are_exact_and_skip_what_is_gone(bench: GroupBench) -> None:
-    a, b = bench.view.add_topic("orders", 2, records=10)
-    (old,) = bench.view.add_topic("old", records=10)
-    await bench.commit("g", {a: 4, b: 4, old: 4})
-    bench.view.drop_topic(old)
-    plan = ToPlan(
-        (
-            PlannedOffset("orders", a.topic_id, a.partition, 7),
-            PlannedOffset("orders", b.topic_id, b.partition, 70),
-            PlannedOffset("", old.topic_id, old.partition, 1),
-            PlannedOffset("never", None, PartitionId(0), 1),
-        )
-    )
-    done = await bench.groups.reset_offsets("g", plan, (), actor="")
-    by_topic = {(p.topic, int(p.partition)): p for p in done.partitions}
-    assert by_topic["orders", 1].clamped and by_topic["orders", 1].to_offset == 10
-    assert by_topic[old.topic_id.hex(), 0].skipped and by_topic["never", 0].skipped
-    assert await bench.offsets("g") == {a: 7, b: 10, old: 4}
-    only = [TopicSelection(a.topic_id, (a.partition,))]
-    done = await bench.groups.reset_offsets("g", plan, only, actor="")
-    assert {p.topic for p in done.partitions if not p.skipped} == {"orders"}
-    assert len([p for p in done.partitions if p.topic == "orders"]) == 1
-
-
-async def test_topics_that_are_gone_are_skipped_in_resets_and_undos(bench: GroupBench) -> None:
-    (a,), (b,) = bench.view.add_topic("a", records=10), bench.view.add_topic("b", records=10)
-    await bench.commit("g", {a: 9, b: 9})
-    await bench.groups.reset_offsets("g", ToEarliest(), (), actor="")
-    bench.view.drop_topic(b)
-    undo = await bench.groups.undo_reset("g", actor="")
-    assert [(p.topic, bool(p.skipped)) for p in undo.partitions] == [
-        (b.topic_id.hex(), True),
-        ("a", False),
-    ]
-    assert await bench.offsets("g") == {a: 9, b: 0}
-    reset = await bench.groups.reset_offsets("g", ShiftBy(-1), (), actor="")
-    assert [bool(p.skipped) for p in reset.partitions] == [True, False]
-
-
-async def test_a_reset_of_nothing_known_needs_topics(bench: GroupBench) -> None:
-    (a,) = bench.view.add_topic("orders", records=10)
-    with pytest.raises(UnknownGroup):
-        await bench.groups.reset_offsets("g", ToEarliest(), (), actor="")
-    topics = [TopicSelection(a.topic_id)]
-    await bench.groups.reset_offsets("g", ToLatest(), topics, actor="")
-    assert await bench.offsets("g") == {a: 10}
 
 
 async def test_going_back_needs_leave_and_is_history(bench: GroupBench) -> None:
@@ -385,7 +264,7 @@ async def test_the_number_of_groups_is_bounded(
     await bench.commit(kept[0], {a: 2})
     with pytest.raises(Overloaded):
         await bench.groups.reset_offsets(
-            refused[0], ToEarliest(), [TopicSelection(a.topic_id)], actor="ann"
+            refused[0], ToEarliest(), [TopicSelection(a.topic_id)], actor="ann", create=True
         )
     for group in kept:
         await bench.groups.delete_group(group)

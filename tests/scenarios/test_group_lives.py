@@ -104,7 +104,9 @@ class GroupLives(RuleBasedStateMachine):
             if whole and known
             else [TopicSelection(self.where[0].topic_id, (self.where[number].partition,))]
         )
-        plan = self.run(self.bench.groups.reset_offsets(group, to, topics, actor="ann"))
+        plan = self.run(
+            self.bench.groups.reset_offsets(group, to, topics, actor="ann", create=True)
+        )
         moved = {TopicPartition(p.topic_id, p.partition): p for p in plan.partitions if p.topic_id}
         assert all(0 <= (p.to_offset or 0) <= 200 for p in moved.values())
         before = self.offsets.setdefault(group, {})

@@ -1,12 +1,15 @@
 """Numbers and names as they come in: what no message could carry is refused where it is given."""
 
 import operator
+from datetime import UTC, datetime, timedelta
 from typing import SupportsIndex
 
 from logd.model.errors import InvalidConfig
 
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 UINT32_MAX = (1 << 32) - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 
 
 def check_int(name: str, value: SupportsIndex, low: int, high: int = INT64_MAX) -> int:
@@ -24,6 +27,20 @@ def check_int(name: str, value: SupportsIndex, low: int, high: int = INT64_MAX) 
 def check_partition(value: SupportsIndex) -> int:
     """A partition's number, of any topic. Raises InvalidConfig."""
     return check_int("partition", value, 0, UINT32_MAX)
+
+
+def time_to_ms(name: str, time: datetime | SupportsIndex) -> int:
+    """ms since 1970 UTC of a datetime with a time zone, or of such a number. One between two ms is
+    taken as the later: records' times are whole ms. Raises InvalidConfig."""
+    if isinstance(time, datetime) and time.tzinfo is not None:
+        return -((_EPOCH - time) // _MS)
+    try:
+        return check_int(name, time, INT64_MIN)  # type: ignore[arg-type]
+    except InvalidConfig:
+        raise InvalidConfig(
+            f"{name} is {time!r}, but takes a datetime with a time zone, or ms since 1970 UTC",
+            field=name,
+        ) from None
 
 
 def check_text(name: str, value: str) -> str:

@@ -79,8 +79,8 @@ def describe_target(target: ResetTarget, at_ms: int | None) -> str:
             return f"to offset {offset}"
         case ToTime(by_record_time=by_record_time):
             return f"to {at} by {'record' if by_record_time else 'append'} time"
-        case ByDuration(duration_ms=duration_ms):
-            return f"by {duration_ms} ms, to {at}"
+        case ByDuration(duration_ms=duration_ms, by_record_time=by_record_time):
+            return f"by {duration_ms} ms, to {at}" + (" by record time" if by_record_time else "")
         case ShiftBy(records=records):
             return f"shift by {records:+}"
         case ToGroup(group=group):

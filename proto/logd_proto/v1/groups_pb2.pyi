@@ -244,28 +244,32 @@ class OffsetPlan(_message.Message):
     def __init__(self, offsets: _Optional[_Iterable[_Union[PlannedOffset, _Mapping]]] = ...) -> None: ...
 
 class ResetOffsetsRequest(_message.Message):
-    __slots__ = ("group", "topics", "position", "shift_by", "duration_ms", "to_group", "plan", "current", "validate_only", "actor")
+    __slots__ = ("group", "topics", "position", "shift_by", "duration_ms", "record_duration_ms", "to_group", "plan", "current", "validate_only", "actor", "create")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     TOPICS_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     SHIFT_BY_FIELD_NUMBER: _ClassVar[int]
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     TO_GROUP_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     CURRENT_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
+    CREATE_FIELD_NUMBER: _ClassVar[int]
     group: str
     topics: _containers.RepeatedCompositeFieldContainer[TopicPartitions]
     position: _common_pb2.OffsetSpec
     shift_by: int
     duration_ms: int
+    record_duration_ms: int
     to_group: str
     plan: OffsetPlan
     current: bool
     validate_only: bool
     actor: str
-    def __init__(self, group: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., position: _Optional[_Union[_common_pb2.OffsetSpec, _Mapping]] = ..., shift_by: _Optional[int] = ..., duration_ms: _Optional[int] = ..., to_group: _Optional[str] = ..., plan: _Optional[_Union[OffsetPlan, _Mapping]] = ..., current: bool = ..., validate_only: bool = ..., actor: _Optional[str] = ...) -> None: ...
+    create: bool
+    def __init__(self, group: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., position: _Optional[_Union[_common_pb2.OffsetSpec, _Mapping]] = ..., shift_by: _Optional[int] = ..., duration_ms: _Optional[int] = ..., record_duration_ms: _Optional[int] = ..., to_group: _Optional[str] = ..., plan: _Optional[_Union[OffsetPlan, _Mapping]] = ..., current: bool = ..., validate_only: bool = ..., actor: _Optional[str] = ..., create: bool = ...) -> None: ...
 
 class PlannedReset(_message.Message):
     __slots__ = ("topic", "topic_id", "partition", "from_offset", "to_offset", "replay_records", "replay_bytes", "clamped", "skipped")
@@ -290,14 +294,16 @@ class PlannedReset(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., from_offset: _Optional[int] = ..., to_offset: _Optional[int] = ..., replay_records: _Optional[int] = ..., replay_bytes: _Optional[int] = ..., clamped: bool = ..., skipped: _Optional[str] = ...) -> None: ...
 
 class ResetOffsetsResponse(_message.Message):
-    __slots__ = ("partitions", "rewind_epoch", "at_ms")
+    __slots__ = ("partitions", "rewind_epoch", "at_ms", "creates_group")
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
     AT_MS_FIELD_NUMBER: _ClassVar[int]
+    CREATES_GROUP_FIELD_NUMBER: _ClassVar[int]
     partitions: _containers.RepeatedCompositeFieldContainer[PlannedReset]
     rewind_epoch: int
     at_ms: int
-    def __init__(self, partitions: _Optional[_Iterable[_Union[PlannedReset, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., at_ms: _Optional[int] = ...) -> None: ...
+    creates_group: bool
+    def __init__(self, partitions: _Optional[_Iterable[_Union[PlannedReset, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., at_ms: _Optional[int] = ..., creates_group: bool = ...) -> None: ...
 
 class UndoResetRequest(_message.Message):
     __slots__ = ("group", "validate_only", "actor")

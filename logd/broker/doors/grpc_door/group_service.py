@@ -162,12 +162,14 @@ class GroupService:
             self._target(request),
             self._selections(request.topics),
             actor=request.actor or context.principal,
+            create=request.create,
             validate_only=request.validate_only,
         )
         return pb.ResetOffsetsResponse(
             partitions=map(from_planned, plan.partitions),
             rewind_epoch=plan.rewind_epoch,
             at_ms=plan.at_ms,
+            creates_group=plan.creates_group,
         )
 
     async def undo_reset(
@@ -209,6 +211,8 @@ class GroupService:
                 return ShiftBy(request.shift_by)
             case "duration_ms":
                 return ByDuration(request.duration_ms)
+            case "record_duration_ms":
+                return ByDuration(request.record_duration_ms, by_record_time=True)
             case "to_group":
                 return ToGroup(request.to_group)
             case "plan":

@@ -16,6 +16,7 @@ from logd.model.errors import (
     InconsistentTopicId,
     InvalidConfig,
     LogdError,
+    UnknownGroup,
     UnknownTopic,
 )
 from logd.model.ids import TopicPartition
@@ -167,6 +168,7 @@ async def test_every_target(door: Door) -> None:
         ({"position": spec(record_time_ms=now_ms)}, 10),
         ({"shift_by": -2}, 6),
         ({"duration_ms": 1000}, 0),
+        ({"record_duration_ms": 1000}, 10),
         ({"to_group": "other"}, 6),
         ({"plan": pb.OffsetPlan(offsets=planned)}, 7),
         ({"current": True}, 8),
@@ -177,8 +179,14 @@ async def test_every_target(door: Door) -> None:
         (moved,) = [p for p in plan.partitions if not p.skipped]
         assert moved.to_offset == offset, target
         assert [p.topic for p in plan.partitions if p.skipped] == ["gone"] * ("plan" in target)
-        timed = "duration_ms" in target or "time_ms" in str(target)
+        timed = "duration_ms" in str(target) or "time_ms" in str(target)
         assert plan.HasField("at_ms") == timed
+    request.group = "new"
+    with pytest.raises(UnknownGroup):
+        await door.call("ResetOffsets", request)
+    request.create = True
+    request.topics.append(named("orders"))
+    assert (await door.call("ResetOffsets", request)).creates_group
     for nothing in (pb.ResetOffsetsRequest(group="g"), pb.ResetOffsetsRequest(position=spec())):
         with pytest.raises(LogdError):
             await door.call("ResetOffsets", nothing)

@@ -62,6 +62,7 @@ REQUESTS: dict[str, tuple[str, Message]] = {
     ),
     "shift": ("GroupService/ResetOffsets", _reset(shift_by=1)),
     "duration": ("GroupService/ResetOffsets", _reset(duration_ms=1)),
+    "record duration": ("GroupService/ResetOffsets", _reset(record_duration_ms=1)),
     "plan": ("GroupService/ResetOffsets", _reset(plan=_PLAN)),
     **{
         f"reset by {name}": ("GroupService/ResetOffsets", _reset(position=place))
