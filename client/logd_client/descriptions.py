@@ -15,23 +15,12 @@ from logd_client.core.checked_values import (
     check_int,
     check_partition,
     check_text,
+    duration_to_ms,
     time_to_ms,
 )
 
 OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
-ResetTo = Literal[
-    "earliest",
-    "latest",
-    "current",
-    "offset",
-    "append_time",
-    "record_time",
-    "duration",
-    "record_duration",
-    "shift",
-    "group",
-    "plan",
-]
+ResetTo = Literal[OffsetAt, "current", "duration", "record_duration", "shift", "group", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +125,12 @@ class ResetTarget:
     @classmethod
     def by_duration(cls, duration: timedelta | int) -> "ResetTarget":
         """The first record appended since this long (in ms) before the broker's now."""
-        return cls("duration", _duration_ms(duration))
+        return cls("duration", duration_to_ms("duration", duration))
 
     @classmethod
     def by_record_duration(cls, duration: timedelta | int) -> "ResetTarget":
         """The first record whose own timestamp is at most this old."""
-        return cls("record_duration", _duration_ms(duration))
+        return cls("record_duration", duration_to_ms("duration", duration))
 
     @classmethod
     def shift_by(cls, records: int) -> "ResetTarget":
@@ -159,12 +148,6 @@ class ResetTarget:
         return cls("plan", offsets=tuple(offsets))
 
 
-def _duration_ms(duration: timedelta | int) -> int:
-    if isinstance(duration, timedelta):
-        return duration // timedelta(milliseconds=1)
-    return check_int("duration", duration, INT64_MIN)
-
-
 @dataclass(frozen=True, slots=True)
 class PartitionInfo:
     """A partition in its topic's metadata: the key hashes [hash_lo, hash_hi) it takes, and where
@@ -180,8 +163,19 @@ class PartitionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicSize:
+    """What a topic holds, all partitions together, and records/s appended over about the last
+    minute. None: not known, as of logs that were not opened since the broker started."""
+
+    records: int | None
+    size_bytes: int | None
+    append_rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class TopicDescription:
-    """A topic. `topic_id` is 16 bytes, empty where it was only validated."""
+    """A topic. `topic_id` is 16 bytes, empty where it was only validated. `size` None: not asked
+    for."""
 
     name: str
     topic_id: bytes
@@ -191,6 +185,7 @@ class TopicDescription:
     internal: bool
     created_ms: int
     replication_factor: int
+    size: TopicSize | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from logd_client.descriptions import (
     PartitionDescription,
     PartitionInfo,
     TopicDescription,
+    TopicSize,
 )
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
@@ -91,13 +92,18 @@ class TopicAdmin:
             return await self.describe_topic(name)
         return _topic(answer.topic)
 
-    async def list_topics(self, include_internal: bool = False) -> list[TopicDescription]:
+    async def list_topics(
+        self, include_internal: bool = False, with_sizes: bool = False
+    ) -> list[TopicDescription]:
         """Every topic, sorted by name."""
-        request = topics_pb2.ListTopicsRequest(include_internal=include_internal)
+        request = topics_pb2.ListTopicsRequest(
+            include_internal=include_internal, with_sizes=with_sizes
+        )
         answer = await self._connection.call(
             "TopicService/ListTopics", request, topics_pb2.ListTopicsResponse
         )
-        return [_topic(topic) for topic in answer.topics]
+        sizes = map(_size, answer.sizes)
+        return [_topic(topic, next(sizes, None)) for topic in answer.topics]
 
     async def describe_topic(self, name: str) -> TopicDescription:
         """One topic. Raises UnknownTopic."""
@@ -213,7 +219,15 @@ class TopicAdmin:
         ]
 
 
-def _topic(topic: topics_pb2.Topic) -> TopicDescription:
+def _size(size: topics_pb2.TopicSize) -> TopicSize:
+    return TopicSize(
+        records=size.records if size.HasField("records") else None,
+        size_bytes=size.size_bytes if size.HasField("size_bytes") else None,
+        append_rate=size.append_rate,
+    )
+
+
+def _topic(topic: topics_pb2.Topic, size: TopicSize | None = None) -> TopicDescription:
     return TopicDescription(
         name=topic.name,
         topic_id=topic.topic_id,
@@ -234,6 +248,7 @@ def _topic(topic: topics_pb2.Topic) -> TopicDescription:
         internal=topic.internal,
         created_ms=topic.created_ms,
         replication_factor=topic.replication_factor,
+        size=size,
     )
 
 

@@ -49,7 +49,7 @@ class HostedPartition:
     longer than it must, never shorter.
     """
 
-    __slots__ = ("leader_epoch", "log", "pending", "topic_partition")
+    __slots__ = ("leader_epoch", "log", "marked_ends", "pending", "topic_partition")
 
     def __init__(
         self, topic_partition: TopicPartition, log: PartitionLog, leader_epoch: LeaderEpoch
@@ -58,6 +58,9 @@ class HostedPartition:
         self.log = log
         self.leader_epoch = leader_epoch
         self.pending: deque[PendingAppend] = deque()
+        self.marked_ends = log.log_end_offset, log.log_end_offset
+        """Where the log ended at TopicSizes' mark before the last, and at the last, or where it
+        was opened since."""
 
     @property
     def high_watermark(self) -> Offset:

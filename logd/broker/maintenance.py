@@ -6,7 +6,7 @@ spent in suspend is no leap: boottime counts it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -28,7 +28,15 @@ OPENED_A_PASS_MAX = 100
 class Maintenance:
     """An asyncio shell around the logs' own decisions. One pass at a time."""
 
-    def __init__(self, host: PartitionHost, clock: Clock, tasks: BackgroundTasks) -> None:
+    def __init__(
+        self,
+        host: PartitionHost,
+        clock: Clock,
+        tasks: BackgroundTasks,
+        mark_sizes: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`mark_sizes` is called in every pass."""
+        self._mark_sizes = mark_sizes
         self._host = host
         self._clock = clock
         self._tasks = tasks
@@ -66,6 +74,7 @@ class Maintenance:
 
     async def run_pass(self) -> None:
         """One pass over all partitions that hold data."""
+        self._mark_sizes()
         now_ms = self._check_clock()
         await self._host.open_some(OPENED_A_PASS_MAX)
         for hosted in self._host.all_hosted():

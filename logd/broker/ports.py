@@ -163,6 +163,21 @@ class PartitionStatus:
     error: LogdError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TopicSize:
+    """What a topic holds, all partitions together, and records/s appended. None: not known."""
+
+    records: int | None
+    size_bytes: int | None
+    append_rate: float
+
+
+class TopicSizes(Protocol):
+    """Looks at many topics at once, and opens no log for it."""
+
+    async def sizes(self, topics: Sequence[Topic]) -> Sequence[TopicSize]: ...
+
+
 class Topics(Protocol):
     """Topic metadata. Reads are from memory; changes go through the metadata store."""
 

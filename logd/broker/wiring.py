@@ -23,6 +23,7 @@ from logd.broker.offsets_topic_log import OFFSETS_TOPIC_CONFIG, OffsetsTopicLog
 from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import BrokerInfo, HealthProblem
 from logd.broker.single_broker import SingleBroker
+from logd.broker.topic_sizes import TopicSizes
 from logd.model.errors import UnknownTopic
 from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
 from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
@@ -100,7 +101,8 @@ async def _build(
     catalog.on_changed(host.topic_changed)
     await host.recover()
     offsets_topic = await _offsets_topic(catalog)
-    maintenance = Maintenance(host, seams.clock, tasks)
+    sizes = TopicSizes(host, directory, seams.clock)
+    maintenance = Maintenance(host, seams.clock, tasks, sizes.mark)
     groups = GroupCoordinator(
         OffsetsTopicLog(host, offsets_topic.topic_id, seams.clock),
         HostLogView(catalog, host),
@@ -125,7 +127,7 @@ async def _build(
     authorizer = AllowAll()
     services = (
         DataService(catalog, host, producer_ids, authorizer, seams.clock, seams.pools.cold_read),
-        TopicService(catalog, host),
+        TopicService(catalog, host, sizes),
         GroupService(groups, catalog),
         ClusterService(single, catalog),
     )

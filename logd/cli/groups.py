@@ -11,6 +11,8 @@ from logd.cli.parsed_type import GROUP
 from logd.cli.times import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from logd_client import Admin
     from logd_client.descriptions import GroupDescription, GroupSummary, PartitionLag
 
@@ -59,10 +61,19 @@ _LAG = (
     Column("LAG", "lag_records", "number"),
     Column("BYTES", "lag_bytes", "size"),
     Column("SECONDS", "lag_seconds", "seconds"),
-    Column("RATE", "rate", "number", wide=True),
+    Column("RATE", "rate", "rate", wide=True),
     Column("CATCH_UP", "catch_up_seconds", "seconds", wide=True),
     Column("REASON", "reason", "state"),
 )
+_LAG_OF_ALL = (
+    Column("GROUP", "group", "name"),
+    Column("LAG", "lag_records", "number"),
+    Column("BYTES", "lag_bytes", "size"),
+    Column("SECONDS", "lag_seconds", "seconds"),
+    Column("WORST", "worst"),
+    Column("REASON", "reason", "state"),
+)
+GROUPS_AT_ONCE = 16
 
 
 @click.group(cls=NounGroup)
@@ -134,17 +145,19 @@ def describe(invocation: Invocation, group: str) -> None:
     "lag",
     epilog="""\b
     Examples:
+      logctl groups lag
       logctl groups lag billing
       logctl groups lag billing --watch
       logctl groups lag billing -o json""",
 )
-@click.argument("group", type=GROUP)
+@click.argument("group", type=GROUP, required=False)
 @click.option("--watch", is_flag=True, help="Again every two seconds, until Ctrl-C.")
 @click.pass_obj
-def lag(invocation: Invocation, group: str, watch: bool) -> None:
-    """What a group has yet to read, and why.
+def lag(invocation: Invocation, group: str | None, watch: bool) -> None:
+    """What a group has yet to read, and why; without a group, totals of all.
 
-    BYTES is approximate to one index interval; SECONDS is the age of the next unread record.
+    BYTES is approximate; SECONDS is the age of the next unread record, of all groups that of the
+    partition that lags most (WORST), with its reason.
     """
 
     import asyncio
@@ -160,13 +173,36 @@ def lag(invocation: Invocation, group: str, watch: bool) -> None:
 
 
 async def _print_lag(
-    invocation: Invocation, admin: "Admin", group: str, clear: bool = False
+    invocation: Invocation, admin: "Admin", group: str | None, clear: bool = False
 ) -> None:
-    rows = [_lag_row(each) for each in await admin.group_lag(group)]
+    if group is None:
+        rows = await _lag_of_all(admin)
+    else:
+        rows = [_lag_row(each) for each in await admin.group_lag(group)]
+    output = invocation.output
     if clear:
-        invocation.output.stream.write("\x1b[H\x1b[2J")
-    invocation.output.items(rows, _LAG, name="id")
-    invocation.output.stream.flush()
+        output.stream.write("\x1b[H\x1b[2J")
+    output.items(rows, *((_LAG_OF_ALL, "group") if group is None else (_LAG, "id")))
+    output.stream.flush()
+
+
+async def _lag_of_all(admin: "Admin") -> list[Json]:
+    """A row for each group; one that is deleted meanwhile has none."""
+    import asyncio
+
+    from logd.model.errors import UnknownGroup
+
+    async def lag_of(group: str) -> Json | None:
+        try:
+            return _total_row(group, await admin.group_lag(group))
+        except UnknownGroup:
+            return None
+
+    names = [each.group for each in await admin.list_groups()]
+    rows: list[Json | None] = []
+    for start in range(0, len(names), GROUPS_AT_ONCE):
+        rows += await asyncio.gather(*map(lag_of, names[start : start + GROUPS_AT_ONCE]))
+    return [row for row in rows if row is not None]
 
 
 @groups.command("delete")
@@ -203,6 +239,24 @@ def _row(group: "GroupSummary") -> Json:
         "consumer_count": group.consumers,
         "topics": list(group.topics),
         "committed_at": format_time(group.committed_ms) if group.committed_ms else None,
+    }
+
+
+def _total_row(group: str, partitions: "Sequence[PartitionLag]") -> Json:
+    """`worst` is the partition whose next unread record is oldest; among those that are read to
+    the end, one that has something to say."""
+    worst = max(
+        partitions,
+        key=lambda each: (each.lag_seconds, each.lag_records, each.reason != "caught up"),
+        default=None,
+    )
+    return {
+        "group": group,
+        "lag_records": sum(each.lag_records for each in partitions),
+        "lag_bytes": sum(each.lag_bytes for each in partitions),
+        "lag_seconds": worst.lag_seconds if worst else 0.0,
+        "worst": f"{worst.topic}:{worst.partition}" if worst else None,
+        "reason": worst.reason if worst else None,
     }
 
 

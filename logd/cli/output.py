@@ -17,7 +17,7 @@ from logd.cli.times import format_age, format_size
 
 Json = dict[str, Any]
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name")
-Kind = Literal["text", "name", "number", "size", "seconds", "share", "state"]
+Kind = Literal["text", "name", "number", "size", "seconds", "share", "rate", "state"]
 
 _STATE_STYLES = (
     dict.fromkeys(("healthy", "ok", "caught up"), "green")
@@ -133,7 +133,7 @@ class Output:
 
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for column in columns:
-            right = column.kind in ("number", "size", "seconds", "share")
+            right = column.kind in ("number", "size", "seconds", "share", "rate")
             table.add_column(column.title, justify="right" if right else "left", overflow="fold")
         for row in rows:
             cells = [self._cell(row, column) for column in columns]
@@ -153,6 +153,8 @@ class Output:
             return f"{value:.3f}"
         if column.kind == "share":
             return f"{value:.2%}"
+        if column.kind == "rate":
+            return f"{value:.3f}".rstrip("0").rstrip(".") + "/s"
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):

@@ -12,11 +12,14 @@ from logd.cli.position import BY_OPTION, POSITION, Position
 from logd.cli.times import format_time
 
 if TYPE_CHECKING:
-    from logd_client.descriptions import DeletedRecords, TopicDescription
+    from logd_client.descriptions import DeletedRecords, TopicDescription, TopicSize
 
 _COLUMNS = (
     Column("NAME", "name", "name"),
     Column("PARTITIONS", "partition_count", "number"),
+    Column("RECORDS", "records", "number"),
+    Column("BYTES", "size_bytes", "size"),
+    Column("IN", "append_rate", "rate"),
     Column("REPLICAS", "replication_factor", "number"),
     Column("CREATED", "created"),
     Column("INTERNAL", "internal", wide=True),
@@ -67,13 +70,17 @@ def topics() -> None:
 @click.option("--all", "-a", "internal", is_flag=True, help="Internal topics too.")
 @click.pass_obj
 def ls(invocation: Invocation, internal: bool) -> None:
-    """List topics."""
+    """List topics.
+
+    IN is records appended a second, over about the last minute. '-' is not known, as of logs that
+    were not opened since the broker started.
+    """
 
     async def work() -> "list[TopicDescription]":
         async with invocation.admin() as admin:
-            return await admin.list_topics(include_internal=internal)
+            return await admin.list_topics(include_internal=internal, with_sizes=True)
 
-    rows = [_row(topic) for topic in invocation.run(work())]
+    rows = [_row(topic) | _size_row(topic.size) for topic in invocation.run(work())]
     invocation.output.items(rows, _COLUMNS, name="name")
 
 
@@ -293,6 +300,11 @@ def _print_topic(
     if invocation.output.format in ("table", "wide"):
         row["settings"] = [{"name": key, "value": value} for key, value in row["config"].items()]
     invocation.output.item(row, _LINES, "name", sections)
+
+
+def _size_row(size: "TopicSize | None") -> Json:
+    names = ("records", "size_bytes", "append_rate")
+    return {name: getattr(size, name, None) for name in names}
 
 
 def _row(topic: "TopicDescription") -> Json:

@@ -33,7 +33,7 @@ from logd_partitions.partition_directories import PartitionDirectories, make_dir
 from logd_partitions.partition_log import PartitionLog
 from logd_partitions.partition_storage import PartitionStorage, reserve_bytes
 from logd_partitions.producer_identities import ANY_IDENTITY, ProducerIdentities
-from logd_partitions.recovery_points import RecoveryPoints
+from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints
 from logd_partitions.storage_problem import Severity, StorageProblem
 
 logger = structlog.get_logger()
@@ -138,6 +138,11 @@ class LogDirectory:
     def with_data(self) -> list[TopicPartition]:
         """Partitions that have ever been appended to, in the order in which that began."""
         return self._points.known()
+
+    def point(self, topic_partition: TopicPartition) -> tuple[bool, RecoveryPoint | None]:
+        """The partition's recovery point, and whether it is sure that one without a point holds
+        nothing."""
+        return self._points.knows_all, self._points.get(topic_partition)
 
     def problems(self) -> list[StorageProblem]:
         """What operators should know of, until the next start."""

@@ -111,6 +111,8 @@ CHAPTERS: dict[str, list[str | Typed]] = {
         "logctl groups lag billing",
         "logctl consume jobs -g billing -e --format '%p %v\\n' -p 0",
         "logctl consume jobs -g billing -e --from latest -p 1",
+        "logctl groups lag -o wide",
+        "logctl groups lag -o name",
         "logctl groups lag biling",
         "logctl groups reset billing --all-topics --to-earliest",
         "logctl groups reset billing --topic jobs:0 --to-offset 99",

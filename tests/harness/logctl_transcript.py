@@ -29,6 +29,9 @@ _CHANGING = (
     (r"(\"?pid\"?[:\t ]+)\d+", r"\1<pid>"),
     (r"(<address>\t[^\t]*\t)\d+", r"\1<pid>"),
     (r"\b\d+\.\d{3}(?=\t)", "<seconds>"),
+    (r" *\b\d+(\.\d+)?/s\b", "<rate>"),
+    (r"(?<=␛\[1m) *IN(?=␛)", "IN"),
+    (r"(\"append_rate\": )[0-9.e-]+", r"\1<rate>"),
     (r"\t(reading|no member)\n", "\t<reason>\n"),  # by when a consumer was last seen
     (r"(\[stderr\] )?warning: partitions_consumed_twice.*\n", ""),  # within 30 s of another run
     (r"(logctl:)[\w.-]+", r"\1<user>"),

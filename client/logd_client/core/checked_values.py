@@ -43,6 +43,13 @@ def time_to_ms(name: str, time: datetime | SupportsIndex) -> int:
         ) from None
 
 
+def duration_to_ms(name: str, duration: timedelta | SupportsIndex) -> int:
+    """Whole ms of a timedelta, or of such a number. Raises InvalidConfig."""
+    if isinstance(duration, timedelta):
+        return duration // _MS
+    return check_int(name, duration, INT64_MIN)
+
+
 def check_text(name: str, value: str) -> str:
     """A name as a message can carry it; what names are made of is the broker's to say. Raises
     InvalidConfig."""

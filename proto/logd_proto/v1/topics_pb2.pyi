@@ -80,16 +80,30 @@ class CreateTopicResponse(_message.Message):
     def __init__(self, topic: _Optional[_Union[Topic, _Mapping]] = ...) -> None: ...
 
 class ListTopicsRequest(_message.Message):
-    __slots__ = ("include_internal",)
+    __slots__ = ("include_internal", "with_sizes")
     INCLUDE_INTERNAL_FIELD_NUMBER: _ClassVar[int]
+    WITH_SIZES_FIELD_NUMBER: _ClassVar[int]
     include_internal: bool
-    def __init__(self, include_internal: bool = ...) -> None: ...
+    with_sizes: bool
+    def __init__(self, include_internal: bool = ..., with_sizes: bool = ...) -> None: ...
+
+class TopicSize(_message.Message):
+    __slots__ = ("records", "size_bytes", "append_rate")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    APPEND_RATE_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    size_bytes: int
+    append_rate: float
+    def __init__(self, records: _Optional[int] = ..., size_bytes: _Optional[int] = ..., append_rate: _Optional[float] = ...) -> None: ...
 
 class ListTopicsResponse(_message.Message):
-    __slots__ = ("topics",)
+    __slots__ = ("topics", "sizes")
     TOPICS_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
     topics: _containers.RepeatedCompositeFieldContainer[Topic]
-    def __init__(self, topics: _Optional[_Iterable[_Union[Topic, _Mapping]]] = ...) -> None: ...
+    sizes: _containers.RepeatedCompositeFieldContainer[TopicSize]
+    def __init__(self, topics: _Optional[_Iterable[_Union[Topic, _Mapping]]] = ..., sizes: _Optional[_Iterable[_Union[TopicSize, _Mapping]]] = ...) -> None: ...
 
 class DescribeTopicRequest(_message.Message):
     __slots__ = ("topic",)

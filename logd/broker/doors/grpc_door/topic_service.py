@@ -7,7 +7,7 @@ from typing import Any
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec, topic_resource
-from logd.broker.ports import Partitions, PartitionStatus, RequestContext, Topics
+from logd.broker.ports import Partitions, PartitionStatus, RequestContext, Topics, TopicSizes
 from logd.model.errors import AclDenied, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.topic import Topic
@@ -21,9 +21,10 @@ STATUS_AT_ONCE_MAX = 64
 class TopicService:
     """Topics and the state of their partitions."""
 
-    def __init__(self, topics: Topics, partitions: Partitions) -> None:
+    def __init__(self, topics: Topics, partitions: Partitions, sizes: TopicSizes) -> None:
         self._topics = topics
         self._partitions = partitions
+        self._sizes = sizes
 
     def rpcs(self) -> list[Rpc]:
         pb = topics_pb2
@@ -74,7 +75,16 @@ class TopicService:
         self, context: RequestContext, request: topics_pb2.ListTopicsRequest
     ) -> topics_pb2.ListTopicsResponse:
         shown = [t for t in self._topics.all() if request.include_internal or not t.internal]
-        return topics_pb2.ListTopicsResponse(topics=[to_proto_topic(topic) for topic in shown])
+        sizes = await self._sizes.sizes(shown) if request.with_sizes else ()
+        return topics_pb2.ListTopicsResponse(
+            topics=[to_proto_topic(topic) for topic in shown],
+            sizes=[
+                topics_pb2.TopicSize(
+                    records=size.records, size_bytes=size.size_bytes, append_rate=size.append_rate
+                )
+                for size in sizes
+            ],
+        )
 
     async def describe_topic(
         self, context: RequestContext, request: topics_pb2.DescribeTopicRequest
