@@ -151,10 +151,10 @@ class Output:
             return format_age(round(value * 1000))
         if column.kind == "seconds":
             return f"{value:.3f}"
-        if column.kind == "share":
-            return f"{value:.2%}"
         if column.kind == "rate":
             return f"{value:.3f}".rstrip("0").rstrip(".") + "/s"
+        if column.kind == "share":
+            return f"{value:.2%}"
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float):
