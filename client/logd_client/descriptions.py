@@ -221,7 +221,7 @@ class FoundOffset:
 
 @dataclass(frozen=True, slots=True)
 class DeletedRecords:
-    """A partition after delete_records: where its log starts, and how many records went."""
+    """A partition after truncate_topic: where its log starts, and how many records went."""
 
     partition: int
     log_start_offset: int

@@ -183,7 +183,7 @@ class GroupAdmin:
         partitions = tuple(_planned(each) for each in answer.partitions)
         return ResetPlan(partitions, answer.rewind_epoch, None, execute)
 
-    async def list_resets(self, group: str) -> list[ResetEvent]:
+    async def group_history(self, group: str) -> list[ResetEvent]:
         """The group's rewinds and undos, latest first."""
         answer = await self._connection.call(
             "GroupService/ListResets",

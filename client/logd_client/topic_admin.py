@@ -113,7 +113,7 @@ class TopicAdmin:
         )
         return _topic(answer.topic)
 
-    async def alter_topic(
+    async def set_topic(
         self, name: str, config: Mapping[str, str], validate_only: bool = False
     ) -> TopicDescription:
         """Change these settings. Raises UnknownTopic, InvalidConfig."""
@@ -153,7 +153,7 @@ class TopicAdmin:
         )
         return answer.topic_id
 
-    async def delete_records(
+    async def truncate_topic(
         self, topic: str, before: Mapping[int, OffsetSpec], validate_only: bool = False
     ) -> list[DeletedRecords]:
         """Remove the records before a place in each of these partitions, in their order."""
@@ -179,6 +179,9 @@ class TopicAdmin:
             )
             for result in answer.results
         ]
+
+    delete_records = truncate_topic
+    """Kafka's name for it."""
 
     async def describe_partitions(
         self, topic: str | None = None, partitions: Sequence[int] = ()

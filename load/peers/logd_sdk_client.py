@@ -210,7 +210,7 @@ def _make_durable(address: str, topic: str, opts: Options) -> None:
 
     async def run() -> None:
         async with Admin(address) as admin:
-            await admin.alter_topic(topic, {"durability": "fsync"})
+            await admin.set_topic(topic, {"durability": "fsync"})
 
     _run(run())
 

@@ -140,7 +140,7 @@ def history(invocation: Invocation, group: str) -> None:
 
     async def work() -> "list[ResetEvent]":
         async with invocation.admin() as admin:
-            return await admin.list_resets(group)
+            return await admin.group_history(group)
 
     rows = [
         {

@@ -159,7 +159,7 @@ def set_(
 
     async def work() -> "TopicDescription":
         async with invocation.admin() as admin:
-            return await admin.alter_topic(topic, dict(settings), validate_only=validate_only)
+            return await admin.set_topic(topic, dict(settings), validate_only=validate_only)
 
     _print_topic(invocation, invocation.run(work()), (_SETTINGS,))
     if validate_only:
@@ -236,7 +236,7 @@ def truncate(
             numbers = topic.partitions or range(
                 len((await admin.describe_topic(topic.topic)).partitions)
             )
-            return await admin.delete_records(topic.topic, dict.fromkeys(numbers, spec), only)
+            return await admin.truncate_topic(topic.topic, dict.fromkeys(numbers, spec), only)
 
     if not validate_only and not yes:
         records = sum(each.records for each in invocation.run(work(True)))

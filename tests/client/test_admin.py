@@ -51,7 +51,7 @@ async def test_topics_are_made_listed_changed_and_deleted(admin: Admin) -> None:
     with pytest.raises(TopicExists, match="'new' exists, and 'New' differs from it only in case"):
         await admin.create_topic("New", if_not_exists=True)
     assert [topic.name for topic in await admin.list_topics()] == ["new", "orders"]
-    changed = await admin.alter_topic("new", {"retention_ms": "2h"})
+    changed = await admin.set_topic("new", {"retention_ms": "2h"})
     assert changed.config["retention_ms"] == "7200000"
     grown, share = await admin.add_partitions("new", 4)
     assert len(grown.partitions) == 4 and 0 < share < 1
@@ -74,7 +74,7 @@ async def test_partitions_offsets_and_truncation(admin: Admin) -> None:
     assert found[2].error is not None and found[2].error.reason == "UNKNOWN_PARTITION"
     for spec in (OffsetSpec.at_time(0), OffsetSpec.at_record_time(0), OffsetSpec.at_offset(0)):
         assert (await admin.list_offsets("orders", {0: spec}))[0].offset == 0
-    (tried,) = await admin.delete_records("orders", {0: OffsetSpec.at_offset(6)}, True)
+    (tried,) = await admin.truncate_topic("orders", {0: OffsetSpec.at_offset(6)}, True)
     assert (tried.log_start_offset, tried.records) == (6, 6)
     (done,) = await admin.delete_records("orders", {0: OffsetSpec.at_offset(6)})
     assert done == tried
@@ -114,7 +114,7 @@ async def test_a_group_is_committed_rewound_undone_and_forgotten(admin: Admin) -
     assert (await admin.undo_reset("g")).partitions
     await admin.undo_reset("g", execute=True)
     assert await committed(admin) == {0: 0, 1: 2}
-    assert [event.kind for event in await admin.list_resets("g")][:2] == ["UNDO", "RESET"]
+    assert [event.kind for event in await admin.group_history("g")][:2] == ["UNDO", "RESET"]
     await admin.commit_offsets("g", {("orders", 0): 1})
     assert await admin.delete_group("g") == 2
     with pytest.raises(UnknownGroup):

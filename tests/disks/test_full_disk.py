@@ -115,7 +115,7 @@ async def test_a_disk_that_producers_fill(disk: SmallDisk, tmp_path: Path) -> No
             for number in range(30):
                 assert await commit(admin, f"group-{number % 3}", number % 5) == [None, None]
             await admin.create_topic("made-of-the-reserve")
-            [deleted] = await admin.delete_records("cut", {0: OffsetSpec.at_offset(550)})
+            [deleted] = await admin.truncate_topic("cut", {0: OffsetSpec.at_offset(550)})
             assert (deleted.error, deleted.log_start_offset) == (None, 550)
 
             await writer.write("fsync", 5)  # what the segments of `cut` took is free

@@ -85,7 +85,7 @@ async def _prepare(directory: Path, killed: bool) -> PreparedData:
                     prepared.committed[topic].append(committed)
                 prepared.topics = await admin.list_topics()
                 if run == 1:
-                    await admin.delete_records("rolled", {0: OffsetSpec.at_offset(LOG_START)})
+                    await admin.truncate_topic("rolled", {0: OffsetSpec.at_offset(LOG_START)})
             if killed and run == 2:
                 shutil.copytree(work / "data", directory / "data")
     if not killed:

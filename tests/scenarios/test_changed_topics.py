@@ -45,7 +45,7 @@ class Running:
         assert sorted(r.value or b"" for r in self.read) == sorted(self.acknowledged)
 
     async def alter(self, **settings: str) -> None:
-        await self.admin.alter_topic(TOPIC, settings)
+        await self.admin.set_topic(TOPIC, settings)
 
     async def pass_time(self, ms: int) -> None:
         self.broker.clock.advance(ms)

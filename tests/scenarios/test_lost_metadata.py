@@ -41,7 +41,7 @@ async def prepare(address: str) -> list[TopicDescription]:
             for topic in ("other", "gone"):
                 await (await producer.send(topic, b"x", partition=0))
         await produce(address, b"first")
-        await admin.alter_topic("orders", {"retention_ms": "2d"})
+        await admin.set_topic("orders", {"retention_ms": "2d"})
         await admin.add_partitions("orders", 4)
         await produce(address, b"second")
         await admin.commit_offsets("billing", {("other", 0): 1})

@@ -77,7 +77,7 @@ class CrashBench:
         expected = self.topics[topic]
         expected.start_max = before
         async with Admin(**self.client()) as admin:
-            (cut,) = await admin.delete_records(topic, {0: OffsetSpec.at_offset(before)})
+            (cut,) = await admin.truncate_topic(topic, {0: OffsetSpec.at_offset(before)})
         if cut.error is not None:
             raise cut.error
         expected.start = cut.log_start_offset

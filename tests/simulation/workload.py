@@ -268,7 +268,7 @@ class Workload:
                     (end,) = await admin.list_offsets("cut", {partition: OffsetSpec.latest()})
                     offset = int(end.offset * self._random.uniform(0, 1))
                     before = {partition: OffsetSpec.at_offset(offset)}
-                    (cut,) = await admin.delete_records("cut", before)
+                    (cut,) = await admin.truncate_topic("cut", before)
                     if cut.error is None:
                         self.history.observed("cut", f"cut:{partition}", cut.log_start_offset)
                 except LogdError as error:
