@@ -188,16 +188,21 @@ async def test_the_asynchronous_face_pulls_in_another_thread(broker: FakeFetchBr
         assert len(await asyncio.to_thread(places, reader)) == 24
 
 
+DAY_MS = 86_400_000
+
+
 @pytest.fixture
 async def three_seconds(tmp_path: Path) -> AsyncIterator[tuple[Consumer, int]]:
-    """A topic with a record appended at each of three seconds, and the first of them in ms."""
+    """A topic with a record appended at each of three seconds, a day after its own timestamp, and
+    the first of these seconds in ms."""
     async with local_broker(tmp_path) as local:
         start_ms = local.clock.wall_ms()
         async with Admin(transport=local.transport) as admin:
             await admin.create_topic("t", partitions=1)
         async with Producer(transport=local.transport, linger_ms=0) as producer:
             for value in (b"0", b"1", b"2"):
-                await (await producer.send("t", value, timestamp_ms=1))
+                own_ms = local.clock.wall_ms() - DAY_MS
+                await (await producer.send("t", value, timestamp_ms=own_ms))
                 local.clock.advance(1_000)
         async with Consumer("t", transport=local.transport, fetch_max_wait_ms=20) as consumer:
             yield consumer, start_ms
@@ -237,3 +242,8 @@ async def test_since_is_inclusive_and_until_is_not(
     ]
     within = [None if at is None else at - timedelta(microseconds=1) for at in times]
     assert await values(*ints) == await values(*times) == await values(*within) == expected
+    by_own = [
+        None if at is None else OffsetSpec.at_record_time(at - timedelta(milliseconds=DAY_MS))
+        for at in times
+    ]
+    assert await values(*by_own) == expected
