@@ -1,12 +1,12 @@
 """Brings together what a group's lag needs: logs, committed offsets, rates and consumers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from logd.model.errors import LogdError
 from logd.model.group import GroupConsumer, LogBounds, PartitionLag
 from logd.model.ids import Offset, PartitionId, TopicPartition
 from logd.model.seams import Clock
-from logd_consumer_groups.core.commit_rates import WINDOW_MS
+from logd_consumer_groups.core.commit_rates import ELAPSED_MS_MIN, WINDOW_MS
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.lag_report import ObservedPartition, explain_lag, next_unread
 from logd_consumer_groups.group_activity import GroupActivity
@@ -40,10 +40,9 @@ class GroupLag:
         )
         times = await self._survey.append_times_ms(unread)
         now_ms = self._clock.wall_ms()
-        minute_ago = await self._survey.offsets_at_time(list(unread), now_ms - WINDOW_MS)
+        arrival_rates = await self._arrival_rates(list(unread), bounds, now_ms)
         lags = []
         for where, known in bounds.items():
-            arrived = known.high_watermark - minute_ago.get(where, known.high_watermark)
             observed = ObservedPartition(
                 topic=self._survey.name(where.topic_id),
                 partition=where.partition,
@@ -52,12 +51,30 @@ class GroupLag:
                 lag_bytes=sizes.get(where, 0),
                 next_append_ms=times.get(where),
                 rate=self._activity.rate(group.name, where),
-                arrival_rate=arrived * 1000 / WINDOW_MS,
+                arrival_rate=arrival_rates.get(where),
                 consumer_id=taken_by.get(where, ""),
                 now_ms=now_ms,
             )
             lags.append(explain_lag(observed))
         return sorted(lags, key=lambda lag: (lag.topic, lag.partition))
+
+    async def _arrival_rates(
+        self,
+        partitions: Sequence[TopicPartition],
+        bounds: Mapping[TopicPartition, LogBounds],
+        now_ms: int,
+    ) -> dict[TopicPartition, float]:
+        """Records/s appended over the last minute, or since the log's first record if that is
+        younger: retention may have taken what came before it."""
+        since = await self._survey.offsets_at_time(partitions, now_ms - WINDOW_MS)
+        starts = {w: at for w, at in since.items() if at == bounds[w].log_start_offset}
+        first_ms = await self._survey.append_times_ms(starts)
+        rates = {}
+        for where, offset in since.items():
+            began_ms = first_ms.get(where) or now_ms - WINDOW_MS
+            elapsed_ms = max(ELAPSED_MS_MIN, min(WINDOW_MS, now_ms - began_ms))
+            rates[where] = (bounds[where].high_watermark - offset) * 1000 / elapsed_ms
+        return rates
 
     async def _bounds(self, used: set[TopicPartition]) -> dict[TopicPartition, LogBounds]:
         topics = sorted({where.topic_id for where in used})

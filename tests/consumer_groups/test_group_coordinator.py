@@ -173,6 +173,23 @@ async def test_a_leap_over_what_retention_took_is_no_reading(bench: GroupBench) 
     assert (lag.rate, lag.catch_up_seconds) == (2.0, 35.0)
 
 
+@pytest.mark.parametrize("taken", [0, 400])
+async def test_what_arrives_counts_from_where_the_log_starts(bench: GroupBench, taken: int) -> None:
+    """A log that is young, or whose older records of this minute retention took."""
+    (a,) = bench.view.add_topic("orders")
+    for _ in range(10):
+        bench.view.produce(a, 100)
+        bench.clock.advance(1_000)
+    bench.view.starts[a] = taken
+    await bench.commit("g", {a: taken}, consumer="c1")
+    bench.clock.advance(2_000)
+    await bench.commit("g", {a: taken + 500}, consumer="c1")
+    (lag,) = await bench.groups.describe_lag("g")
+    records, seconds = 1000 - taken, 12 - taken / 100
+    assert lag.rate == 250.0
+    assert lag.catch_up_seconds == pytest.approx((records - 500) / (250 - records / seconds))
+
+
 async def test_answers_wait_for_the_high_watermark(bench: GroupBench) -> None:
     (a,) = bench.view.add_topic("orders", records=10)
     bench.log.hold = True
