@@ -94,7 +94,8 @@ class LogView(Protocol):
         ...
 
     async def append_time_ms(self, topic_partition: TopicPartition, offset: Offset) -> int | None:
-        """When the batch with this record was appended; None at the high watermark and beyond."""
+        """When the batch with this record was appended; None at the high watermark and beyond, and
+        where what stands there is damaged."""
         ...
 
     async def bytes_between(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import OffsetSpec, Topics
-from logd.model.errors import LogdError
+from logd.model.errors import CorruptBatch, LogdError, StoredDataCorrupt
 from logd.model.group import LogBounds
 from logd.model.ids import Offset, TopicId, TopicPartition
 from logd.model.record_batch import split_batches
@@ -48,8 +48,10 @@ class HostLogView:
         offset, end = max(offset, hosted.log.log_start_offset), hosted.high_watermark
         if offset >= end:
             return None
-        batches = await self._host.read_stored(hosted, offset, 1, end)
-        header, _ = split_batches(batches)[0]
+        try:
+            header, _ = split_batches(await self._host.read_stored(hosted, offset, 1, end))[0]
+        except (CorruptBatch, StoredDataCorrupt):
+            return None
         return header.append_timestamp_ms
 
     async def bytes_between(

@@ -73,3 +73,24 @@ async def test_in_a_log_whose_records_are_all_gone_no_offset_has_a_time(
     await bench.produce(where, b"1")
     await bench.host.delete_records(where, OffsetSpec("latest"))
     assert await view.append_time_ms(where, Offset(0)) is None
+
+
+async def test_a_damaged_offset_has_no_time(tmp_path: Path) -> None:
+    """What a group has yet to read is told of a damaged log, too, whether it is read through the
+    map of what this run wrote or from the file."""
+    async with host_bench(tmp_path) as bench:
+        (where,) = await bench.topic("orders")
+        await bench.produce(where, b"1")
+        await bench.produce(where, b"2")
+        (log,) = tmp_path.rglob("orders-0/*.log")
+        with log.open("r+b") as file:
+            file.seek(50)
+            file.write(b"\xff")
+        view = HostLogView(bench.catalog, bench.host)
+        assert await view.append_time_ms(where, Offset(0)) is None
+        now_ms = bench.clock.wall_ms()
+        assert await view.append_time_ms(where, Offset(1)) == now_ms
+    async with host_bench(tmp_path) as bench:
+        view = HostLogView(bench.catalog, bench.host)
+        assert await view.append_time_ms(where, Offset(0)) is None
+        assert await view.append_time_ms(where, Offset(1)) == now_ms
