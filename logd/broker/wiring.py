@@ -22,7 +22,9 @@ from logd.broker.maintenance import Maintenance
 from logd.broker.offsets_topic_log import OFFSETS_TOPIC_CONFIG, OffsetsTopicLog
 from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import BrokerInfo, HealthProblem
+from logd.broker.refusals import Refusals
 from logd.broker.single_broker import SingleBroker
+from logd.broker.space_watch import SpaceWatch
 from logd.broker.topic_sizes import TopicSizes
 from logd.model.errors import UnknownTopic
 from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
@@ -87,16 +89,14 @@ async def _build(
     store: MetadataStore,
     tasks: BackgroundTasks,
 ) -> Broker:
-    broker_id = BrokerId(config.broker_id)
+    broker_id, pools = BrokerId(config.broker_id), seams.pools
     cluster = await ensure_cluster(store, seams.random, seams.clock)
-    await seams.pools.maintenance.run(lambda: directory.bind_cluster(cluster.cluster_id))
+    await pools.maintenance.run(lambda: directory.bind_cluster(cluster.cluster_id))
     leader_epoch = LeaderEpoch(await raise_broker_epoch(store, broker_id))
     catalog = TopicCatalog(store, seams.random, seams.clock, tasks, [broker_id])
     producer_ids = await ProducerIdBlocks.open(store, seams.random)
     directory.identities = producer_ids
-    host = PartitionHost(
-        directory, catalog, seams.pools, seams.clock, broker_id, leader_epoch, tasks
-    )
+    host = PartitionHost(directory, catalog, pools, seams.clock, broker_id, leader_epoch, tasks)
     await catalog.load(host)
     catalog.on_changed(host.topic_changed)
     await host.recover()
@@ -114,19 +114,15 @@ async def _build(
         groups.lead(PartitionId(number))
     await groups.loaded()
 
-    single = SingleBroker(
-        cluster.cluster_id,
-        [
-            partial(_storage_problems, directory),
-            host.problems,
-            maintenance.problems,
-            partial(_failures, tasks),
-            *seams.problems,
-        ],
-    )
+    refusals = Refusals(seams.clock)
+    sources = _sources(seams, directory, tasks)
+    sources += [host.problems, maintenance.problems, refusals.problems]
+    single = SingleBroker(cluster.cluster_id, sources)
     authorizer = AllowAll()
     services = (
-        DataService(catalog, host, producer_ids, authorizer, seams.clock, seams.pools.cold_read),
+        DataService(
+            catalog, host, producer_ids, authorizer, seams.clock, pools.cold_read, refusals.note
+        ),
         TopicService(catalog, host, sizes),
         GroupService(groups, catalog),
         ClusterService(single, catalog),
@@ -134,8 +130,18 @@ async def _build(
     info = BrokerInfo(
         broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), version("logd")
     )
-    rpcs = [rpc for service in services for rpc in service.rpcs()]
+    rpcs = [refusals.watched(rpc) for service in services for rpc in service.rpcs()]
     return Broker(info, rpcs, authorizer, host, groups, maintenance, single)
+
+
+def _sources(
+    seams: Seams, directory: LogDirectory, tasks: BackgroundTasks
+) -> list[Callable[[], Sequence[HealthProblem]]]:
+    space = SpaceWatch(
+        seams.clock, directory.path, directory.reserve_bytes, seams.file_system.free_bytes
+    )
+    storage, failures = partial(_storage_problems, directory), partial(_failures, tasks)
+    return [storage, space.problems, failures, *seams.problems]
 
 
 def _storage_problems(directory: LogDirectory) -> list[HealthProblem]:

@@ -68,7 +68,7 @@ class LogDirectory:
         report = partial(self._report, "warning")
         self._claims = PartitionClaims(fs, self._directories, self._points, report)
         self._open_files = OpenFiles(fs)
-        self._reserve_bytes = reserve_bytes(fs.total_bytes(path))
+        self.reserve_bytes = reserve_bytes(fs.total_bytes(path))
         self._logs: dict[TopicPartition, PartitionLog] = {}
         self._topics: dict[TopicId, tuple[Topic, TopicMembers]] = {}
         self._unclean: dict[TopicPartition, None] = {}
@@ -178,7 +178,7 @@ class LogDirectory:
             self._open_files,
             self,
             path,
-            reserve_bytes=0 if topic.internal else self._reserve_bytes,
+            reserve_bytes=0 if topic.internal else self.reserve_bytes,
             is_synced=topic_partition in self._synced_at_start,
             identities=self.identities,
         )

@@ -1,10 +1,11 @@
 """Appends to one segment file, on disk space that was reserved before.
 
-Space is reserved (`posix_fallocate`) 64 KiB at first, doubling to steps of 32 MiB, so a mapped file
-is never sparse: a full disk is an error here, not a SIGBUS in a reader. A write that failed or fell
-short leaves bytes behind the last good end. They are cut off at once, durably: what lacks nothing
-but trailing zeros is a whole batch on reserved space, and a start must not find what a producer was
-told is not there. No later scan can take old bytes for a batch either.
+Space is reserved (`posix_fallocate`) 64 KiB at first, doubling to steps of 32 MiB, and less where
+the disk is nearly full, so a mapped file is never sparse: a full disk is an error here, not a
+SIGBUS in a reader. A write that failed or fell short leaves bytes behind the last good end. They
+are cut off at once, durably: what lacks nothing but trailing zeros is a whole batch on reserved
+space, and a start must not find what a producer was told is not there. No later scan can take old
+bytes for a batch either.
 
 Reserving may wait for the disk, so under a steady flow `grow` does it ahead, in another thread.
 """
@@ -22,6 +23,8 @@ ALLOCATE_BYTES_MIN = 64 << 10
 ALLOCATE_BYTES_MAX = 32 << 20
 AHEAD_BYTES_MIN = ALLOCATE_BYTES_MAX // 2
 """With less reserved ahead, a segment that is past the small steps should grow."""
+AHEAD_SHARE = 8
+"""A step takes no more than this part of the space left above the reserve, but what is needed."""
 _PAGE_BYTES = 4096
 
 
@@ -56,7 +59,10 @@ class SegmentWriter:
         with self._growth:
             if self.should_grow:
                 with contextlib.suppress(OSError):
-                    self._allocate(min(self.allocated + ALLOCATE_BYTES_MAX, self._limit))
+                    wished = min(self.allocated + ALLOCATE_BYTES_MAX, self._limit)
+                    target = min(wished, self._fair_end())
+                    if target > self.allocated:
+                        self._allocate(target)
 
     def write(self, stamped: bytes, body: Buffer, length: int) -> None:
         """Append `length` bytes. Raises StorageFull or LogReadOnly: nothing was appended; or
@@ -120,11 +126,20 @@ class SegmentWriter:
                 return
             step = min(max(self.allocated, ALLOCATE_BYTES_MIN), ALLOCATE_BYTES_MAX)
             needed = -(-end // _PAGE_BYTES) * _PAGE_BYTES
-            wished = max(needed, min(self.allocated + step, self._limit))
+            wished = max(needed, min(self.allocated + step, self._limit, self._fair_end()))
             for target in (wished, needed):
                 if self._allocate(target):
                     return
         raise storage_full(self._path)
+
+    def _fair_end(self) -> int:
+        """How far this segment may reserve ahead: what it only may need soon, another partition of
+        a disk that is nearly full needs now."""
+        storage, reserve = self._storage, self._storage.reserve_bytes
+        if not reserve:
+            return self._limit
+        left = max(0, storage.fs.free_bytes(storage.path) - reserve)
+        return self.allocated + left // AHEAD_SHARE // _PAGE_BYTES * _PAGE_BYTES
 
     def _allocate(self, target: int) -> bool:
         """Reserve up to `target`; False if the disk is too full, and then nothing has changed."""

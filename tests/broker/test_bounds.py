@@ -52,6 +52,7 @@ BOUNDS = {
     "PartitionHost._opening": CATALOG,
     "PartitionHost._unopened": CATALOG,
     "SpaceAhead._growing": CATALOG,
+    "Refusals._noted": "logd.broker.refusals.GROUPS_MAX",
     "BackgroundTasks._failures": OF_THE_CODE,
     "BackgroundTasks._running": "each is of something that is bounded itself",
     "FlightExchange._inbox": "logd.flight.flight_exchange.INBOX_MESSAGES_MAX",

@@ -111,6 +111,9 @@ async def test_a_disk_that_producers_fill(disk: SmallDisk, tmp_path: Path) -> No
             fill_by_logctl(writer, "ballast")
             await writer.write_until_full("cut", *DURABILITIES)
 
+            health = run_logctl("cluster", "health", address=broker.address)
+            assert health.status == 6 and b"STORAGE_FULL" in health.stdout, "an operator sees it"
+            assert "clients are refused" in broker.stderr() and "free space" in broker.stderr()
             await writer.check("ballast", "cut", *DURABILITIES)
             for number in range(30):
                 assert await commit(admin, f"group-{number % 3}", number % 5) == [None, None]

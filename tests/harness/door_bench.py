@@ -1,5 +1,6 @@
 """The calls of a broker in this process, as the server makes them, with what goes wrong typed."""
 
+import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -63,7 +64,7 @@ class DoorBench:
     def data_service(self) -> Any:
         """The service itself, for what a test must change in it."""
         handler: Any = self.rpcs["/logd.v1.DataService/FetchStream"].handler
-        return handler.__self__
+        return inspect.unwrap(handler).__self__
 
     @property
     def purgatory(self) -> Purgatory:

@@ -44,6 +44,24 @@ def test_a_reserve_of_space_is_not_used_by_appends(tmp_path: Path) -> None:
     assert fs.free is not None and 300_000 <= fs.free < 310_000
 
 
+def test_space_ahead_of_one_partition_is_not_missing_to_another(tmp_path: Path) -> None:
+    """A disk of 4 MiB: what one that stands at 1.1 MiB reserves ahead is little of what is left."""
+    fs = FaultyFileSystem(free=4 << 20)
+    idle, busy = (
+        LogBench(tmp_path / name, LARGE_SEGMENTS, fs, reserve_bytes=100_000)
+        for name in ("idle", "busy")
+    )
+    for bench in (idle, busy):
+        bench.path.parent.mkdir()
+    while idle.log.size_bytes < 1_100_000:
+        idle.append([bytes(7000)])
+    with pytest.raises(StorageFull):
+        while True:
+            busy.append([bytes(7000)])
+    used = idle.log.size_bytes + busy.log.size_bytes
+    assert used > 0.9 * ((4 << 20) - 100_000)
+
+
 @pytest.mark.parametrize("short", [0, 1, 95, 96, 97, 500])
 def test_short_writes_go_on_and_failed_ones_leave_nothing(tmp_path: Path, short: int) -> None:
     bench = LogBench(tmp_path)

@@ -18,7 +18,7 @@ from logd.broker.doors.grpc_door.produce_stream import (
 )
 from logd.broker.doors.grpc_door.produce_wire import check_plain_request
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
-from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
+from logd.broker.doors.grpc_door.rpc import Refused, Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import (
     resolve_topic,
     to_offset_spec,
@@ -62,8 +62,10 @@ class DataService:
         authorizer: Authorizer,
         clock: Clock,
         pool: Offload,
+        refused: Refused,
     ) -> None:
-        """`pool` decodes for plain fetches."""
+        """`pool` decodes for plain fetches. `refused` is told of errors of streams' entries."""
+        self._refused = refused
         self._topics = topics
         self._partitions = partitions
         self._producer_ids = producer_ids
@@ -109,10 +111,14 @@ class DataService:
         ]
 
     async def produce_stream(self, context: RequestContext, stream: ServerStream) -> None:
-        await ProduceStream(self._partitions, self._topics, self._authorizer, context, stream).run()
+        await ProduceStream(
+            self._partitions, self._topics, self._authorizer, context, stream, self._refused
+        ).run()
 
     async def fetch_stream(self, context: RequestContext, stream: ServerStream) -> None:
-        await FetchStream(self._partitions, self._topics, self._authorizer, context, stream).run()
+        await FetchStream(
+            self._partitions, self._topics, self._authorizer, context, stream, self._refused
+        ).run()
 
     async def produce(
         self, context: RequestContext, request: data_pb2.ProduceRequest

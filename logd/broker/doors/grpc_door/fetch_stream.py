@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
 from logd.broker.doors.grpc_door.fetch_wire import serialize_fetch_response
-from logd.broker.doors.grpc_door.rpc import ServerStream, check_request_bytes
+from logd.broker.doors.grpc_door.rpc import Refused, ServerStream, check_request_bytes
 from logd.broker.ports import (
     Authorizer,
     Fetched,
@@ -52,7 +52,9 @@ class FetchStream:
         authorizer: Authorizer,
         context: RequestContext,
         stream: ServerStream,
+        refused: Refused,
     ) -> None:
+        self._refused = refused
         self._partitions = partitions
         self._authorized = AuthorizedTopics(authorizer, topics, context, "read")
         self._stream = stream
@@ -113,6 +115,9 @@ class FetchStream:
         while True:
             positions = list(self._positions.values())
             fetched = await self._partitions.fetch(positions, wait, self._interrupt)
+            for each in fetched:
+                if each.error is not None:
+                    self._refused(each.error)
             results = [*refused, *fetched]
             left_bytes -= sum(len(each.batches) for each in fetched)
             more = request.in_parts and left_bytes > 0 and self._goes_on(results)

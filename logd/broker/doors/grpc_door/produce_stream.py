@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
 from logd.broker.doors.grpc_door.produce_wire import Entry, parse_produce_request, serialize_acks
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
-from logd.broker.doors.grpc_door.rpc import ServerStream
+from logd.broker.doors.grpc_door.rpc import Refused, ServerStream
 from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext, Topics
 from logd.model.errors import CorruptBatch, InvalidConfig, LogdError
 from logd.model.ids import PartitionId, TopicPartition
@@ -52,7 +52,9 @@ class ProduceStream:
         authorizer: Authorizer,
         context: RequestContext,
         stream: ServerStream,
+        refused: Refused,
     ) -> None:
+        self._refused = refused
         self._partitions = partitions
         self._authorized = AuthorizedTopics(authorizer, topics, context, "write")
         self._stream = stream
@@ -125,6 +127,8 @@ class ProduceStream:
             done(error)
 
     def _answer(self, correlation_id: int, result: Receipt | LogdError) -> None:
+        if isinstance(result, LogdError):
+            self._refused(result)
         self._acks.append(to_ack(correlation_id, result))
         self._answered.set()
 

@@ -10,9 +10,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from logd.broker.ports import Authorizer, RequestContext
-from logd.model.errors import InvalidConfig
+from logd.model.errors import InvalidConfig, LogdError
 from logd.model.seams import Buffer
 
+Refused = Callable[[LogdError], object]
+"""Told of an error that one entry of a stream is given."""
 Request = TypeVar("Request", bound=Message)
 
 

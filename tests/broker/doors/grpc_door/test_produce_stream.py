@@ -112,6 +112,7 @@ class Bench:
     def __init__(self, *messages: bytes) -> None:
         self.partitions = FakePartitions()
         self.stream = FakeStream(*messages)
+        self.refused: list[LogdError] = []
         self.running = asyncio.ensure_future(
             ProduceStream(
                 cast(Partitions, self.partitions),
@@ -119,6 +120,7 @@ class Bench:
                 AllowAll(),
                 CONTEXT,
                 self.stream,
+                refused=self.refused.append,
             ).run()
         )
 
@@ -236,7 +238,9 @@ async def test_a_principal_is_refused_entry_by_entry() -> None:
     partitions, stream = FakePartitions(), FakeStream(message(entry(1), entry(2)))
     stream.incoming.put_nowait(None)
     topics = cast(Topics, NoTopics())
-    await ProduceStream(cast(Partitions, partitions), topics, Deny(), CONTEXT, stream).run()
+    refused: list[LogdError] = []
+    door = cast(Partitions, partitions)
+    await ProduceStream(door, topics, Deny(), CONTEXT, stream, refused.append).run()
     assert [a.error.reason for acks in stream.sent for a in acks] == ["ACL_DENIED"] * 2
     assert partitions.appended == []
     assert asked == [("write", f"topic:{TOPIC_ID.hex()}")] * 2
