@@ -1,25 +1,31 @@
 """The broker's settings: TOML file, then `LOGD_*` variables, then flags, each over the last.
 
-Unknown keys are refused with "did you mean". Of the environment only near misses of a setting are
-refused: orchestrators put variables of their own there (LOGD_SERVICE_HOST, LOGD_PORT, ...).
+All that is wrong is told at once. Unknown keys are refused with "did you mean". Of the environment
+only near misses of a setting are refused: orchestrators put variables of their own there
+(LOGD_SERVICE_HOST, LOGD_PORT, ...).
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from logd.model.errors import InvalidConfig
 
 DEFAULT_LISTEN = "127.0.0.1:9600"
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 ENVIRONMENT_PREFIX = "LOGD_"
 OTHERS_IN_ENVIRONMENT = ("BOOTSTRAP", "OUTPUT", "CONFIG")
 """Read by logctl, or (CONFIG) by `logd start` itself to find the file."""
 NEAR_MISS = 0.8
+VALUE_CHARS_MAX = 100
+"""Shown of a wrong one."""
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:/\[\]]+")
+_ADDRESS = f"HOST:PORT, for example {DEFAULT_LISTEN}"
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +37,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advertise: str = ""
     broker_id: Annotated[int, msgspec.Meta(ge=0, le=1 << 30)] = 0
     rack: str = ""
-    metadata: str = "sqlite"
+    metadata: Literal["sqlite"] = "sqlite"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     drain_timeout_ms: Annotated[int, msgspec.Meta(ge=0, le=3_600_000)] = 10_000
@@ -44,71 +50,128 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def flight_address(self) -> str:
         """Where to listen for Flight, if pyarrow is there; empty: nowhere."""
         if self.flight_listen == "auto":
-            return f"{self.listen_host}:0" if self.listen_host in LOOPBACK_HOSTS else ""
+            return f"{self.listen_host}:0" if is_loopback(self.listen_host) else ""
         return "" if self.flight_listen == "off" else self.flight_listen
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it. A name but localhost may be any address."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_every_address(host: str) -> bool:
+    """0.0.0.0 and [::], which nobody can connect to."""
+    try:
+        return ip_address(host.strip("[]")).is_unspecified
+    except ValueError:
+        return False
 
 
 def split_address(address: str, name: str = "listen") -> tuple[str, int]:
     """HOST:PORT, [IPv6]:PORT. Raises InvalidConfig."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise InvalidConfig(
-            f"{name} is '{address}', but takes HOST:PORT, for example {DEFAULT_LISTEN}", field=name
-        )
-    return host, int(port)
+    host, _, port = address.rpartition(":")
+    is_port = re.fullmatch("[0-9]{1,5}", port) and int(port) <= 65535
+    if is_port and _HOST.fullmatch(host):
+        return host, int(port)
+    takes = _ADDRESS
+    if is_port and _HOST.fullmatch(f"[{host}]") and ":" in host:
+        takes = f"an IPv6 address in brackets: [{host}]:{port}"
+    raise InvalidConfig(f"{name} is '{_cut(address)}', but takes {takes}", field=name)
 
 
 def load_config(
     file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]
 ) -> BrokerConfig:
-    """The settings in force. `flags` holds only those that were given. Raises InvalidConfig."""
+    """The settings in force. `flags` holds only those that were given. Raises InvalidConfig, which
+    names everything that is wrong."""
     settings: dict[str, object] = {}
+    problems: list[InvalidConfig] = []
     if file is not None:
-        settings |= _from_file(file)
-    settings |= _from_environment(environment)
+        _from_file(file, settings, problems)
+    _from_environment(environment, settings, problems)
     settings |= flags
-    try:
-        config = msgspec.convert(settings, BrokerConfig, strict=False)
-    except msgspec.ValidationError as error:
-        raise _not_acceptable(str(error), settings) from None
-    split_address(config.listen, "listen")
-    if config.flight_listen not in ("auto", "off"):
-        split_address(config.flight_listen, "flight_listen")
-    if config.advertise:
-        split_address(config.advertise, "advertise")
-    if config.metadata != "sqlite":
+    for name in [name for name in BrokerConfig.__struct_fields__ if name in settings]:
+        try:
+            settings[name] = _parse(name, settings[name])
+        except InvalidConfig as problem:
+            problems.append(problem)
+    if problems:
         raise InvalidConfig(
-            f"metadata is '{config.metadata}', but this version keeps it in sqlite only",
-            field="metadata",
+            "; ".join(problem.message for problem in problems),
+            field=", ".join(problem.details["field"] for problem in problems),
         )
-    return config
+    return BrokerConfig(**settings)  # type: ignore[arg-type]
 
 
-def _not_acceptable(problem: str, settings: Mapping[str, object]) -> InvalidConfig:
-    """msgspec's message ends in the place: 'Expected `int`, got `str` - at `$.broker_id`'."""
-    what, _, place = problem.partition(" - at `$.")
-    name = place.removesuffix("`")
-    choices = get_args(get_type_hints(BrokerConfig).get(name))
-    if choices:
-        what = f"takes {', '.join(map(str, choices))}"
-    elif what == "Expected `int`, got `str`":
-        what = "takes a whole number"
-    return InvalidConfig(f"{name} is '{settings.get(name, '')}': {what}", field=name)
+def takes(name: str) -> str:
+    """What a setting takes, as an error and docs/configuration.md say it."""
+    kind = get_type_hints(BrokerConfig, include_extras=True)[name]
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    if get_origin(kind) is Annotated:
+        bounds = get_args(kind)[1]
+        return f"{bounds.ge} to {bounds.le}"
+    return {
+        "data_dir": "a path",
+        "listen": "HOST:PORT",
+        "flight_listen": "HOST:PORT or auto or off",
+        "advertise": "HOST:PORT",
+        "rack": "text",
+    }[name]
 
 
-def _from_file(file: Path) -> dict[str, object]:
+def _parse(name: str, value: object) -> object:
+    """Raises InvalidConfig."""
+    kind = get_type_hints(BrokerConfig, include_extras=True)[name]
     try:
-        settings = tomllib.loads(file.read_text("utf-8"))
+        parsed = msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
+        raise _wrong(name, value) from None
+    if name == "data_dir" and not parsed:
+        raise _wrong(name, value)
+    is_address = name in ("listen", "flight_listen", "advertise")
+    if not is_address or parsed in {"flight_listen": ("auto", "off"), "advertise": ("",)}.get(
+        name, ()
+    ):
+        return parsed
+    host, port = split_address(parsed, name)
+    if name == "advertise" and (port == 0 or is_every_address(host)):
+        raise InvalidConfig(
+            f"advertise is '{parsed}', but takes an address that clients can connect to", field=name
+        )
+    return parsed
+
+
+def _wrong(name: str, value: object) -> InvalidConfig:
+    return InvalidConfig(f"{name} is '{_cut(value)}', but takes {takes(name)}", field=name)
+
+
+def _cut(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}..."
+
+
+def _from_file(file: Path, settings: dict[str, object], problems: list[InvalidConfig]) -> None:
+    try:
+        found = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidConfig(f"cannot read the configuration {file}: {error}", file=file) from None
-    for key in settings:
-        if key not in BrokerConfig.__struct_fields__:
-            raise InvalidConfig(f"{file}: unknown setting '{key}'{_did_you_mean(key)}", field=key)
-    return settings
+        problem = f"cannot read the configuration {file}: {error}"
+        problems.append(InvalidConfig(problem, field=file))
+        return
+    for key, value in found.items():
+        if key in BrokerConfig.__struct_fields__:
+            settings[key] = value
+            continue
+        problem = f"{file}: unknown setting '{_cut(key)}'{_did_you_mean(key)}"
+        problems.append(InvalidConfig(problem, field=_cut(key)))
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    settings: dict[str, object] = {}
+def _from_environment(
+    environment: Mapping[str, str], settings: dict[str, object], problems: list[InvalidConfig]
+) -> None:
     for variable, value in sorted(environment.items()):
         if not variable.startswith(ENVIRONMENT_PREFIX):
             continue
@@ -117,11 +180,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
         if key in BrokerConfig.__struct_fields__:
             settings[key] = value
         elif name not in OTHERS_IN_ENVIRONMENT and (near := _near(key)):
-            raise InvalidConfig(
-                f"unknown variable {variable}; did you mean {ENVIRONMENT_PREFIX}{near.upper()}?",
-                field=variable,
-            )
-    return settings
+            meant = f"{ENVIRONMENT_PREFIX}{near.upper()}"
+            problem = f"unknown variable {variable}; did you mean {meant}?"
+            problems.append(InvalidConfig(problem, field=variable))
 
 
 def _near(key: str) -> str | None:

@@ -104,6 +104,6 @@ async def test_work_in_the_background_that_ends_unexpectedly_is_in_cluster_healt
         )
         assert health.status == "failed"
         told = {problem.reason: problem for problem in health.problems}
-        assert told.keys() == {"LOG_READ_ONLY", "BACKGROUND_TASK_FAILED"}
+        assert told.keys() == {"LOG_READ_ONLY", "SYNC_FAILED", "BACKGROUND_TASK_FAILED"}
         assert told["BACKGROUND_TASK_FAILED"].resource == "rounds of syncs"
         assert "a fault of ours" in told["BACKGROUND_TASK_FAILED"].message
