@@ -36,6 +36,7 @@ AWAITED = {
     "awaits it",
     "client/logd_client/sync/loop_thread.py LoopThread.__init__": "joined",
     "client/logd_client/sync/loop_thread.py LoopThread.run": "the thread that calls waits for it",
+    "logd/broker/broker_process.py _open": "only tells; cancelled when the start is over",
     "logd/broker/doors/flight_door/flight_server.py FlightServer.stop": "awaited, within a bound",
     "logd/broker/doors/flight_door/flight_server.py _Listener._ask": "its thread waits for it",
     "logd/broker/doors/flight_door/flight_server.py _Listener._exchange": "joined",

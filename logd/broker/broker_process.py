@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import partial
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from logd.broker.broker import Broker
-from logd.broker.config import BrokerConfig, split_address
+from logd.broker.config import BrokerConfig, is_every_address, is_loopback, split_address
 from logd.broker.diagnostics import configure_diagnostics
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.broker.event_rates import EventRates
 from logd.broker.loop_watch import LoopWatch
 from logd.broker.printed_lines import PrintedLines
+from logd.broker.start_progress import StartProgress
 from logd.broker.wiring import Seams, open_broker
 from logd.model.errors import InvalidConfig
 from logd.system.malloc_thresholds import raise_malloc_thresholds
@@ -61,17 +63,17 @@ async def _serve(
 ) -> None:
     signals = StopSignals(config.drain_timeout_ms / 1000)
     signals.listen()
-    broker = await open_broker(config, seams)
+    broker = await _open(config, seams)
+    server = GrpcServer(broker.authorizer, seams.clock)
     try:
-        server = GrpcServer(broker.authorizer, seams.clock)
         port = await server.start(config.listen, broker.rpcs)
         flight, flight_port = _open_flight_door(config, broker)
-        host = config.listen_host
-        address = config.advertise or f"{host}:{port}"
+        address = _advertised(config, port)
         advertised_host = split_address(address)[0]
         broker.announce(address, f"{advertised_host}:{flight_port}" if flight else "")
         await server.set_serving(True)
     except BaseException:
+        await server.stop(grace_s=0)
         await broker.close()
         raise
     stop = asyncio.Event()
@@ -81,13 +83,45 @@ async def _serve(
     gc.freeze()  # what a start made stays: no collection need ever look at it again
     gc.set_threshold(*GC_THRESHOLDS)
     watch.start()
-    announce(f"logd serves on {host}:{port}")
-    logger.info("serving", address=f"{host}:{port}", data_dir=config.data_dir)
+    listening = f"{config.listen_host}:{port}"
+    announce(f"logd serves on {listening}")
+    logger.info("serving", address=listening, data_dir=config.data_dir)
+    _warn_of_others(config, listening, address)
     await stop.wait()
     logger.info("draining", timeout_ms=config.drain_timeout_ms)
     await server.set_serving(False)
     await _drain(broker, [server, *filter(None, [flight])])
     watch.stop()
+
+
+async def _open(config: BrokerConfig, seams: Seams) -> Broker:
+    """Says what it waits for where that takes long."""
+    progress = StartProgress()
+    telling = asyncio.ensure_future(progress.tell())
+    try:
+        return await open_broker(config, seams, progress.begin)
+    finally:
+        telling.cancel()
+
+
+def _advertised(config: BrokerConfig, port: int) -> str:
+    """What clients shall connect to: never every address, which is none."""
+    host = config.listen_host
+    return config.advertise or f"{socket.gethostname() if is_every_address(host) else host}:{port}"
+
+
+def _warn_of_others(config: BrokerConfig, listening: str, advertised: str) -> None:
+    """There is neither TLS nor a login yet."""
+    addresses = [listening, *filter(None, [config.flight_address])]
+    others = [each for each in addresses if not is_loopback(split_address(each)[0])]
+    if others:
+        logger.warning(
+            "anybody who reaches this broker may read, write and delete",
+            listen=", ".join(others),
+            advertised=advertised,
+            hint="listen on loopback or a network you trust; clients are told the advertised "
+            "address, which --advertise sets",
+        )
 
 
 def _open_flight_door(config: BrokerConfig, broker: Broker) -> "tuple[FlightServer | None, int]":

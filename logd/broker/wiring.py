@@ -3,6 +3,7 @@
 The seams are `real_seams`, or the simulator's; everything else is the same.
 """
 
+import errno
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -25,14 +26,16 @@ from logd.broker.ports import BrokerInfo, HealthProblem
 from logd.broker.refusals import Refusals
 from logd.broker.single_broker import SingleBroker
 from logd.broker.space_watch import SpaceWatch
+from logd.broker.start_progress import Steps, unwatched
 from logd.broker.topic_sizes import TopicSizes
-from logd.model.errors import UnknownTopic
+from logd.model.errors import InvalidConfig, LogdError, UnknownTopic
 from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
 from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
 from logd.model.seams import Clock, FileSystem, MetadataStore, Random
 from logd.model.topic import Topic
 from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.group_coordinator import GroupCoordinator
+from logd_partitions.disk_errors import write_error
 from logd_partitions.log_directory import LogDirectory
 from logd_replication.broker_epoch import ensure_cluster, raise_broker_epoch
 from logd_replication.producer_id_blocks import ProducerIdBlocks
@@ -59,9 +62,27 @@ class Seams:
     problems: Sequence[Callable[[], Sequence[HealthProblem]]] = ()
 
 
-async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:
+async def open_broker(config: BrokerConfig, seams: Seams, begin: Steps = unwatched) -> Broker:
     """Lock the data directory, load metadata, recover what a crash left, build the services."""
+    try:
+        return await _open_broker(config, seams, begin)
+    except OSError as error:
+        raise _unusable(error, config.data_dir) from error
+
+
+def _unusable(error: OSError, data_dir: str) -> LogdError:
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        why = "is a file, or lies in one: name a directory"
+    elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        why = f"cannot be written: {error.strerror} ({error.filename or data_dir})"
+    else:
+        return write_error(error, data_dir)
+    return InvalidConfig(f"data_dir {data_dir} {why}", field="data_dir")
+
+
+async def _open_broker(config: BrokerConfig, seams: Seams, begin: Steps) -> Broker:
     async with AsyncExitStack() as stack:
+        begin(lambda: f"the disk, to open {config.data_dir}")
         stack.callback(seams.pools.close)
         directory = await seams.pools.maintenance.run(
             lambda: LogDirectory.open(
@@ -75,9 +96,10 @@ async def open_broker(config: BrokerConfig, seams: Seams) -> Broker:
         stack.push_async_callback(seams.pools.maintenance.run, directory.close)
         tasks = BackgroundTasks(seams.clock)
         is_known = bool(directory.cluster_id)
+        begin(lambda: f"{METADATA_FILE}, to be checked and read")
         store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}", is_known, tasks)
         stack.push_async_callback(store.close)
-        broker = await _build(config, seams, directory, store, tasks)
+        broker = await _build(config, seams, directory, store, tasks, begin)
         broker.release_with(stack.pop_all())
         return broker
 
@@ -88,6 +110,7 @@ async def _build(
     directory: LogDirectory,
     store: MetadataStore,
     tasks: BackgroundTasks,
+    begin: Steps,
 ) -> Broker:
     broker_id, pools = BrokerId(config.broker_id), seams.pools
     cluster = await ensure_cluster(store, seams.random, seams.clock)
@@ -99,7 +122,10 @@ async def _build(
     host = PartitionHost(directory, catalog, pools, seams.clock, broker_id, leader_epoch, tasks)
     await catalog.load(host)
     catalog.on_changed(host.topic_changed)
+    unclean = len(directory.unclean())
+    begin(lambda: f"recovery: {unclean - len(directory.unclean())} of {unclean} partitions done")
     await host.recover()
+    begin(lambda: "the offsets of groups, to be read")
     offsets_topic = await _offsets_topic(catalog)
     sizes = TopicSizes(host, directory, seams.clock)
     maintenance = Maintenance(host, seams.clock, tasks, sizes.mark)

@@ -41,6 +41,7 @@ REMEDIES = {
     "COMMIT_BEHIND": "to go back on purpose use `logctl groups reset GROUP`",
     "DATA_DIRECTORY_LOCKED": "stop the broker that uses this directory, or name another with "
     "--data-dir",
+    "ADDRESS_IN_USE": "name another address with --listen, or stop the program that has this one",
     "CONFLICT": "look at what the other change did, then try again",
     "STALE_PARTITIONING": "try again: the client reads the new partitions first",
     "NOT_LEADER": "try again; name more brokers with -b if it persists",
@@ -87,4 +88,13 @@ def remedy(reason: str, details: Mapping[str, str] = MappingProxyType({})) -> st
     advice."""
     if reason == "TOPIC_EXISTS" and "hint" in details:
         return f"use '{details['hint']}', or choose a name that differs in more than case"
+    if reason == "STORED_DATA_CORRUPT":
+        if details.get("segment", "").endswith("/format.json"):
+            return f"restore {details['segment']} from a backup"
+        if details.keys() & {"file", "key"}:  # of the metadata
+            directory = details.get("file", "DIR/").rpartition("/")[0]
+            return (
+                f"restore metadata.sqlite from a backup, or make it again: `logctl segments "
+                f"rebuild-metadata {directory}`"
+            )
     return REMEDIES.get(reason, DEFAULT_REMEDY)

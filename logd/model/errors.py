@@ -226,6 +226,12 @@ class DataDirectoryLocked(LogdError):
     reason, code, exit_status = "DATA_DIRECTORY_LOCKED", "FAILED_PRECONDITION", 5
 
 
+class AddressInUse(LogdError):
+    """A broker was to listen on an address that another program has; details name it."""
+
+    reason, code, exit_status = "ADDRESS_IN_USE", "FAILED_PRECONDITION", 5
+
+
 class Conflict(LogdError):
     """Someone else changed the same thing at the same time; nothing was changed."""
 

@@ -21,6 +21,7 @@ import pyarrow.flight as flight
 import structlog
 from google.protobuf.message import Message
 
+from logd.broker.doors.bind_error import bind_error
 from logd.broker.doors.flight_door import arrow_tables
 from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
@@ -63,12 +64,8 @@ class FlightServer:
             self._server = _Listener(
                 f"grpc://{address}", by_method, cluster_id, self._authorizer, self._tasks
             )
-        except (flight.FlightError, OSError) as error:
-            raise InvalidConfig(
-                f"cannot listen on {address} for Flight: {error}",
-                field="flight_listen",
-                address=address,
-            ) from error
+        except (pa.ArrowException, OSError) as error:
+            raise bind_error(address, "flight_listen") from error
         port: int = self._server.port
         return port
 

@@ -16,6 +16,7 @@ import structlog
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from logd.broker.doors.bind_error import bind_error
 from logd.broker.doors.grpc_door.grpc_listener import GrpcListener
 from logd.broker.doors.grpc_door.proto_errors import to_grpc_status
 from logd.broker.doors.grpc_door.reflection_service import add_reflection
@@ -91,12 +92,7 @@ class GrpcServer:
         try:
             return await self._port.start(address)
         except RuntimeError as error:
-            raise InvalidConfig(
-                f"cannot listen on {address}: the port is taken, or the address is not this "
-                f"machine's; try another --listen, or port 0 for a free one",
-                field="listen",
-                address=address,
-            ) from error
+            raise bind_error(address, "listen") from error
 
     def _make_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=_OPTIONS)

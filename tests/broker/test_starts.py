@@ -1,0 +1,290 @@
+"""What a start says: why it can't, what it waits for, and who else may come in."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from structlog.testing import capture_logs
+
+from harness.broker_process import BrokerProcess, free_port
+from harness.door_bench import door_bench
+from harness.local_broker import local_broker
+from harness.small_disk import MountRefused, SmallDisk, small_disk
+from harness.virtual_time import in_virtual_time
+from logd.broker.config import BrokerConfig
+from logd.broker.real_seams import real_seams
+from logd.broker.start_progress import StartProgress, Step
+from logd.broker.wiring import open_broker
+from logd.sim.simulated_clock import SimulatedClock
+
+HANG_S = 60
+"""Longer only where a test fails."""
+
+
+class Ended(NamedTuple):
+    status: int
+    lines: list[str]
+
+
+def start_in_vain(*flags: str) -> Ended:
+    """A broker that does not start: its status, and what it says but for events."""
+    done = subprocess.run(
+        [sys.executable, "-m", "logd.main", "start", *flags],
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
+    )
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    return Ended(done.returncode, [line for line in done.stderr.splitlines() if line[:1] != "{"])
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory that a broker has used."""
+    place = tmp_path_factory.mktemp("used")
+
+    async def use() -> None:
+        async with local_broker(place):
+            pass
+
+    asyncio.run(use())
+    return place / "data"
+
+
+Prepared = tuple[list[str], int, list[str]]
+"""Flags, the exit status, and what the lines say."""
+
+
+@contextmanager
+def port_in_use(data: Path) -> Iterator[Prepared]:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        yield ["--listen", address], 5, ["ADDRESS_IN_USE", address, "--listen"]
+
+
+@contextmanager
+def flight_port_in_use(data: Path) -> Iterator[Prepared]:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        yield ["--flight-listen", address], 5, ["ADDRESS_IN_USE", address, "--flight-listen"]
+
+
+@contextmanager
+def address_of_another(data: Path) -> Iterator[Prepared]:
+    yield ["--listen", "203.0.113.7:9600"], 2, ["203.0.113.7:9600", "not one of this machine's"]
+
+
+@contextmanager
+def unknown_host(data: Path) -> Iterator[Prepared]:
+    yield ["--listen", "no-host.invalid:9600"], 2, ["no-host.invalid", "not known here"]
+
+
+@contextmanager
+def brackets_forgotten(data: Path) -> Iterator[Prepared]:
+    yield ["--listen", "::1:9600"], 2, ["[::1]:9600"]
+
+
+@contextmanager
+def many_wrong(data: Path) -> Iterator[Prepared]:
+    yield ["--broker-id", "x", "--log-level", "loud"], 2, ["broker_id", "0 to", "log_level"]
+
+
+@contextmanager
+def a_file(data: Path) -> Iterator[Prepared]:
+    shutil.rmtree(data)
+    data.write_text("")
+    yield [], 2, [str(data), "is a file", "name a directory"]
+
+
+@contextmanager
+def below_a_file(data: Path) -> Iterator[Prepared]:
+    file = data / "file"
+    file.write_text("")
+    yield ["--data-dir", f"{file}/data"], 2, [f"{file}/data", "name a directory"]
+
+
+@contextmanager
+def not_writable(data: Path) -> Iterator[Prepared]:
+    mount = data / "mount"
+    try:
+        with small_disk("tmpfs", mount, 1 << 20):
+            subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+            yield ["--data-dir", str(mount)], 2, [str(mount), "cannot be written"]
+    except MountRefused as why:
+        pytest.skip(f"nothing can be mounted here: {why}")
+
+
+@contextmanager
+def disk_full(data: Path) -> Iterator[Prepared]:
+    mount = data / "mount"
+    try:
+        with small_disk("tmpfs", mount, 1 << 20):
+            SmallDisk(mount).fill()
+            yield ["--data-dir", f"{mount}"], 7, ["STORAGE_FULL", str(mount), "free"]
+    except MountRefused as why:
+        pytest.skip(f"nothing can be mounted here: {why}")
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[Prepared]:
+    with BrokerProcess(data.parent) as broker:
+        yield [], 5, ["DATA_DIRECTORY_LOCKED", f"process {broker.pid}", str(data)]
+
+
+@contextmanager
+def newer_layout(data: Path) -> Iterator[Prepared]:
+    path = data / "format.json"
+    newer = json.loads(path.read_text()) | {"layout_version": 99, "needs": "logd 9 or newer"}
+    path.write_text(json.dumps(newer))
+    yield [], 2, ["UNSUPPORTED_VERSION", str(data), "logd 9 or newer"]
+
+
+@contextmanager
+def another_broker(data: Path) -> Iterator[Prepared]:
+    yield ["--broker-id", "4"], 2, [str(data), "belongs to broker 0", "broker_id"]
+
+
+@contextmanager
+def damaged_metadata(data: Path) -> Iterator[Prepared]:
+    path = data / "metadata.sqlite"
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    yield [], 8, [str(path), f"logctl segments rebuild-metadata {data}"]
+
+
+@contextmanager
+def lost_metadata(data: Path) -> Iterator[Prepared]:
+    (data / "metadata.sqlite").unlink()
+    yield [], 8, [str(data), f"logctl segments rebuild-metadata {data}"]
+
+
+@contextmanager
+def damaged_format(data: Path) -> Iterator[Prepared]:
+    path = data / "format.json"
+    path.write_text("{}")
+    yield [], 8, [str(path), f"try: restore {path} from a backup"]
+
+
+CASES = [
+    port_in_use,
+    flight_port_in_use,
+    address_of_another,
+    unknown_host,
+    brackets_forgotten,
+    many_wrong,
+    a_file,
+    below_a_file,
+    not_writable,
+    disk_full,
+    locked,
+    newer_layout,
+    another_broker,
+    damaged_metadata,
+    lost_metadata,
+    damaged_format,
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_start_that_cannot_be_says_why(
+    tmp_path: Path, used: Path, case: Callable[[Path], AbstractContextManager[Prepared]]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(used, data)
+    with case(data) as (flags, status, words):
+        listen = [] if "--listen" in flags else ["--listen", "127.0.0.1:0"]
+        ended = start_in_vain("--data-dir", str(data), *listen, *flags)
+    assert ended.status == status, ended.lines
+    assert [line.split(":")[0] for line in ended.lines] == ["error", "  where", "  try"]
+    said = "\n".join(ended.lines)
+    assert [word for word in words if word not in said] == [], said
+
+
+async def test_a_start_has_steps(tmp_path: Path) -> None:
+    """After an unclean stop, with three partitions that were appended to."""
+    async with door_bench(tmp_path / "first") as bench:
+        await bench.topic("orders", 3)
+        for partition in range(3):
+            await bench.produce("orders", b"a", partition=partition)
+        shutil.copytree(tmp_path / "first", tmp_path / "killed")
+    steps: list[Step] = []
+    told: list[str] = []
+
+    def begin(step: Step) -> None:
+        told.extend(each() for each in steps[-1:])  # the last one, at its end
+        steps.append(step)
+        told.append(step())
+
+    config = BrokerConfig(data_dir=str(tmp_path / "killed" / "data"))
+    broker = await open_broker(config, real_seams(), begin)
+    await broker.close()
+    assert [text for text in told if text.startswith("recovery")] == [
+        "recovery: 0 of 3 partitions done",
+        "recovery: 3 of 3 partitions done",
+    ]
+    assert told[0] == f"the disk, to open {config.data_dir}"
+    assert len(steps) == 4
+
+
+def test_a_start_says_what_it_waits_for() -> None:
+    async def work(clock: SimulatedClock) -> list[tuple[int, str]]:
+        progress, done = StartProgress(), [0]
+        with capture_logs() as lines:
+            telling = asyncio.ensure_future(progress.tell())
+            progress.begin(lambda: f"{done[0]} of 7")
+            await asyncio.sleep(1.9)
+            assert lines == []
+            done[0] = 3
+            await asyncio.sleep(10)
+            done[0] = 5
+            await asyncio.sleep(1)
+            telling.cancel()
+            await asyncio.sleep(60)
+        return [(line["seconds"], line["waits_for"]) for line in lines]
+
+    assert in_virtual_time(work) == [(2, "3 of 7"), (12, "5 of 7")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("host", "warns", "advertised"),
+    [
+        ("127.0.0.1", False, "127.0.0.1"),
+        ("0.0.0.0", True, socket.gethostname()),
+        ("[::]", True, socket.gethostname()),
+    ],
+)
+def test_who_may_come_in_and_where_clients_are_sent(
+    tmp_path: Path, host: str, warns: bool, advertised: str
+) -> None:
+    broker = BrokerProcess(tmp_path)
+    port = free_port()
+    broker.address = broker.command[broker.command.index("--listen") + 1] = f"{host}:{port}"
+    with broker:
+        shown = subprocess.run(
+            [sys.executable, "-m", "logd.cli.main", "brokers", "ls", "-o", "json"],
+            env={**os.environ, "LOGD_BOOTSTRAP": f"127.0.0.1:{port}"},
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=True,
+        )
+        assert broker.stop() == 0
+    assert f'"{advertised}:{port}"' in shown.stdout
+    events = [json.loads(line) for line in broker.stderr().splitlines()]
+    warnings = [event for event in events if event["level"] == "warning"]
+    assert len(warnings) == warns
+    for warning in warnings:
+        assert "anybody who reaches this broker may read, write and delete" in warning["event"]
+        assert warning["listen"] == f"{host}:{port}"
+        assert warning["advertised"] == f"{advertised}:{port}"
