@@ -71,7 +71,7 @@ async def _serve(
         address = _advertised(config, port)
         advertised_host = split_address(address)[0]
         broker.announce(address, f"{advertised_host}:{flight_port}" if flight else "")
-        await server.set_serving(True)
+        server.set_serving(True)
     except BaseException:
         await server.stop(grace_s=0)
         await broker.close()
@@ -89,7 +89,7 @@ async def _serve(
     _warn_of_others(config, listening, address)
     await stop.wait()
     logger.info("draining", timeout_ms=config.drain_timeout_ms)
-    await server.set_serving(False)
+    server.set_serving(False)
     await _drain(broker, [server, *filter(None, [flight])])
     watch.stop()
 

@@ -44,6 +44,7 @@ BOUNDS = {
     "GrpcListener._servers": "logd.broker.doors.grpc_door.grpc_listener.CALLS_GO_ON_S",
     "GrpcServer._handlers": OF_THE_CODE,
     "GrpcServer._services": OF_THE_CODE,
+    "HealthService._serving": OF_THE_CODE,
     "PlainAppends._waiting": CALLS,
     "ProduceStream._acks": "logd.broker.doors.grpc_door.produce_stream.PENDING_ENTRIES_MAX",
     "EventRates._seconds": "logd.broker.event_rates.KEYS_MAX",

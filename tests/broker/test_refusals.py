@@ -17,7 +17,6 @@ from harness.local_transport import CONTEXT
 from harness.manual_clock import ManualClock
 from logd.broker.doors.grpc_door.rpc import UnaryRpc
 from logd.broker.refusals import GROUPS_MAX, SEVERITIES, TOLD_MS, TWO_CONSUMERS, Refusals
-from logd.broker.space_watch import ENOUGH_ABOVE_BYTES, FULL_BELOW_BYTES, LOOK_AGAIN_MS, SpaceWatch
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import ERRORS, LogdError, Overloaded, StorageFull
 from logd_proto.v1 import common_pb2, data_pb2, groups_pb2, topics_pb2
@@ -284,20 +283,3 @@ def test_groups_that_clients_make_up_hide_nothing() -> None:
     problems = refusals.problems()
     assert len(problems) == GROUPS_MAX + 1 and problems[-1].resource == "some_max"
     assert max(len(problem.message) for problem in problems) < 500
-
-
-def test_a_disk_without_space_stands_in_health_as_long_as_it_is() -> None:
-    clock, free = ManualClock(), [0]
-    watch = SpaceWatch(clock, "/data", 1000, lambda path: free[0])
-
-    def told(bytes_free: int) -> list[str]:
-        free[0] = bytes_free
-        clock.advance(LOOK_AGAIN_MS)
-        return [problem.reason for problem in watch.problems()]
-
-    assert told(1000 + FULL_BELOW_BYTES) == []
-    assert told(1000 + FULL_BELOW_BYTES - 1) == ["STORAGE_FULL"]
-    clock.advance(10 * TOLD_MS)
-    assert told(0) == ["STORAGE_FULL"], "though nobody asks for anything"
-    assert told(1000 + ENOUGH_ABOVE_BYTES - 1) == ["STORAGE_FULL"]
-    assert told(1000 + ENOUGH_ABOVE_BYTES) == []

@@ -14,10 +14,11 @@ import grpc
 import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 
 from logd.broker.doors.bind_error import bind_error
 from logd.broker.doors.grpc_door.grpc_listener import GrpcListener
+from logd.broker.doors.grpc_door.health_service import HealthService
 from logd.broker.doors.grpc_door.proto_errors import to_grpc_status
 from logd.broker.doors.grpc_door.reflection_service import add_reflection
 from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
@@ -81,14 +82,14 @@ class GrpcServer:
         self._listener = listener
         self._handlers: dict[str, Any] = {}
         self._port = GrpcListener(self._make_server, clock)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService()
         self._services: list[str] = []
 
     async def start(self, address: str, rpcs: Iterable[Rpc]) -> int:
         """Bind and serve; returns the port. Health says NOT_SERVING until `set_serving`."""
         self._handlers = {rpc.method: self._handler_of(rpc) for rpc in rpcs}
         self._services = sorted({method.split("/")[1] for method in self._handlers})
-        await self.set_serving(False)
+        self.set_serving(False)
         try:
             return await self._port.start(address)
         except RuntimeError as error:
@@ -101,11 +102,9 @@ class GrpcServer:
         add_reflection(server, [*self._services, health.SERVICE_NAME])
         return server
 
-    async def set_serving(self, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse.ServingStatus
-        state = status.SERVING if serving else status.NOT_SERVING
+    def set_serving(self, serving: bool) -> None:
         for service in ("", *self._services):
-            await self._health.set(service, state)
+            self._health.set_serving(service, serving)
 
     async def stop(self, grace_s: float) -> None:
         await self._port.stop(grace_s)

@@ -18,7 +18,7 @@ from logd.broker.authorizer import AllowAll
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.broker.ports import RequestContext
-from logd.model.errors import InvalidConfig, LogdError, UnknownTopic
+from logd.model.errors import AddressInUse, InvalidConfig, LogdError, UnknownTopic
 from logd_client.grpc_transport import GrpcTransport, error_from_rpc
 from logd_proto.v1 import cluster_pb2
 
@@ -235,14 +235,14 @@ async def test_health_of_all_and_of_each_service(listening: Listening) -> None:
             return found
 
         for serving in (False, True, False):
-            await listening.server.set_serving(serving)
+            listening.server.set_serving(serving)
             expected = 1 if serving else 2
             assert [await status(s) for s in ("", "logd.v1.Test")] == [expected, expected]
 
 
 async def test_a_port_that_is_taken(listening: Listening) -> None:
     second = GrpcServer(AllowAll(), ManualClock())
-    with pytest.raises(InvalidConfig) as raised:
+    with pytest.raises(AddressInUse) as raised:
         await second.start(listening.address, [])
     assert raised.value.details["address"] == listening.address
     await second.stop(0)
