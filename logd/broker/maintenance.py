@@ -13,6 +13,7 @@ import structlog
 from logd.broker.partition_host import PartitionHost
 from logd.broker.ports import HealthProblem
 from logd.model.errors import LogdError
+from logd.model.ids import TopicPartition
 from logd.model.seams import Clock
 from logd.system.background_tasks import BackgroundTasks
 
@@ -42,6 +43,7 @@ class Maintenance:
         self._tasks = tasks
         self._started = (clock.wall_ms(), clock.boottime_ms())
         self._leapt_since_ms: int | None = None
+        self._failed: dict[TopicPartition, HealthProblem] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -54,10 +56,10 @@ class Maintenance:
             await asyncio.wait([self._task])
 
     def problems(self) -> Sequence[HealthProblem]:
-        if self._leapt_since_ms is None:
-            return ()
-        return [
-            HealthProblem(
+        """The clock's, and what failed in the last pass."""
+        problems = list(self._failed.values())
+        if self._leapt_since_ms is not None:
+            leapt = HealthProblem(
                 "warning",
                 "CLOCK_LEAPT",
                 "retention",
@@ -65,7 +67,8 @@ class Maintenance:
                 "clock right, or restart the broker if it is right now",
                 self._leapt_since_ms,
             )
-        ]
+            problems.append(leapt)
+        return problems
 
     async def _run(self) -> None:
         while True:
@@ -77,6 +80,7 @@ class Maintenance:
         self._mark_sizes()
         now_ms = self._check_clock()
         await self._host.open_some(OPENED_A_PASS_MAX)
+        failed: dict[TopicPartition, HealthProblem] = {}
         for hosted in self._host.all_hosted():
             try:
                 await self._host.maintain(hosted, now_ms)
@@ -87,7 +91,15 @@ class Maintenance:
                     reason=error.reason,
                     error=error.message,
                 )
+                failed[hosted.topic_partition] = self._problem(hosted.topic_partition, error)
             await asyncio.sleep(0)
+        self._failed = failed
+
+    def _problem(self, where: TopicPartition, error: LogdError) -> HealthProblem:
+        before = self._failed.get(where)
+        since_ms = before.since_ms if before else self._clock.wall_ms()
+        message = f"old records stay, and may fill the disk: {error.message}"
+        return HealthProblem("warning", "RETENTION_FAILED", str(where), message, since_ms)
 
     def _check_clock(self) -> int | None:
         """The time for retention, or None while the clock is not to be trusted."""

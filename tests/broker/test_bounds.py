@@ -53,6 +53,7 @@ BOUNDS = {
     "PartitionHost._opening": CATALOG,
     "PartitionHost._unopened": CATALOG,
     "SpaceAhead._growing": CATALOG,
+    "Maintenance._failed": CATALOG,
     "Refusals._noted": "logd.broker.refusals.GROUPS_MAX",
     "BackgroundTasks._failures": OF_THE_CODE,
     "BackgroundTasks._running": "each is of something that is bounded itself",

@@ -1,6 +1,7 @@
 """Retention in passes over all partitions, and a clock that is not to be trusted."""
 
 import asyncio
+import errno
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.host_bench import HostBench, host_bench
 from harness.manual_clock import ManualClock
 from logd.broker import maintenance as maintenance_module
@@ -60,7 +62,7 @@ async def test_what_is_older_than_retention_goes(case: Case) -> None:
     case.clock.advance(2 * HOUR_MS)
     await case.maintenance.run_pass()
     assert await start_of(case, where) == 1
-    assert case.maintenance.problems() == ()
+    assert case.maintenance.problems() == []
 
 
 async def test_a_leap_of_the_clock_pauses_time_retention_and_is_told(case: Case) -> None:
@@ -77,7 +79,7 @@ async def test_a_leap_of_the_clock_pauses_time_retention_and_is_told(case: Case)
     assert [p.since_ms for p in case.maintenance.problems()] == [since_ms]
     case.clock.leapt_ms = CLOCK_LEAP_MS_MAX
     await case.maintenance.run_pass()
-    assert case.maintenance.problems() == ()
+    assert case.maintenance.problems() == []
 
 
 async def test_a_leap_does_not_pause_retention_by_size(case: Case) -> None:
@@ -94,7 +96,7 @@ async def test_time_in_suspend_is_no_leap(case: Case) -> None:
     await case.bench.produce(where, b"a")
     case.clock.slept_ms = 11 * HOUR_MS
     await case.maintenance.run_pass()
-    assert case.maintenance.problems() == ()
+    assert case.maintenance.problems() == []
     assert await start_of(case, where) == 1
 
 
@@ -127,6 +129,31 @@ async def test_a_partition_that_does_not_open_stops_no_other(tmp_path: Path) -> 
         assert [h.topic_partition for h in bench.host.all_hosted()] == [well]
         assert (await bench.host.status(well)).log_start_offset == 1
         assert [p.resource for p in bench.host.problems()] == ["orders:0"]
+
+
+async def test_a_partition_whose_old_records_stay_is_in_health_until_they_go(
+    tmp_path: Path,
+) -> None:
+    disk, clock = FaultyFileSystem(), LeapingClock()
+    async with host_bench(tmp_path, disk) as bench:
+        maintenance = Maintenance(bench.host, clock, bench.tasks)
+        where, well = await bench.topic("orders", 2, retention_ms="10h")
+        for each in (where, well):
+            await bench.produce(each, b"a")
+        disk.faults.append(Fault("create", "orders-0", errno.EMFILE, times=1000))
+        disk.faults.append(Fault("open", "orders-0", errno.EMFILE, times=1000))
+        clock.advance(11 * HOUR_MS)
+        await maintenance.run_pass()
+        [problem] = maintenance.problems()
+        assert (problem.reason, problem.resource) == ("RETENTION_FAILED", str(where))
+        clock.advance(HOUR_MS)
+        await maintenance.run_pass()
+        assert maintenance.problems() == [problem], "since the first time"
+        assert (await bench.host.status(well)).log_start_offset == 1
+        disk.faults.clear()
+        await maintenance.run_pass()
+        assert maintenance.problems() == []
+        assert (await bench.host.status(where)).log_start_offset == 1
 
 
 async def test_it_runs_until_it_is_stopped(case: Case) -> None:
