@@ -159,9 +159,13 @@ class Refusals:
         noted.message, noted.last_ms = message[:MESSAGE_CHARS_MAX], now_ms
         if now_ms >= noted.line_at_ms:
             noted.line_at_ms = now_ms + TOLD_MS
-            event = "clients are refused" if reason in SEVERITIES else "consumers share partitions"
-            told = {"resource": resource} if resource else {}
-            logger.warning(event, reason=reason, **told, count=noted.count, error=noted.message)
+            logger.warning(
+                "clients are refused or warned",
+                reason=reason,
+                resource=resource,
+                count=noted.count,
+                error=noted.message,
+            )
 
     def _forget_old(self) -> None:
         now_ms = self._clock.monotonic_ms()

@@ -13,6 +13,8 @@ REPLACED = {
     "logd.broker.loop_watch": "looks for stalls of a loop, which virtual time has not",
     "logd.broker.doors.grpc_door.grpc_server": "the listener: calls come through SimulatedNetwork",
     "logd.broker.doors.grpc_door.grpc_listener": "its port",
+    "logd.broker.doors.bind_error": "why it has no port",
+    "logd.broker.doors.grpc_door.health_service": "what supervisors ask a listener",
     "logd.broker.doors.grpc_door.reflection_service": "what tools ask a listener",
     "logd.broker.real_seams": "the choice of what follows",
     "logd_proto.v1.batch_pb2": "a message that no call carries: for those who ask",
