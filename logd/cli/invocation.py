@@ -122,14 +122,14 @@ class Invocation:
         """Fail at once where nothing listens: the SDK would go on trying until the time-out."""
         import asyncio
 
+        from logd.model.addresses import parse_addresses
         from logd.model.errors import BrokerUnreachable
 
         failures = []
-        for address in self.bootstrap.split(","):
-            host, _, port = address.strip().rpartition(":")
+        for address in parse_addresses(self.bootstrap):
             try:
                 async with asyncio.timeout(self.timeout_ms / 1000):
-                    _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                    _, writer = await asyncio.open_connection(*address)
                 writer.close()
                 return
             except TimeoutError:

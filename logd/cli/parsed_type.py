@@ -102,12 +102,10 @@ def parse_pair(text: str) -> tuple[str, str]:
 
 
 def parse_bootstrap(text: str) -> str:
-    """HOST:PORT[,HOST:PORT...]."""
-    for address in text.split(","):
-        host, _, port = address.strip().rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(f"'{address}' is no address: write HOST:PORT, as 127.0.0.1:9600")
-    return text
+    """HOST:PORT[,HOST:PORT...], each once."""
+    from logd.model.addresses import parse_addresses
+
+    return ",".join(map(str, parse_addresses(text)))
 
 
 TOPIC = ParsedType("topic", parse_topic)

@@ -109,6 +109,8 @@ def test_near_names_ignore_case_and_keep_spelling() -> None:
         ("topics create " + "x" * 250, "at most 249"),
         ("topics set t retention", "name=value"),
         ("topics ls -b nowhere", "HOST:PORT"),
+        ("topics ls -b ::1:9600", "write [::1]:9600"),
+        ("-b a:1;b:2 topics ls", "write a:1,b:2, with commas"),
         ("consume t --from erliest", "did you mean 'earliest'"),
         ("consume t --grep (", "no regular expression"),
         ("consume t --format %x", "%T"),
@@ -135,3 +137,11 @@ def test_a_mistyped_command_line_is_usage_with_a_hint(
 def test_the_rule_for_names_is_the_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert InvalidName.exit_status == run(["groups", "lag", ".."]) == 2
     assert "is no group name" in capsys.readouterr().err
+
+
+def test_brokers_of_the_environment_are_read_like_those_of_the_command_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGD_BOOTSTRAP", "::1:9600")
+    assert run(["topics", "ls"]) == 2
+    assert "write [::1]:9600" in capsys.readouterr().err
