@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from logd import __version__
 from logd.cli.error_report import report_errors
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="logd", message="%(prog)s %(version)s")
 def main() -> None:
     """logd, a partitioned commit log. `logd start` runs a broker; `logctl` operates it."""
 

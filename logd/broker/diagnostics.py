@@ -1,4 +1,4 @@
-"""Structured diagnostics: JSON lines off a terminal, coloured lines on one, always on stderr.
+"""Structured diagnostics: JSON lines off a terminal, lines for people on one, always on stderr.
 
 What libraries log comes in the same form, and so does what ends a thread. Tracebacks go without the
 values of variables: records are among them. Clients' bytes may stand in any text, so each is cut,
@@ -7,6 +7,7 @@ and shows no control characters; `EventRates` bounds the lines.
 
 import io
 import logging
+import os
 import sys
 import threading
 from collections.abc import MutableMapping
@@ -65,7 +66,10 @@ def configure_diagnostics(
             structlog.processors.JSONRenderer(),
         ]
     else:
-        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback))
+        colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        processors.append(
+            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=_write_traceback)
+        )
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(

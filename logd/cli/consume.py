@@ -29,7 +29,7 @@ _EARLIEST = parse_position("earliest")
       logctl consume orders payments --grep 'card.*declined' --header region=eu
 
     Fields of --format: %t topic, %p partition, %o offset, %k key, %v value, %h headers,
-    %T timestamp; escapes \\n \\t \\0 \\xNN.""",
+    %T timestamp; escapes \\n \\t \\0 \\xNN. A key or value that is none prints as null.""",
 )
 @click.argument("topics", type=TOPIC, nargs=-1, required=True, metavar="TOPIC..")
 @click.option("--from", "start", type=POSITION, metavar="POSITION",

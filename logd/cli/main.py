@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from logd import __version__
 from logd.cli.error_report import INTERRUPTED, print_error
 from logd.cli.invocation import DEFAULT_BOOTSTRAP, NounGroup
 from logd.cli.output import FORMATS
@@ -92,6 +93,7 @@ class LazyNouns(NounGroup):
     "-o", "--output", type=OneOf(FORMATS), envvar="LOGD_OUTPUT", metavar="FORMAT",
     help=f"{', '.join(FORMATS)}; else LOGD_OUTPUT, else table.",
 )  # fmt: skip
+@click.version_option(__version__, prog_name="logctl", message="%(prog)s %(version)s")
 def logctl(bootstrap: str | None, output: str | None) -> None:
     """Work with logd: topics, records, consumer groups, brokers."""
 

@@ -155,15 +155,20 @@ class Output:
             return f"{value:.3f}".rstrip("0").rstrip(".") + "/s"
         if column.kind == "share":
             return f"{value:.2%}"
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        if isinstance(value, float):
-            return f"{value:.3f}".rstrip("0").rstrip(".")
         if isinstance(value, dict):
-            value = [f"{key}={each}" for key, each in value.items()]
+            value = [f"{key}={_plain(each)}" for key, each in value.items()]
         if isinstance(value, list):
-            value = ",".join(str(each) for each in value)
-        return printable(str(value))
+            value = ",".join(map(_plain, value))
+        return printable(_plain(value))
+
+
+def _plain(value: Any) -> str:
+    """A scalar as a cell shows it: true, false and null as in JSON."""
+    if isinstance(value, bool | None):
+        return to_json(value)
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return str(value)
 
 
 def _style(cell: str, column: Column) -> str:

@@ -93,6 +93,7 @@ def test_json_lines_off_a_terminal() -> None:
 
 def test_lines_for_people() -> None:
     text = said("debug", "console")
+    assert "\x1b" not in text, "colours in a file"
     assert all(word in text for word in ("fine", "hello", "orders:0", "what went wrong", "asyncio"))
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
+from logd import __version__
 from logd.cli.main import NOUNS, _place, logctl, run
+from logd.main import main
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
@@ -123,6 +125,12 @@ def test_the_flag_wins_over_the_environment(
     json_shown, name, jsonl = capsys.readouterr().out.rstrip().rsplit("\n", 2)
     assert json_shown.startswith("{\n") and jsonl.startswith('{"version"')
     assert not name.startswith("{")
+
+
+def test_both_programs_tell_their_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    main(["--version"], standalone_mode=False)
+    assert capsys.readouterr().out.splitlines() == [f"logctl {__version__}", f"logd {__version__}"]
 
 
 def test_where_nothing_listens_the_error_comes_at_once(capsys: pytest.CaptureFixture[str]) -> None:

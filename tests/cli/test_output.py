@@ -34,7 +34,7 @@ def printed(format: str | None, stream: io.StringIO | None = None) -> str:
 
 def test_a_table_in_a_pipe_is_separated_by_tabs_with_exact_numbers() -> None:
     assert printed(None) == (
-        "NAME\tSIZE\tLAG\tLIST\tYES\na\t1536\t90.000\t1,2\tyes\nb\\x1b[31m\\tz\t0\t-\t-\tno\n"
+        "NAME\tSIZE\tLAG\tLIST\tYES\na\t1536\t90.000\t1,2\ttrue\nb\\x1b[31m\\tz\t0\t-\t-\tfalse\n"
     )
 
 
@@ -59,8 +59,8 @@ def test_a_terminal_shows_aligned_columns_and_sizes_at_a_glance(
     lines = printed(None, Terminal()).splitlines()
     assert [line.replace("\x1b[1m", "").replace("\x1b[0m", "").split() for line in lines] == [
         ["NAME", "SIZE", "LAG", "LIST", "YES"],
-        ["a", "1.5KiB", "1m30s", "1,2", "yes"],
-        ["b\\x1b[31m\\tz", "0B", "-", "-", "no"],
+        ["a", "1.5KiB", "1m30s", "1,2", "true"],
+        ["b\\x1b[31m\\tz", "0B", "-", "-", "false"],
     ]
 
 
@@ -75,6 +75,19 @@ def test_a_terminal_that_is_too_narrow_folds_but_loses_nothing(
 def test_json_is_an_object_of_items_and_jsonl_a_line_each() -> None:
     assert json.loads(printed("json")) == {"items": ROWS}
     assert [json.loads(line) for line in printed("jsonl").splitlines()] == ROWS
+
+
+def test_a_value_looks_alike_alone_in_a_list_and_in_a_dict() -> None:
+    stream = io.StringIO()
+    values = [True, False, None, 0.5, 7, "x"]
+    rows: list[Json] = [{"it": value} for value in values if value is not None]
+    rows += [{"it": values}, {"it": dict(zip("abcdef", values, strict=True))}]
+    Output(None, stream).items(rows, (Column("IT", "it"),), "it")
+    assert stream.getvalue().splitlines()[1:] == [
+        *("true", "false", "0.5", "7", "x"),
+        "true,false,null,0.5,7,x",
+        "a=true,b=false,c=null,d=0.5,e=7,f=x",
+    ]
 
 
 def test_names() -> None:
