@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM: the first ends a command's work in order, the second ends the process."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first ends a command's work in order, a second Ctrl-C or SIGTERM
+the process. A terminal that goes sends SIGHUP, often twice: by the kernel and by the shell."""
 
 import asyncio
 import contextlib
@@ -10,7 +11,7 @@ from typing import Any
 TOLD_AFTER_MS = 500
 """An end in order that takes longer says what it waits for."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
@@ -36,8 +37,11 @@ class Interruption:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals within. In the main thread only."""
-        before = {number: signal.signal(number, self.signalled) for number in _SIGNALS}
+        """Take the signals within, but for a SIGHUP that nohup had ignored. In the main thread
+        only."""
+        ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+        taken = [number for number in _SIGNALS if number not in ignored]
+        before = {number: signal.signal(number, self.signalled) for number in taken}
         try:
             yield
         finally:
@@ -49,7 +53,8 @@ class Interruption:
     def signalled(self, number: int, _: object = None) -> None:
         """A signal has come: between any two instructions, also where the loop stands still."""
         if self.number is not None:
-            self._end_process(128 + number)
+            if number != signal.SIGHUP:
+                self._end_process(128 + number)
             return
         self.number = number
         self._loop.call_soon_threadsafe(self._interrupt)

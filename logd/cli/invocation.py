@@ -56,7 +56,8 @@ class Invocation:
         )
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end on a loop of its own; Ctrl-C and SIGTERM cancel it."""
+        """Run a coroutine to its end on a loop of its own; Ctrl-C, SIGTERM and SIGHUP
+        cancel it."""
         import asyncio
 
         from logd.system.malloc_thresholds import raise_malloc_thresholds

@@ -53,7 +53,7 @@ def run(command: Command, *times: signal.Signals, raised: bool = False) -> Inter
 
 
 @pytest.mark.parametrize("raised", [False, True])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_lets_it_end_in_order_and_a_short_end_is_quiet(
     number: signal.Signals, raised: bool
 ) -> None:
@@ -75,3 +75,30 @@ def test_the_second_ends_the_process_at_once() -> None:
     command = Command(60_000)
     run(command, signal.SIGINT, signal.SIGINT)
     assert command.ended == [130]
+
+
+def test_a_terminal_that_goes_says_so_twice_and_the_end_stays_in_order() -> None:
+    command = Command(60_000)
+    assert run(command, signal.SIGHUP, signal.SIGHUP).number == signal.SIGHUP
+    assert command.last_work_done and not command.ended
+    command = Command(60_000)
+    run(command, signal.SIGHUP, signal.SIGTERM)
+    assert command.ended == [143]
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        command = Command(0)
+
+        async def interrupt(interruption: Interruption) -> None:
+            signal.raise_signal(signal.SIGHUP)
+            await asyncio.sleep(1)
+            assert interruption.number is None
+            interruption.signalled(signal.SIGINT)
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            assert runner.run(command.run(interrupt)).number == signal.SIGINT
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

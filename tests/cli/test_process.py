@@ -77,7 +77,9 @@ def test_a_reader_that_has_enough_ends_logctl_quietly(broker: BrokerProcess) -> 
         assert process.wait(20) == 0
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_an_interrupted_consumer_commits_what_it_printed(
     broker: BrokerProcess, number: signal.Signals, status: int
 ) -> None:
