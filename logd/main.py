@@ -1,5 +1,6 @@
 """The `logd` command: `logd start` runs a broker."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -8,16 +9,17 @@ from typing import Any
 import click
 
 from logd import __version__
-from logd.cli.error_report import report_errors
+from logd.cli.error_report import OutputFailed, print_error, report_errors
+from logd.cli.standard_output import end_stdout, open_standard_streams
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="logd", message="%(prog)s %(version)s")
-def main() -> None:
+def logd() -> None:
     """logd, a partitioned commit log. `logd start` runs a broker; `logctl` operates it."""
 
 
-@main.command()
+@logd.command()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings, as TOML.")
 @click.option("--data-dir", help="Where records and metadata are kept. [default: ./logd-data]")
 @click.option("--listen", help="HOST:PORT; port 0 picks a free one. [default: 127.0.0.1:9600]")
@@ -48,7 +50,29 @@ def start(file: Path | None, **flags: Any) -> None:
     from logd.broker.broker_process import run_broker
     from logd.broker.real_seams import real_seams
 
-    sys.exit(run_broker(config, real_seams(), click.echo))
+    sys.exit(run_broker(config, real_seams(), _announce))
+
+
+def _announce(line: str) -> None:
+    """Where stdout was closed nobody waits for the line."""
+    try:
+        click.echo(line)
+    except OutputFailed as error:
+        if error.errno != errno.EBADF:
+            raise
+
+
+def main() -> None:
+    """The entry point."""
+    open_standard_streams()
+    try:
+        logd()
+    except BrokenPipeError:
+        sys.exit(0)  # who reads has enough
+    except OutputFailed as error:
+        sys.exit(print_error(error, "logd"))
+    finally:
+        end_stdout()
 
 
 if __name__ == "__main__":

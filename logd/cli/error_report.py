@@ -4,7 +4,9 @@ The exit status comes from the error table (docs/errors.md); 2 is a usage error,
 130 is Ctrl-C. LOGD_TRACEBACK=1 adds the traceback of an unexpected error, for those who mend it.
 """
 
+import contextlib
 import difflib
+import errno
 import functools
 import os
 import re
@@ -18,7 +20,7 @@ import click
 
 from logd.cli.output import printable
 from logd.cli.remedies import remedy
-from logd.model.errors import LogdError
+from logd.model.errors import LogdError, StorageFull
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +29,7 @@ USAGE = 2
 NOT_FOUND = 3
 INTERRUPTED = 130
 PARTIAL = 9
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HINT = re.compile(r"; did you mean '[^']*'( or '[^']*')*\?")
 
 
@@ -68,6 +71,14 @@ class PartialFailure(Exception):
         self.error = error
 
 
+class OutputFailed(OSError):
+    """stdout cannot be written: its disk is full, say, or it was closed."""
+
+
+class InputFailed(OSError):
+    """stdin, or the file named instead, cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorReport:
     """What stderr and the shell get to know of an exception."""
@@ -95,6 +106,10 @@ class ErrorReport:
                 return cls(f"{error.done}; then: {inner.what}", inner.where, inner.attempt, PARTIAL)
             case LogdError():
                 return _of_logd_error(error, place)
+            case OutputFailed() | BrokenPipeError():
+                return _of_output(error, place)
+            case InputFailed():
+                return _of_input(error, place)
             case OSError() if error.filename is not None:
                 what = f"{error.strerror or type(error).__name__}: {error.filename}"
                 return cls(what, place, "check the path and its permissions", USAGE)
@@ -111,10 +126,11 @@ class ErrorReport:
         """Three lines, the first word red on a terminal."""
         red = stream.isatty() and "NO_COLOR" not in os.environ
         label = "\x1b[31merror:\x1b[0m" if red else "error:"
-        stream.write(f"{label} {printable(self.what)}\n")
-        stream.write(f"  where: {printable(self.where)}\n")
-        stream.write(f"  try: {printable(self.attempt)}\n")
-        stream.flush()
+        with contextlib.suppress(OSError):  # stderr may be full too: the exit status remains
+            stream.write(f"{label} {printable(self.what)}\n")
+            stream.write(f"  where: {printable(self.where)}\n")
+            stream.write(f"  try: {printable(self.attempt)}\n")
+            stream.flush()
 
 
 def print_error(error: BaseException, place: str) -> int:
@@ -175,6 +191,25 @@ def _of_logd_error(error: LogdError, place: str, instead: Sequence[str] = ()) ->
     what = f"{message} ({error.reason})" if known else message
     attempt = remedy(error.reason, error.details)
     return ErrorReport(what, where + mean, attempt, error.exit_status)
+
+
+def _of_output(error: OSError, place: str) -> ErrorReport:
+    what = f"stdout cannot be written: {error.strerror or 'nobody reads it'}"
+    if error.errno in DISK_FULL:
+        attempt = "free space where the output goes, or send it elsewhere with >"
+        return ErrorReport(what, place, attempt, StorageFull.exit_status)
+    if error.errno == errno.EBADF:
+        what = "stdout is closed"
+    return ErrorReport(
+        what, place, "send the output to a file with >, or to a program with |", USAGE
+    )
+
+
+def _of_input(error: InputFailed, place: str) -> ErrorReport:
+    what = f"the input cannot be read: {error.strerror}"
+    if error.errno == errno.EBADF:
+        what = "stdin is closed"
+    return ErrorReport(what, place, "name a FILE, or give input with < or |", USAGE)
 
 
 def _of_usage(error: click.UsageError, place: str) -> ErrorReport:

@@ -5,6 +5,8 @@ import os
 import stat
 from collections.abc import AsyncIterator
 
+from logd.cli.error_report import InputFailed
+
 BLOCK_BYTES = 256 << 10
 
 
@@ -12,13 +14,16 @@ async def input_blocks(descriptor: int) -> AsyncIterator[bytes]:
     """Blocks of at most BLOCK_BYTES, each as soon as it is there, until the end of the input.
 
     A regular file is read directly: its reads do not wait for anybody. Of anything else the loop
-    says when it can be read.
+    says when it can be read. Raises InputFailed.
     """
     waits = not stat.S_ISREG(os.fstat(descriptor).st_mode)
     while True:
         if waits:
             waits = await _readable(descriptor)
-        block = os.read(descriptor, BLOCK_BYTES)
+        try:
+            block = os.read(descriptor, BLOCK_BYTES)
+        except OSError as error:
+            raise InputFailed(error.errno, error.strerror) from None
         if not block:
             return
         yield block

@@ -5,6 +5,7 @@ command's function receives an `Invocation` as its first argument. grpc and the 
 only once a broker is needed.
 """
 
+import contextlib
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
@@ -142,7 +143,10 @@ class Invocation:
     def note(self, text: str) -> None:
         """Something for people, on stderr."""
         self.output.stream.flush()
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(
+            OSError
+        ):  # nobody may see it: a terminal that is gone, a full disk
+            print(text, file=sys.stderr, flush=True)
 
     def confirm(self, what: str, name: str, yes: bool) -> None:
         """Have `name` typed on a terminal; elsewhere demand --yes."""

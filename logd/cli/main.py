@@ -1,7 +1,6 @@
 """The `logctl` command: a noun, then a verb. A noun's module is imported when it is used."""
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from logd.cli.error_report import INTERRUPTED, print_error
 from logd.cli.invocation import DEFAULT_BOOTSTRAP, NounGroup
 from logd.cli.output import FORMATS
 from logd.cli.parsed_type import BOOTSTRAP, OneOf
+from logd.cli.standard_output import end_stdout, open_standard_streams
 
 NOUNS = {
     "topics": "Make, look at, change and delete topics.",
@@ -59,16 +59,6 @@ class LazyNouns(NounGroup):
         ]
         return [*nouns, *click.Command.shell_complete(self, ctx, incomplete)]
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Who reads has enough (`| head`); the interpreter's own last flush must not complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise click.exceptions.Exit(0) from None
-        return result
-
 
 @click.group(
     cls=LazyNouns,
@@ -103,9 +93,12 @@ def run(arguments: Sequence[str]) -> int:
     place = ["logctl"]
     try:
         status = logctl.main(list(arguments), prog_name="logctl", standalone_mode=False)
+        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except BrokenPipeError:
+        return 0  # who reads has enough (`| head`)
     except Exception as error:
         return print_error(error, _place(arguments, place))
 
@@ -126,7 +119,11 @@ def _place(arguments: Sequence[str], place: list[str]) -> str:
 
 def main() -> None:
     """The entry point."""
-    sys.exit(run(sys.argv[1:]))
+    open_standard_streams()
+    try:
+        sys.exit(run(sys.argv[1:]))
+    finally:
+        end_stdout()
 
 
 if __name__ == "__main__":

@@ -8,25 +8,14 @@ from pathlib import Path
 import click
 import pytest
 
+from harness.logctl_process import commands
 from logd import __version__
 from logd.cli.main import NOUNS, _place, logctl, run
-from logd.main import main
+from logd.main import logd
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 HEAVY = ("grpc", "google", "rich", "logd_client", "logd_proto", "asyncio", "logd.broker")
-
-
-def commands() -> list[list[str]]:
-    """Every noun and every verb."""
-    context = click.Context(logctl)
-    found: list[list[str]] = [[]]
-    for noun in NOUNS:
-        command = logctl.get_command(context, noun)
-        found.append([noun])
-        if isinstance(command, click.Group):
-            found += [[noun, verb] for verb in command.list_commands(context)]
-    return found
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: "-".join(words) or "logctl")
@@ -129,7 +118,7 @@ def test_the_flag_wins_over_the_environment(
 
 def test_both_programs_tell_their_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
-    main(["--version"], standalone_mode=False)
+    logd(["--version"], standalone_mode=False)
     assert capsys.readouterr().out.splitlines() == [f"logctl {__version__}", f"logd {__version__}"]
 
 

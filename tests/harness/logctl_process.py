@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import click
+
+from logd.cli.main import NOUNS, logctl
+
 TIMEOUT_S = 60
 
 
@@ -26,3 +30,15 @@ def run_logctl(*words: str | Path, address: str = "", stdin: bytes = b"") -> End
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr.decode())
+
+
+def commands() -> list[list[str]]:
+    """Every noun and every verb."""
+    context = click.Context(logctl)
+    found: list[list[str]] = [[]]
+    for noun in NOUNS:
+        command = logctl.get_command(context, noun)
+        found.append([noun])
+        if isinstance(command, click.Group):
+            found += [[noun, verb] for verb in command.list_commands(context)]
+    return found
