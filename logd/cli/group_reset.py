@@ -11,7 +11,14 @@ import click
 from logd.cli.error_report import BadUsage
 from logd.cli.invocation import DEFAULT_BOOTSTRAP, Invocation, LogctlCommand
 from logd.cli.output import Column, Json, counted
-from logd.cli.parsed_type import DURATION, GROUP, TOPIC_PARTITIONS, ParsedType, TopicPartitions
+from logd.cli.parsed_type import (
+    DURATION,
+    GROUP,
+    TOPIC_PARTITIONS,
+    ParsedType,
+    TopicPartitions,
+    partitions_by_topic,
+)
 from logd.cli.position import BY_OPTION
 from logd.cli.times import format_time, parse_time
 
@@ -107,7 +114,7 @@ def reset(
             "which partitions: --topic TOPIC[:PARTITIONS] (repeatable) or --all-topics",
             attempt=f"logctl groups describe {group} shows what it has committed",
         )
-    wanted = _by_topic(topics) if topics else None
+    wanted = partitions_by_topic(topics) if topics else None
 
     async def work() -> "ResetPlan":
         async with invocation.admin() as admin:
@@ -234,15 +241,6 @@ def _plan_entry(entry: Any) -> tuple[str, int, int]:
 def _number(value: Any) -> int:
     """Of a line of text, or of JSON, where it is one: 1.5 is not 1."""
     return int(value) if isinstance(value, str) else operator.index(value)
-
-
-def _by_topic(topics: tuple[TopicPartitions, ...]) -> dict[str, list[int]]:
-    """Partitions by topic; naming a topic without partitions takes all of it."""
-    wanted: dict[str, list[int]] = {}
-    for topic, partitions in topics:
-        seen = wanted.setdefault(topic, list(partitions))
-        wanted[topic] = sorted({*seen, *partitions}) if seen and partitions else []
-    return wanted
 
 
 def _actor() -> str:

@@ -1,6 +1,6 @@
 """The kinds of values that options and arguments take, each with a parser and its error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -91,6 +91,16 @@ def parse_topic_partitions(text: str) -> TopicPartitions:
     """'orders', 'orders:3', 'orders:0,2-4'."""
     topic, colon, partitions = text.partition(":")
     return TopicPartitions(parse_topic(topic), parse_partitions(partitions) if colon else ())
+
+
+def partitions_by_topic(topics: Sequence[TopicPartitions]) -> dict[str, list[int]]:
+    """What was named of each topic, in the order of the topics; empty: all of it. Naming a topic
+    without partitions takes all of it."""
+    wanted: dict[str, list[int]] = {}
+    for topic, partitions in topics:
+        seen = wanted.setdefault(topic, list(partitions))
+        wanted[topic] = sorted({*seen, *partitions}) if seen and partitions else []
+    return wanted
 
 
 def parse_pair(text: str) -> tuple[str, str]:

@@ -64,6 +64,30 @@ class Position:
             offsets = offsets_of(await admin.list_offsets(topic, specs))
         return offsets
 
+    async def ends(
+        self,
+        admin: "Admin",
+        topic: str,
+        partitions: Sequence[int],
+        *,
+        began_ms: int,
+        now_ms: int,
+    ) -> dict[int, int | None]:
+        """Where a read up to here ends in each partition: the log may not reach that far yet.
+
+        None: a moment that has not come, by this machine's clock. What is relative is so to
+        `began_ms`. Raises what the broker does.
+        """
+        if self.kind == "offset":
+            return dict.fromkeys(partitions, self.number)
+        if self.kind != "time":
+            return {**await self.resolve(admin, topic, partitions, began_ms)}
+        found = await admin.list_offsets(topic, dict.fromkeys(partitions, self.spec(began_ms)))
+        offsets = offsets_of(found)
+        has_come = parse_time(self.text, began_ms) <= now_ms
+        known = {each.partition for each in found if has_come or each.timestamp_ms is not None}
+        return {number: offsets[number] if number in known else None for number in partitions}
+
 
 def offsets_of(found: "Sequence[FoundOffset]") -> dict[int, int]:
     """Offsets by partition; raises the first entry's error."""

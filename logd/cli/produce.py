@@ -8,8 +8,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from logd.cli.error_report import BadUsage
 from logd.cli.invocation import CLIENT_ID, Invocation, LogctlCommand
-from logd.cli.parsed_type import PAIR, RATE, TOPIC, OneOf, ParsedType
+from logd.cli.parsed_type import PAIR, RATE, TOPIC_PARTITIONS, OneOf, ParsedType, TopicPartitions
 from logd.cli.record_parser import NAMED_FORMATS, NewRecord, RecordParser, input_template
 from logd.cli.times import Rate, parse_time
 
@@ -34,11 +35,11 @@ def _check_time(text: str) -> str:
     Examples:
       echo hello | logctl produce orders -k customer-7
       logctl produce orders orders.txt --compression zstd --rate 10MB/s
-      logctl produce orders --format '%k:%v\\n' < pairs.txt
+      logctl produce orders:2 --format '%k:%v\\n' < pairs.txt
       logctl consume orders -e -o jsonl | logctl produce copy --format jsonl
       logctl produce images photo.png --format raw -k photo.png -o jsonl""",
 )
-@click.argument("topic", type=TOPIC)
+@click.argument("place", type=TOPIC_PARTITIONS, metavar="TOPIC[:PARTITION]")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True), default="-")
 @click.option("-k", "--key", help="The key of every record.")
 @click.option("-H", "--header", type=PAIR, multiple=True, metavar="NAME=VALUE",
@@ -61,7 +62,7 @@ def _check_time(text: str) -> str:
 def produce(
     invocation: Invocation,
     /,
-    topic: str,
+    place: TopicPartitions,
     file: str,
     form: str,
     acks: Any,
@@ -75,6 +76,11 @@ def produce(
     -o jsonl echoes {"topic","partition","offset"} as each record is acknowledged, -o json a summary
     at the end.
     """
+    topic, numbers = place
+    if numbers:
+        if fixed["partition"] is not None:
+            raise BadUsage("-p says which partition, and so does TOPIC:PARTITION: give one of them")
+        fixed["partition"] = place.one
     constant = _constant(invocation, **fixed)
 
     async def work() -> "RecordSender":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from logd.cli.coming_end import ComingEnd
 from logd.cli.read_range import ReadRange
 from logd.cli.record_filter import RecordFilter
 from logd.cli.record_writer import RecordWriter
@@ -22,6 +23,7 @@ class RecordReader:
 
     A record counts as read for the group once it was handed to the operating system; then the
     position is committed, by the consumer: at an interval, and when it is closed at the end.
+    Ranges without an end end where `coming` is, if it is given.
     """
 
     def __init__(
@@ -31,12 +33,14 @@ class RecordReader:
         record_filter: RecordFilter,
         *,
         count: int | None,
+        coming: ComingEnd | None = None,
     ) -> None:
         self._consumer = consumer
         self._writer = writer
         self._filter = record_filter
         self._left = count
-        self._open: dict[tuple[str, int], int] = {}
+        self._coming = coming
+        self._open: dict[tuple[str, int], int | None] = {}
         self._bounded = False
 
     def begin(self, ranges: Sequence[ReadRange]) -> None:
@@ -44,7 +48,7 @@ class RecordReader:
         for each in ranges:
             if each.start is not None:
                 self._consumer.seek(each.topic, each.partition, each.start)
-            if each.end is None:
+            if each.end is None and self._coming is None:
                 continue
             self._bounded = True
             if each.is_empty:
@@ -65,6 +69,10 @@ class RecordReader:
         try:
             while not self._is_done():
                 records = await consumer.poll(timeout_ms=POLL_MS, max_records=self._poll_records())
+                if self._coming is not None and self._coming.has_come():
+                    self._give_back(records)
+                    await self._set_ends(self._coming)
+                    records, self._coming = [], None
                 written = False
                 self._print(records)
                 written = True
@@ -84,9 +92,27 @@ class RecordReader:
             return POLL_RECORDS_MAX
         return min(self._left, POLL_RECORDS_MAX) if self._filter.is_empty else 1
 
+    def _give_back(self, records: "Sequence[Record]") -> None:
+        """They will be read again: nothing is committed while it is not known what they are."""
+        for record in reversed(records):
+            self._consumer.seek(record.topic, record.partition, record.offset)
+
+    async def _set_ends(self, coming: ComingEnd) -> None:
+        """The moment up to which to read has come."""
+        by_topic: dict[str, list[int]] = {}
+        for topic, partition in [place for place, end in self._open.items() if end is None]:
+            by_topic.setdefault(topic, []).append(partition)
+        for topic, partitions in by_topic.items():
+            for partition, end in (await coming.offsets(topic, partitions)).items():
+                self._open[topic, partition] = end
+
+    def _is_wanted(self, record: "Record") -> bool:
+        end = self._open.get((record.topic, record.partition), 0)
+        return end is None or record.offset < end
+
     def _print(self, records: "Sequence[Record]") -> None:
         if self._bounded:
-            records = [r for r in records if r.offset < self._open.get((r.topic, r.partition), 0)]
+            records = [record for record in records if self._is_wanted(record)]
         if not self._filter.is_empty:
             records = [record for record in records if self._filter.takes(record)]
         if self._left is not None:
@@ -99,7 +125,7 @@ class RecordReader:
         """A partition whose end is reached is read no further, and its position is that end."""
         for (topic, partition), end in list(self._open.items()):
             position = self._consumer.position(topic, partition)
-            if position >= end:
+            if end is not None and position >= end:
                 del self._open[topic, partition]
                 if position > end:
                     self._consumer.seek(topic, partition, end)

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from logd.cli.error_report import BadUsage
-from logd.cli.group_reset import _by_topic, _target, read_plan
+from logd.cli.group_reset import _target, read_plan
 from logd.cli.invocation import Invocation
 from logd.cli.output import Output
-from logd.cli.parsed_type import TopicPartitions
+from logd.cli.parsed_type import TopicPartitions, partitions_by_topic
 from logd_client.descriptions import ResetTarget
 
 FORMS = (
@@ -56,8 +56,8 @@ def test_partitions_of_one_topic_join_and_the_whole_topic_wins() -> None:
         TopicPartitions("a", (0,)),
         TopicPartitions("a", ()),
     )
-    assert _by_topic((one, two)) == {"a": [0, 1]}
-    assert _by_topic((one, whole)) == _by_topic((whole, one)) == {"a": []}
+    assert partitions_by_topic((one, two)) == {"a": [0, 1]}
+    assert partitions_by_topic((one, whole)) == partitions_by_topic((whole, one)) == {"a": []}
 
 
 def chosen(**given: object) -> ResetTarget:

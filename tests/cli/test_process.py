@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from harness.broker_process import BrokerProcess
+from logd.cli.times import format_time
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,33 @@ def test_an_interrupted_consumer_commits_what_it_printed(
     lag = json.loads(logctl(broker, "groups", "lag", group, "-o", "json"))["items"]
     assert sum(each["committed"] for each in lag) == RECORDS
     assert sum(each["lag_records"] for each in lag) == 0
+
+
+def test_an_end_behind_the_log_is_waited_for(broker: BrokerProcess) -> None:
+    logctl(broker, "topics", "create", "growing")
+    logctl(broker, "produce", "growing", stdin=b"0\n1\n")
+    with started(broker, "consume", "growing", "--to", "4", "-g", "growing") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() + process.stdout.readline() == b"0\n1\n"
+        logctl(broker, "produce", "growing", stdin=b"2\n3\n4\n5\n")
+        assert process.stdout.read() == b"2\n3\n"
+        assert process.wait(TIMEOUT_S) == 0
+    lag = json.loads(logctl(broker, "groups", "lag", "growing", "-o", "json"))["items"]
+    assert [each["committed"] for each in lag] == [4]
+
+
+def test_a_moment_that_has_not_come_is_waited_for(broker: BrokerProcess) -> None:
+    logctl(broker, "topics", "create", "timed", "-p", "2")
+    logctl(broker, "produce", "timed", stdin=b"before\n")
+    end_s = time.time() + 2
+    words = ["consume", "timed", "--to", "@" + format_time(round(end_s * 1000)), "-g", "timed"]
+    with started(broker, *words) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b"before\n"
+        assert process.wait(TIMEOUT_S) == 0 and time.time() >= end_s
+    logctl(broker, "produce", "timed", stdin=b"after\n")
+    logctl(broker, "groups", "reset", "timed", "--all-topics", "--to-earliest", "--execute")
+    assert logctl(broker, *words) == b"before\n"
 
 
 @pytest.mark.parametrize(

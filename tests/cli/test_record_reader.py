@@ -119,3 +119,38 @@ async def test_what_a_closed_pipe_did_not_take_is_not_committed() -> None:
     consumer = FakeConsumer({0: [0, 1]})
     await read(consumer, ReadRange("t", 0, 0, None, 2), breaks=True)
     assert consumer.committed is None
+
+
+class ComesAfter:
+    """A moment that comes once so many polls have been answered; `ends` says where it is then."""
+
+    def __init__(self, consumer: FakeConsumer, polls: int, ends: dict[int, int]) -> None:
+        self.consumer = consumer
+        self.polls = polls
+        self.ends = ends
+        self.position_then: dict[int, int] = {}
+
+    def has_come(self) -> bool:
+        return len(self.consumer.asked) >= self.polls
+
+    async def offsets(self, topic: str, partitions: list[int]) -> dict[int, int]:
+        self.position_then = dict(self.consumer.positions)
+        return {number: self.ends[number] for number in partitions}
+
+
+async def test_a_moment_that_comes_later_ends_the_reading_where_it_is() -> None:
+    consumer = FakeConsumer({0: list(range(5)), 1: list(range(4))})
+    coming = ComesAfter(consumer, 2, {1: 2})
+    ranges = ReadRange("t", 0, 0, None, 3), ReadRange("t", 1, 0, None, None)
+    places = await read(consumer, *ranges, coming=coming)
+    assert places == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert consumer.committed == {0: 3, 1: 2}
+    assert coming.position_then == {0: 3, 1: 0}, "what is not judged yet could be committed"
+
+
+async def test_a_moment_that_comes_where_nothing_is_to_be_read_ends_it_too() -> None:
+    consumer = FakeConsumer({0: [0], 1: []})
+    ranges = ReadRange("t", 0, 0, None, None), ReadRange("t", 1, 0, None, None)
+    coming = ComesAfter(consumer, 5, {0: 1, 1: 0})
+    assert await read(consumer, *ranges, coming=coming) == [(0, 0)]
+    assert consumer.committed == {0: 1, 1: 0}
