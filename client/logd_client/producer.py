@@ -177,8 +177,9 @@ class Producer:
         """Add many records at once: as send() of each in order, at a fraction of the cost.
 
         Gives their handles; `await` it for all receipts. Waits, at most max_block_ms each time,
-        whenever the buffer is full. An error's details say how many were `added`; records of a type
-        that send() would refuse are refused before any is.
+        whenever the buffer is full. An error's details say how many were `added`, and its attribute
+        `added` has their handles; records of a type that send() would refuse are refused before any
+        is.
         """
         has_nulls = check_columns(values, keys, timestamps_ms)
         await self._lanes(topic)
@@ -191,6 +192,7 @@ class Producer:
                 await self._add_each(topic, values, keys, partition, timestamps_ms, places)
         except LogdError as error:
             error.details["added"] = str(len(places))
+            error.added = RecordHandles(places)
             raise
         return RecordHandles(places)
 

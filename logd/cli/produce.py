@@ -117,11 +117,14 @@ def _constant(
     timestamp: str | None,
 ) -> NewRecord:
     """What the flags fix for every record."""
+    time_ms = None if timestamp is None else parse_time(timestamp, invocation.clock.wall_ms())
+    if time_ms is not None and time_ms < 0:
+        raise BadUsage(f"--timestamp '{timestamp}' is before 1970: no record can have it")
     return NewRecord(
         None,
         None if key is None else os.fsencode(key),
         [(name, os.fsencode(value)) for name, value in header],
-        None if timestamp is None else parse_time(timestamp, invocation.clock.wall_ms()),
+        time_ms,
         partition,
     )
 

@@ -14,6 +14,8 @@ from logd.model.errors import RecordTooLarge
 RECORD_BYTES_MAX = 64 << 20
 """No topic takes more: a longer line is refused here instead of filling the memory."""
 
+TIMESTAMP_MS_MAX = (1 << 63) - 1
+
 NAMED_FORMATS = ("lines", "jsonl", "raw")
 _INPUT_FIELDS = {"k", "v", "h", "T", "p"}
 
@@ -40,7 +42,8 @@ class RecordParser:
         self._template: RecordTemplate | None = None
         self._separator: bytes | None = b"\n"
         self._rest = bytearray()
-        self._count = 0
+        self.count = 0
+        """Records of the input so far, with those that are none: an empty line of jsonl."""
         if format == "raw":
             self._separator = None
         elif format not in NAMED_FORMATS:
@@ -69,14 +72,14 @@ class RecordParser:
         self._rest += block
         if len(self._rest) > RECORD_BYTES_MAX:
             raise RecordTooLarge(
-                f"record {self._count + 1} of the input is longer than {RECORD_BYTES_MAX} bytes, "
+                f"record {self.count + 1} of the input is longer than {RECORD_BYTES_MAX} bytes, "
                 "the most that any topic takes",
                 size=len(self._rest),
                 limit=RECORD_BYTES_MAX,
             )
 
     def _parse(self, text: bytes) -> NewRecord | None:
-        self._count += 1
+        self.count += 1
         if self._format in ("lines", "raw"):
             return NewRecord(text)
         try:
@@ -86,7 +89,7 @@ class RecordParser:
         except (ValueError, KeyError, TypeError) as error:
             shown = text[:60].decode("utf-8", "backslashreplace")
             raise BadUsage(
-                f"record {self._count} of the input cannot be read: {error} in '{shown}'",
+                f"record {self.count} of the input cannot be read: {error} in '{shown}'",
                 attempt="mend it, or say with --format what the input is",
             ) from None
 
@@ -131,7 +134,7 @@ def _from_template(template: RecordTemplate, text: bytes) -> NewRecord:
         fields.get("v"),
         fields.get("k"),
         _headers_from_text(fields["h"]) if fields.get("h") else (),
-        parse_time(fields["T"].decode(), 0) if "T" in fields else None,
+        checked_timestamp(parse_time(fields["T"].decode(), 0)) if "T" in fields else None,
         int(fields["p"]) if "p" in fields else None,
     )
 
@@ -153,12 +156,23 @@ def record_from_json(row: Any) -> NewRecord:
     timestamp = row.get("timestamp")
     if isinstance(timestamp, str):
         timestamp = parse_time(timestamp, 0)
+    if timestamp is not None:
+        checked_timestamp(timestamp)
     headers = [
         (str(header["name"]), _bytes_from_json(header, "value"))
         for header in row.get("headers", ())
     ]
     return NewRecord(
         _bytes_from_json(row, "value"), _bytes_from_json(row, "key"), headers, timestamp
+    )
+
+
+def checked_timestamp(timestamp_ms: Any) -> int:
+    """A record's time. Raises ValueError where no record can have it."""
+    if type(timestamp_ms) is int and 0 <= timestamp_ms <= TIMESTAMP_MS_MAX:
+        return timestamp_ms
+    raise ValueError(
+        f"timestamp {timestamp_ms!r} is no number of ms since 1970, nor a time since then"
     )
 
 

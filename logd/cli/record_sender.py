@@ -1,11 +1,12 @@
 """Sends the records of an input, paced and bounded, and accounts for every acknowledgement."""
 
 import asyncio
+import copy
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from logd.cli.error_report import BadUsage, PartialFailure, first_of
+from logd.cli.error_report import BadUsage, InputFailed, PartialFailure, first_of
 from logd.cli.input_blocks import input_blocks
 from logd.cli.invocation import Invocation
 from logd.cli.output import Json, counted, to_json
@@ -50,8 +51,8 @@ class RecordSender:
         self._pace = Pace(rate) if rate else None
         self._echoes = invocation.output.chosen == "jsonl"
         self._is_plain = not constant.headers
-        self._unacknowledged: asyncio.Queue[tuple[Sequence[RecordHandle], int] | None]
-        self._unacknowledged = asyncio.Queue(CHUNKS_UNACKNOWLEDGED_MAX)
+        self._unacknowledged: asyncio.Queue[_Chunk | None] = asyncio.Queue()
+        self._free = asyncio.Semaphore(CHUNKS_UNACKNOWLEDGED_MAX)
         self._started_s = asyncio.get_running_loop().time()
         self._seconds = 0.0
         self._failure: Exception | None = None
@@ -61,8 +62,8 @@ class RecordSender:
         try:
             with SendProgress(descriptor, self) as progress:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._acknowledge(progress))
-                    await self._send(descriptor, parser, progress)
+                    sending = tasks.create_task(self._send(descriptor, parser, progress))
+                    await self._acknowledge(sending, progress)
                 if self._failure is not None:
                     raise self._failure
         except* BrokenPipeError:
@@ -96,38 +97,53 @@ class RecordSender:
     async def _send(self, descriptor: int, parser: RecordParser, progress: SendProgress) -> None:
         try:
             async for block in input_blocks(descriptor):
-                await self._send_all(parser.feed(block))
+                await self._send_all(parser, parser.feed(block))
                 progress.read(len(block))
-            await self._send_all(parser.finish())
-        except (LogdError, BadUsage) as error:
+            await self._send_all(parser, parser.finish())
+        except (LogdError, BadUsage, InputFailed) as error:
             self._failure = error  # raised once what was sent before is acknowledged
-        await self._unacknowledged.put(None)
+        self._unacknowledged.put_nowait(None)
 
-    async def _send_all(self, records: Iterator[NewRecord]) -> None:
+    async def _send_all(self, parser: RecordParser, records: Iterator[NewRecord]) -> None:
         """Send in chunks; records before one that cannot be read are sent before its error."""
         most = min(CHUNK_RECORDS, self._pace.chunk_records) if self._pace else CHUNK_RECORDS
         while True:
             chunk: list[NewRecord] = []
+            numbers: list[int] = []
             try:
                 for record in islice(records, most):
                     chunk.append(record)
+                    numbers.append(parser.count)
             finally:
                 if chunk:
-                    await self._send_chunk(chunk)
+                    await self._send_chunk(chunk, numbers)
             if not chunk:
                 return
 
-    async def _send_chunk(self, chunk: list[NewRecord]) -> None:
-        size_bytes = sum(len(each.value or b"") + len(each.key or b"") for each in chunk)
-        size_bytes += sum(each.key is None for each in chunk) * len(self._constant.key or b"")
+    async def _send_chunk(self, chunk: list[NewRecord], numbers: list[int]) -> None:
+        await self._free.acquire()
         handles: Sequence[RecordHandle] = []
-        if self._is_plain and not any(map(_has_own, chunk)):
-            handles = await self._send_values([each.value for each in chunk])
-        else:
-            handles = [await self._send_one(each) for each in chunk]
-        await self._unacknowledged.put((handles, size_bytes))
+        failure = None
+        try:
+            if self._is_plain and not any(map(_has_own, chunk)):
+                handles = await self._send_values([each.value for each in chunk])
+            else:
+                handles = sent = []
+                for each in chunk:
+                    sent.append(await self._send_one(each))
+        except LogdError as error:
+            handles = handles or error.added
+            failure = _placed(error, f"record {numbers[len(handles)]}")
+        size_bytes = sum(self._size_bytes(each) for each in chunk[: len(handles)])
+        self._unacknowledged.put_nowait(_Chunk(handles, numbers, size_bytes))
+        if failure is not None:
+            raise failure
         if self._pace:
             await self._pace.wait(len(chunk), size_bytes)
+
+    def _size_bytes(self, record: NewRecord) -> int:
+        key = self._constant.key if record.key is None else record.key
+        return len(record.value or b"") + len(key or b"")
 
     async def _send_values(self, values: list[bytes | None]) -> "RecordHandles":
         """Many at once: at a fraction of the cost of one by one."""
@@ -152,25 +168,53 @@ class RecordSender:
             timestamp_ms=record.timestamp_ms if timestamp_ms is None else timestamp_ms,
         )
 
-    async def _acknowledge(self, progress: SendProgress) -> None:
-        stream = self._invocation.output.stream
+    async def _acknowledge(self, sending: "asyncio.Task[None]", progress: SendProgress) -> None:
+        """Account for all that was sent; once a record failed, no more is."""
         while (chunk := await self._unacknowledged.get()) is not None:
-            handles, size_bytes = chunk
-            for handle in handles:
-                if self._echoes and not handle.done():
-                    stream.flush()  # what is acknowledged is shown before the next batch is
-                receipt = await handle
-                self.records += 1
-                if self._echoes:
-                    row = {
-                        "topic": receipt.topic,
-                        "partition": receipt.partition,
-                        "offset": receipt.offset,
-                    }
-                    stream.write(to_json(row) + "\n")
-            self.bytes += size_bytes
-            stream.flush()
+            await self._settle(chunk, sending)
+            self._free.release()
+            self.bytes += chunk.size_bytes
+            self._invocation.output.stream.flush()
             progress.show()
+            if sending.cancelling():
+                await asyncio.wait([sending])
+                self._unacknowledged.put_nowait(None)
+
+    async def _settle(self, chunk: "_Chunk", sending: "asyncio.Task[None]") -> None:
+        stream = self._invocation.output.stream
+        for handle, number in zip(chunk.handles, chunk.numbers, strict=False):
+            if self._echoes and not handle.done():
+                stream.flush()  # what is acknowledged is shown before the next batch is
+            try:
+                receipt = await handle
+            except LogdError as error:
+                self._failure = self._failure or _placed(error, f"the batch with record {number}")
+                sending.cancel()
+                continue
+            self.records += 1
+            if self._echoes:
+                row = {
+                    "topic": receipt.topic,
+                    "partition": receipt.partition,
+                    "offset": receipt.offset,
+                }
+                stream.write(to_json(row) + "\n")
+
+
+class _Chunk(NamedTuple):
+    """Records on their way. `numbers` in the input; those behind the last handle were not sent."""
+
+    handles: "Sequence[RecordHandle]"
+    numbers: list[int]
+    size_bytes: int
+
+
+def _placed(error: LogdError, place: str) -> LogdError:
+    """The error, with where in the input it is."""
+    told = copy.copy(error)
+    told.message = f"{place} of the input: {error.message}"
+    told.details = {name: value for name, value in error.details.items() if name != "added"}
+    return told
 
 
 def _has_own(record: NewRecord) -> bool:

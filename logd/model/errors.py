@@ -11,7 +11,7 @@ request may succeed later), `outcome_unknown` (it may have taken effect), `exit_
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 ERRORS: dict[str, type["LogdError"]] = {}
 """reason -> class, in the order of this file."""
@@ -29,6 +29,7 @@ class LogdError(Exception):
     outcome_unknown: bool = False  # a single error may know better than its class
     exit_status: ClassVar[int] = 1
     client_does: ClassVar[str] = "raise"
+    added: Any = ()  # by send_many(): the handles of the records before the one that failed
 
     def __init__(self, message: str, **details: object) -> None:
         super().__init__(message)

@@ -164,6 +164,27 @@ def test_a_producer_with_a_silent_stdin_can_be_interrupted(broker: BrokerProcess
         assert process.wait(20) == 130
 
 
+def test_a_record_that_is_refused_ends_the_input_and_leaves_no_other_untold(
+    broker: BrokerProcess,
+) -> None:
+    logctl(broker, "topics", "create", "refused", "-p", "2")
+    words = ["produce", "refused", "--format", "%p %T %v\\n", "-o", "jsonl"]
+    with started(broker, *words, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None and process.stderr is not None
+        process.stdin.write(b"0 2099-01-01 too late\n1 2025-01-01 fine\n")
+        process.stdin.flush()  # and stays open
+        assert json.loads(process.stdout.read()) == {
+            "topic": "refused",
+            "partition": 1,
+            "offset": 0,
+        }
+        told = process.stderr.read().decode()
+        assert process.wait(TIMEOUT_S) == 9
+        assert "error: 1 record acknowledged; then: the batch with record 1 of the input:" in told
+        assert "INVALID_TIMESTAMP" in told
+
+
 def test_input_passes_through_in_bounded_memory(broker: BrokerProcess, tmp_path: Path) -> None:
     logctl(broker, "topics", "create", "long", "-p", "1", "--config", "durability=page_cache")
     file = tmp_path / "long"

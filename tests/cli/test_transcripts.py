@@ -15,6 +15,7 @@ from harness.logctl_transcript import in_pipe, in_terminal
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 LINES = "one\ntwo\nthree\n"
+LARGE = "x" * 5000
 
 Typed = tuple[str, str]
 """A command, and what its stdin gives."""
@@ -64,6 +65,16 @@ CHAPTERS: dict[str, list[str | Typed]] = {
         ("logctl produce lines --format jsonl", '{"value_b64": "/w==", "key": null}\n'),
         ("logctl produce lines --compression lz4 --acks leader --rate 1000/s", "eight\n"),
         ("logctl produce lines -p 3", "x\n"),
+        ("logctl produce lines --timestamp 1960-01-01", "x\n"),
+        ("logctl produce lines --format jsonl", '{"value": "x", "timestamp": -1}\n'),
+        ("logctl produce lines --format jsonl", '{"value": "x", "timestamp": 1.5}\n'),
+        ("logctl produce lines --format jsonl", '{"value": "x", "timestamp": 9223372036854775808}'),
+        "logctl topics create small --config message_bytes_max=4096 -o name",
+        ("logctl produce small -o jsonl", f"a\nb\n{LARGE}\nc\n"),
+        ("logctl produce small -o jsonl -H h=1", f"a\n{LARGE}\nc\n"),
+        ("logctl produce small --format jsonl", f'{{"value": "a"}}\n\n{{"value": "{LARGE}"}}\n'),
+        ("logctl produce small", f"{LARGE}\n"),
+        ("logctl produce small --format '%p:%v\\n' -o jsonl", "0:a\n7:b\n"),
         ("logctl produce lnes", "x\n"),
         ("logctl produce lines --format raw", "\x1b[2Jraw\n\n"),
         "logctl consume lines -e",

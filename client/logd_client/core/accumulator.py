@@ -185,14 +185,22 @@ class Accumulator:
         batch.reserved_bytes = 0
 
     def _check_size(self, lane: PartitionLane, size_bytes: int) -> None:
-        limit = min(lane.topic.record_bytes_max, self.limits.buffer_memory)
-        if size_bytes > limit:
+        topic, batch_bytes = lane.topic, size_bytes + BATCH_OVERHEAD_BYTES
+        limit = topic.routing.message_bytes_max
+        if batch_bytes > limit:
             raise RecordTooLarge(
-                f"a record of {size_bytes} bytes (with {RECORD_OVERHEAD_BYTES} of its own) is "
-                f"larger than the {limit} that topic '{lane.topic.name}' (message_bytes_max) and "
-                "this producer (buffer_memory) take",
-                size=size_bytes,
+                f"a record comes to {batch_bytes} bytes, with the "
+                f"{BATCH_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES} that a batch may add, but topic "
+                f"'{topic.name}' takes at most {limit} (message_bytes_max)",
+                size=batch_bytes,
                 limit=limit,
+            )
+        if size_bytes > self.limits.buffer_memory:
+            raise RecordTooLarge(
+                f"a record comes to {size_bytes} bytes, but this producer's buffer_memory is "
+                f"{self.limits.buffer_memory}",
+                size=size_bytes,
+                limit=self.limits.buffer_memory,
             )
 
     def _fits(self, batch: ProducerBatch, size_bytes: int) -> bool:

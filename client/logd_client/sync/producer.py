@@ -207,6 +207,7 @@ class Producer:
                     places.extend(self._put(topic, _add_one, *record))
         except LogdError as error:
             error.details["added"] = str(len(places))
+            error.added = RecordHandles(places)
             raise
         return RecordHandles(places)
 
