@@ -50,6 +50,12 @@ class Position:
             case _:
                 return OffsetSpec.latest()
 
+    def is_behind(self, offset: int, now_ms: int) -> bool:
+        """Whether this place lies behind `offset`, which is where a look-up of it came to."""
+        if self.kind == "time":
+            return parse_time(self.text, now_ms) > now_ms
+        return self.kind == "offset" and self.number > offset
+
     async def resolve(
         self, admin: "Admin", topic: str, partitions: Sequence[int], now_ms: int
     ) -> dict[int, int]:

@@ -64,6 +64,10 @@ class ReadBounds:
                 free = [number for number in numbers if committed.get(number) is None]
                 first = self.start or _EARLIEST
                 starts = await first.resolve(admin, topic, free, began_ms) if free else {}
+                late = [number for number in starts if first.is_behind(starts[number], began_ms)]
+                _tell_end(
+                    invocation, topic, late, starts, f"--from {first.text}: reading starts there"
+                )
                 ends = await self._ends(invocation, admin, topic, numbers, began_ms)
                 for number in numbers:
                     at = starts.get(number), committed.get(number), ends.get(number)
@@ -93,13 +97,18 @@ class ReadBounds:
             return ends
         here = await _END.resolve(admin, topic, numbers, began_ms)
         short = [n for n, end in ends.items() if end is None or end > here[n]]
-        if self.end is not None and short:
-            others = f", and so do {len(short) - 1} more of it" if len(short) > 1 else ""
-            invocation.note(
-                f"{topic}:{short[0]} ends at {here[short[0]]}, before --to {self.end.text}: "
-                f"-e stops there{others}"
-            )
+        if self.end is not None:
+            _tell_end(invocation, topic, short, here, f"--to {self.end.text}: -e stops there")
         return {**ends, **{number: here[number] for number in short}}
+
+
+def _tell_end(
+    invocation: Invocation, topic: str, short: Sequence[int], at: Mapping[int, int], what: str
+) -> None:
+    """Say of these partitions that their log ends before what was asked for."""
+    if short:
+        others = f", and so in {len(short) - 1} more of it" if len(short) > 1 else ""
+        invocation.note(f"{topic}:{short[0]} ends at {at[short[0]]}, before {what}{others}")
 
 
 async def _partitions_of(admin: "Admin", topic: str, wanted: Sequence[int]) -> Sequence[int]:

@@ -86,6 +86,8 @@ CHAPTERS: dict[str, list[str | Typed]] = {
         "logctl consume lines --from latest -e",
         "logctl consume lines --from -1 --to 99 -e",
         "logctl consume lines --from -1 --to @2099-01-01 -e",
+        "logctl consume lines --from 99 -e",
+        "logctl consume lines --from @2099-01-01 -e",
         "logctl consume lines --to 2 -e",
         "logctl consume lines:0 lines:0 --from -1 -e",
         "logctl consume lines:0 -p 0 -e",
