@@ -92,6 +92,8 @@ CHAPTERS: dict[str, list[str | Typed]] = {
         "logctl consume lines:0 lines:0 --from -1 -e",
         "logctl consume lines:0 -p 0 -e",
         "logctl consume lines:0,7 -e",
+        "logctl consume lines small -p 0 --from latest -e",
+        "logctl consume small:0 --from -1 -e --format '%t:%p@%o\\n'",
         ("logctl produce lines:0 -o jsonl", "by place\n"),
         ("logctl produce lines:1", "nowhere\n"),
         "logctl consume lines --from @-1h --to end --grep 'o$' -o name",
