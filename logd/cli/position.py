@@ -51,9 +51,9 @@ class Position:
                 return OffsetSpec.latest()
 
     def is_behind(self, offset: int, now_ms: int) -> bool:
-        """Whether this place lies behind `offset`, which is where a look-up of it came to."""
+        """Whether this place surely lies behind `offset`, where a look-up of it came to."""
         if self.kind == "time":
-            return parse_time(self.text, now_ms) > now_ms
+            return parse_time(self.text, now_ms) > now_ms and not self.by_record_time
         return self.kind == "offset" and self.number > offset
 
     async def resolve(
