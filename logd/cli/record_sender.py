@@ -133,7 +133,10 @@ class RecordSender:
                     sent.append(await self._send_one(each))
         except LogdError as error:
             handles = handles or error.added
-            failure = _placed(error, f"record {numbers[len(handles)]}")
+            at = int(error.details.get("index", len(handles)))
+            if at > len(handles):  # none is added where one is too large: those before it can be
+                handles = await self._send_values([each.value for each in chunk[:at]])
+            failure = _placed(error, f"record {numbers[at]}")
         size_bytes = sum(self._size_bytes(each) for each in chunk[: len(handles)])
         self._unacknowledged.put_nowait(_Chunk(handles, numbers, size_bytes))
         if failure is not None:
@@ -213,7 +216,9 @@ def _placed(error: LogdError, place: str) -> LogdError:
     """The error, with where in the input it is."""
     told = copy.copy(error)
     told.message = f"{place} of the input: {error.message}"
-    told.details = {name: value for name, value in error.details.items() if name != "added"}
+    told.details = {
+        name: value for name, value in error.details.items() if name not in ("added", "index")
+    }
     return told
 
 
