@@ -51,7 +51,11 @@ async def test_topics_are_made_listed_changed_and_deleted(admin: Admin) -> None:
     with pytest.raises(TopicExists, match="'new' exists, and 'New' differs from it only in case"):
         await admin.create_topic("New", if_not_exists=True)
     assert [topic.name for topic in await admin.list_topics()] == ["new", "orders"]
+    changed = await admin.set_topic("new", {"retention_ms": "2h"}, validate_only=True)
+    assert changed.config["retention_ms"] == "7200000"
+    assert (await admin.describe_topic("new")).config["retention_ms"] == "3600000"
     changed = await admin.set_topic("new", {"retention_ms": "2h"})
+    assert (await admin.describe_topic("new")) == changed
     assert changed.config["retention_ms"] == "7200000"
     grown, share = await admin.add_partitions("new", 4)
     assert len(grown.partitions) == 4 and 0 < share < 1
@@ -72,6 +76,9 @@ async def test_partitions_offsets_and_truncation(admin: Admin) -> None:
     )
     assert [(each.partition, each.offset) for each in found[:2]] == [(0, 0), (1, 4)]
     assert found[2].error is not None and found[2].error.reason == "UNKNOWN_PARTITION"
+    assert found[1].timestamp_ms is None
+    (first_at,) = await admin.list_offsets("orders", {0: OffsetSpec.at_time(0)})
+    assert first_at.timestamp_ms is not None and first_at.timestamp_ms > 0
     for spec in (OffsetSpec.at_time(0), OffsetSpec.at_record_time(0), OffsetSpec.at_offset(0)):
         assert (await admin.list_offsets("orders", {0: spec}))[0].offset == 0
     (tried,) = await admin.truncate_topic("orders", {0: OffsetSpec.at_offset(6)}, True)

@@ -80,6 +80,11 @@ def test_small_batches_and_those_without_a_codec_need_no_thread() -> None:
     assert threads_since(before) == set()
 
 
+def test_a_large_batch_behind_a_small_one_is_compressed_apart() -> None:
+    small, large = full_batches(1, COMPRESSED_APART_BYTES_MIN // 8), full_batches(1)
+    assert compress_all([*small, *large], Codec.ZSTD) == large
+
+
 def test_where_no_thread_can_be_started_batches_are_compressed_as_they_are_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

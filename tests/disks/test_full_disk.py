@@ -83,7 +83,8 @@ async def commit(admin: Admin, group: str, offset: int) -> list[LogdError | None
 def fill_by_logctl(writer: Writer, topic: str) -> None:
     """`logctl produce` until the disk is full: exit 7, 9 after a part; echoes what was taken. What
     the broker gives back of its reserves meanwhile is filled too."""
-    lines = [(b"%d " % n).ljust(VALUE_BYTES, b"-") for n in range(RECORDS_MAX)]
+    lines = [b"ballast ".ljust(VALUE_BYTES, b"-")] * RECORDS_MAX
+    # All alike: what is taken need not be the first of them, as small batches fit behind large.
     address, stdin = writer.address, b"\n".join(lines)
     part = run_logctl("produce", topic, "-o", "jsonl", address=address, stdin=stdin)
     assert part.status == 9 and "STORAGE_FULL" in part.stderr
