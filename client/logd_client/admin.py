@@ -24,7 +24,7 @@ class Admin(TopicAdmin, GroupAdmin):
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        bootstrap_servers: str | Sequence[str] | None = None,
         *,
         transport: Transport | None = None,
         clock: Clock | None = None,

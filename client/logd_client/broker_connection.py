@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from logd.model import addresses
 from logd.model.binary_columns import ARROW_INSTALLED
 from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
 from logd.model.ids import TopicId
@@ -15,8 +16,10 @@ from logd.model.seams import Clock, Random, Transport, TransportStream
 from logd.model.topic_config import TopicConfig
 from logd.system.system_clock import SystemClock
 from logd.system.system_random import SystemRandom
+from logd_client.client_config import BOOTSTRAP_VARIABLE
 from logd_client.core.backoff import Backoff
 from logd_client.core.checked_values import check_text
+from logd_client.core.outage import Outage
 from logd_client.core.topic_lanes import Routing
 from logd_client.diagnostics import logger
 from logd_client.grpc_transport import GrpcTransport
@@ -27,7 +30,8 @@ M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 DEFAULT_PORT = 9600
-RETRY_BACKOFF_MAX_MS = 1_000
+RETRY_BACKOFF_MAX_MS = 400
+"""With gRPC's own wait (grpc_transport.py) clients are back within a second of their broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +65,15 @@ class TopicMetadata:
 
 def parse_addresses(bootstrap_servers: str | Sequence[str]) -> tuple[str, ...]:
     """'host:port,host' or a sequence of such, as HOST:PORT each. Raises InvalidConfig."""
-    listed = (
-        bootstrap_servers.split(",") if isinstance(bootstrap_servers, str) else bootstrap_servers
-    )
-    addresses = []
-    for text in listed:
-        host, colon, port = text.strip().rpartition(":")
-        if not colon or text.strip().endswith("]"):
-            host, port = text.strip(), str(DEFAULT_PORT)
-        if not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in host:
-            raise InvalidConfig(
-                f"bootstrap_servers has '{text}', but takes HOST:PORT, such as 127.0.0.1:9600",
-                field="bootstrap_servers",
-            )
-        addresses.append(f"{host}:{port}")
-    if not addresses:
+    try:
+        found = addresses.parse_addresses(bootstrap_servers, DEFAULT_PORT)
+    except ValueError as error:
+        raise InvalidConfig(
+            f"bootstrap_servers (else {BOOTSTRAP_VARIABLE}): {error}", field="bootstrap_servers"
+        ) from None
+    if not found:
         raise InvalidConfig("bootstrap_servers is empty", field="bootstrap_servers")
-    return tuple(dict.fromkeys(addresses))
+    return tuple(map(str, found))
 
 
 class BrokerConnection:
@@ -106,6 +102,7 @@ class BrokerConnection:
         self._retry_backoff_ms = retry_backoff_ms
         self._transport: Transport = transport or _real_transport(client_id)
         self._answered = False
+        self._outage = Outage()
         self._guard = UseGuard("client")
         self.clock: Clock = clock or SystemClock()
         self.random: Random = random or SystemRandom()
@@ -115,11 +112,25 @@ class BrokerConnection:
         """The broker that is asked next, as HOST:PORT."""
         return self._addresses[self._at]
 
-    def mark_broken(self, address: str) -> None:
-        """The broker at `address` failed: if it is still the current one, go to the next."""
+    def answered(self) -> None:
+        """A broker has answered, be it by a refusal."""
+        self._answered = True
+        self._outage.end()
+
+    def failed(self, address: str, error: LogdError) -> None:
+        """A try at `address` came to nothing: if it is still the current one, go to the next.
+
+        Warns now and then while none comes to anything: whoever waits then sees for what.
+        """
         if address == self.address:
             self._at = (self._at + 1) % len(self._addresses)
             self._answered = False
+        lasted_ms = self._outage.failed(self.clock.monotonic_ms())
+        if lasted_ms is not None:
+            tried = ",".join(self._addresses)
+            logger.warning(
+                "no_answer_yet", for_s=lasted_ms // 1000, tries=tried, error=error.message
+            )
 
     async def call(
         self,
@@ -183,8 +194,8 @@ class BrokerConnection:
             return await self._transport.unary(
                 address, path, request.SerializeToString(), max(1, left_ms)
             )
-        except (BrokerUnreachable, RequestTimeout):
-            self.mark_broken(address)
+        except (BrokerUnreachable, RequestTimeout) as error:
+            self.failed(address, error)
             raise
 
     async def _repeat(
@@ -203,23 +214,23 @@ class BrokerConnection:
                 answer = await self._transport.unary(
                     address, f"/logd.v1.{method}", request, max(1, left_ms)
                 )
-                self._answered = True
+                self.answered()
                 return answer
             except LogdError as error:
                 if not error.retriable:
-                    self._answered = True
+                    self.answered()
                     raise
                 failures[address] = error
-                self.mark_broken(address)
+                self.failed(address, error)
                 now_ms = self.clock.monotonic_ms()
                 if unreachable_ms is not None and isinstance(error, BrokerUnreachable):
                     if now_ms + unreachable_ms < deadline_ms:
                         deadline_ms, budget_ms = now_ms + unreachable_ms, unreachable_ms
                     unreachable_ms = None
-            wait_ms = backoff.next_ms()
-            if now_ms + wait_ms >= deadline_ms:
+            wait_ms, left_ms = backoff.next_ms(), max(0, deadline_ms - now_ms)
+            await asyncio.sleep(min(wait_ms, left_ms) / 1000)  # persist() would else spin
+            if wait_ms >= left_ms:
                 raise _gave_up(method, budget_ms, failures)
-            await asyncio.sleep(wait_ms / 1000)
 
 
 async def persist(

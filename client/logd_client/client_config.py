@@ -5,6 +5,7 @@ is documented: `docs/client-settings.md` is made from it.
 """
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypedDict, TypeVar
@@ -17,6 +18,9 @@ BATCH_BYTES_LIMIT = 16 << 20
 IN_FLIGHT_LIMIT = 8
 """Half of the batches a broker remembers per producer and partition (16), so that a retry is always
 recognised."""
+
+BOOTSTRAP_VARIABLE = "LOGD_BOOTSTRAP"
+"""Of the environment: where a broker is, unless the program says it. logctl reads it, too."""
 
 T = TypeVar("T")
 C = TypeVar("C", bound="ClientConfig")
@@ -53,14 +57,15 @@ class ClientConfig:
 
     bootstrap_servers: str | Sequence[str] = _setting(
         "127.0.0.1:9600",
-        "Brokers to start from, HOST:PORT, as a list or separated by commas.",
+        "Brokers to start from, HOST:PORT, as a list or separated by commas. Not given, or None: "
+        "what LOGD_BOOTSTRAP in the environment says, else the default.",
     )
     client_id: str = _setting("logd", "A name for the brokers' logs and metrics.")
     request_timeout_ms: int = _setting(
         30_000, "How long one request may take, retries included.", low=1, high=_DAY_MS
     )
     retry_backoff_ms: int = _setting(
-        100, "Wait before the first retry; it doubles up to 1 s.", low=1, high=1_000
+        100, "Wait before the first retry; it doubles up to 0.4 s.", low=1, high=1_000
     )
 
 
@@ -217,6 +222,8 @@ def parse_settings(config_type: type[C], settings: Mapping[str, Any]) -> C:
             raise InvalidConfig(_unknown(config_type, name, list(declared)), field=name)
         setting: Setting = declared[name].metadata["setting"]
         default = declared[name].default
+        if name == "bootstrap_servers" and value is None:
+            value = os.environ.get(BOOTSTRAP_VARIABLE) or default
         assert default is not MISSING, "every setting has a default"
         values[name] = _checked(name, value, default, setting)
     config = config_type(**values)

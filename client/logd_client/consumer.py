@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from logd.model.errors import InvalidConfig, LogdError
+from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError
 from logd.model.seams import Clock, Random, Transport
 from logd.system.background_tasks import BackgroundTasks
 from logd_client.arrow_replay import ArrowReplay, ReplayBound
-from logd_client.broker_connection import BrokerConnection
+from logd_client.broker_connection import BrokerConnection, persist
 from logd_client.client_config import ConsumerConfig, ConsumerSettings, parse_settings
 from logd_client.consumer_assignment import ConsumerAssignment
 from logd_client.consumer_fetcher import ConsumerFetcher
@@ -22,6 +22,7 @@ from logd_client.group_commits import GroupCommits
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch, import_arrow
+from logd_client.record_iterator import BatchIterator, RecordIterator
 from logd_client.use_guard import UseGuard
 
 if TYPE_CHECKING:
@@ -49,14 +50,15 @@ class Consumer:
     Settings are keyword arguments (`ConsumerConfig`). Used by tasks of one event loop; one of them
     reads. Every method raises ClientClosed, also while it waits, UsedAfterFork, UsedInAnotherLoop,
     and InvalidConfig for what is no offset, count or partition; reads raise what the broker
-    answers, and BrokerUnreachable when nothing could be fetched for request_timeout_ms. A read that
-    raised may be repeated: no place is lost.
+    answers. Where no broker can be reached, `start` and reads wait for one, and warn now and then;
+    all else raises BrokerUnreachable after request_timeout_ms. A read that raised, or was
+    cancelled, may be repeated: no place is lost.
     """
 
     def __init__(
         self,
         *topics: str,
-        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        bootstrap_servers: str | Sequence[str] | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
@@ -96,7 +98,8 @@ class Consumer:
         self._guard = UseGuard("Consumer")
         self._background = BackgroundTasks(self._connection.clock, logger)
         self._tasks: list[asyncio.Task[None]] = []
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
+        self._started = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -121,27 +124,44 @@ class Consumer:
             logger.warning("commit_on_close_failed", error=failed.message)
 
     async def start(self) -> None:
-        """Find the partitions and where to start. Reads do this by themselves.
+        """Find the partitions and where to start, as soon as a broker answers. Reads do this by
+        themselves; who gives up waiting for it does not end it.
 
         Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none').
         """
         self._guard.check_on_loop()
-        if self._positions.started:
+        if self._started:
             return
-        async with self._guard.waiting(), self._starting:
-            if self._positions.started:
-                return
-            await self._assignment.start()
-            await self._lookup.run()
-            for at in self._positions:
-                if at.error is not None and not at.known:
-                    raise at.error
-            config, follow = self.config, self._assignment.follow
-            self._spawn("fetch", self._fetcher.run())
-            self._spawn("follow topics", self._repeat(follow, config.metadata_max_age_ms))
-            if self._group is not None:
-                commit = self._commit_by_interval
-                self._spawn("commit", self._repeat(commit, config.auto_commit_interval_ms))
+        if self._starting is None:
+            start = self._background.start
+            self._starting = start("start", self._start(), self._guard.fail, answers=LogdError)
+        starting = self._starting
+        async with self._guard.waiting():
+            await asyncio.wait([starting])
+        if self._starting is starting:
+            self._starting = None  # after a refusal the next call tries again
+        if starting.cancelled():
+            raise self._guard.error()
+        starting.result()
+
+    async def _start(self) -> None:
+        refused = await persist(self._place)
+        if refused is not None:
+            raise refused
+        for at in self._positions:
+            if at.error is not None and not at.known:
+                raise at.error
+        config, follow = self.config, self._assignment.follow
+        self._spawn("fetch", self._fetcher.run())
+        self._spawn("follow topics", self._repeat(follow, config.metadata_max_age_ms))
+        if self._group is not None:
+            commit = self._commit_by_interval
+            self._spawn("commit", self._repeat(commit, config.auto_commit_interval_ms))
+        self._started = True
+
+    async def _place(self) -> None:
+        await self._assignment.start()
+        await self._lookup.run()
 
     async def close(self) -> None:
         """Commit what was received, unless enable_auto_commit is off, and end. Safe to call twice.
@@ -154,12 +174,11 @@ class Consumer:
     # Reading
 
     def __aiter__(self) -> AsyncIterator[Record]:
-        return self._records()
+        return RecordIterator(self.next_cursor)
 
-    async def batches(self) -> AsyncIterator[RecordBatch]:
+    def batches(self) -> AsyncIterator[RecordBatch]:
         """Whole batches as they are stored, the first trimmed to the position. Without end."""
-        while True:
-            yield await self.next_batch()
+        return BatchIterator(self.next_batch)
 
     async def poll(self, timeout_ms: int = 1_000, max_records: int | None = None) -> list[Record]:
         """What is there, at least one record, at most `max_records` (max_poll_records).
@@ -287,13 +306,6 @@ class Consumer:
 
     # Inside
 
-    async def _records(self) -> AsyncIterator[Record]:
-        while True:
-            cursor = await self.next_cursor()
-            while (chunk := cursor.next_chunk()) is not None:
-                for record in chunk:
-                    yield record
-
     async def _next(self, take: Callable[[], T | None]) -> T:
         while True:
             found = await self._next_within(take, None)
@@ -302,9 +314,14 @@ class Consumer:
 
     async def _next_within(self, take: Callable[[], T | None], timeout_ms: int | None) -> T | None:
         """What `take` gives, as soon as it gives something; None after `timeout_ms`."""
-        await self.start()
         clock = self._connection.clock
         now_ms = clock.monotonic_ms()
+        if not self._started or not self._guard.usable:
+            try:
+                async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1000):
+                    await self.start()
+            except TimeoutError:
+                return None
         if now_ms - self._loop_turn_ms >= LOOP_TURN_MS:
             self._loop_turn_ms = now_ms
             await asyncio.sleep(0)
@@ -341,7 +358,9 @@ class Consumer:
             try:
                 await work()
             except LogdError as error:
-                logger.warning("consumer_background_failed", error=error.message)
+                told = isinstance(error, BrokerUnreachable)  # by the connection, now and then
+                tell = logger.info if told else logger.warning
+                tell("consumer_background_failed", error=error.message)
             self._fetcher.wake()
 
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
@@ -370,6 +389,7 @@ class Consumer:
         await self._connection.close()
 
     async def _stop_tasks(self) -> None:
-        for task in self._tasks:
+        starting = [] if self._starting is None else [self._starting]
+        for task in (tasks := starting + self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -31,7 +31,8 @@ class ConsumerAssignment:
         self._assigned: dict[str, int] = {}
 
     async def start(self) -> None:
-        """Assign and place all partitions. Raises UnknownTopic, UnknownPartition."""
+        """Assign and place all partitions; may be repeated where it raised. Raises UnknownTopic,
+        UnknownPartition."""
         assigned: list[PartitionPosition] = []
         for topic, numbers in self._named.items():
             metadata = await self._connection.topic(topic)
@@ -81,6 +82,12 @@ def _named(topics: Sequence[str], partitions: Partitions) -> dict[str, Sequence[
         if not isinstance(topic, str):
             raise InvalidConfig(
                 f"{topic!r} is no topic's name: Consumer('orders', 'payments', ...)", field="topics"
+            )
+        if ":" in topic:
+            raise InvalidConfig(
+                f"'{topic}' is no topic's name; an address is bootstrap_servers='{topic}', "
+                "partitions are partitions=[0, 1]",
+                field="topics",
             )
     if isinstance(partitions, Mapping):
         strange = [topic for topic in partitions if topics and topic not in topics]

@@ -28,9 +28,8 @@ class ConsumerFetcher:
 
     An answer only moves positions; its batches are looked at when the application takes them. A
     stream that breaks, or that leaves a request unanswered for `request_timeout_ms`, is replaced by
-    one to the next broker, which is told all positions. What the application must know, reads
-    raise: an error that is not retriable, or that no broker answered for `request_timeout_ms`. Then
-    it goes on trying, so that a caller who reads again may still get on.
+    one to the next broker, which is told all positions. Reads raise what is
+    not retriable; it goes on trying then, too, so that a caller who reads again may still get on.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class ConsumerFetcher:
         self._wake = asyncio.Event()
         self._asked = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._failing_since_ms: int | None = None
         self._failure: BaseException | None = None
 
     def wake(self) -> None:
@@ -97,22 +95,10 @@ class ConsumerFetcher:
             await asyncio.sleep(self._backoff.next_ms() / 1000)
 
     def _broken(self, address: str, error: LogdError) -> None:
-        self._connection.mark_broken(address)
-        now_ms = self._clock.monotonic_ms()
-        if self._failing_since_ms is None:
-            self._failing_since_ms = now_ms
-            logger.info("fetch_stream_broken", address=address, error=error.message)
-        failing_ms = now_ms - self._failing_since_ms
+        logger.info("fetch_stream_broken", address=address, error=error.message)
+        self._connection.failed(address, error)
         if not error.retriable:
             self.fail(error)
-        elif failing_ms >= self._request_timeout_ms:
-            self.fail(
-                BrokerUnreachable(
-                    f"nothing could be fetched for {failing_ms} ms, last from {address}: {error}",
-                    address=address,
-                    waited_for="FetchStream",
-                )
-            )
 
     async def _use(self, stream: TransportStream) -> None:
         """Until the stream breaks, which raises."""
@@ -173,5 +159,6 @@ class ConsumerFetcher:
             events.reverse()
         for event in events:
             event.set()
-        self._failing_since_ms = self._failure = None
+        self._failure = None
+        self._connection.answered()
         self._backoff.reset()

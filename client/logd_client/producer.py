@@ -18,15 +18,18 @@ from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
 from logd_client.shared_future import SharedFuture
 from logd_client.use_guard import UseGuard
+from logd_proto.v1 import cluster_pb2
 
 T = TypeVar("T")
 
+START_TIMEOUT_MS = 3_000
+"""How long start() looks for a broker that answers."""
 MANY_STEP = 1_000
 """send_many() with keys lets others run after so many records."""
 
 
 class Producer:
-    """Writes records: `async with Producer("127.0.0.1:9600") as producer`.
+    """Writes records: `async with Producer(bootstrap_servers="127.0.0.1:9600") as producer`.
 
     `await send()` puts a record into the buffer, and waits only while that is full; the handle it
     gives can be awaited for the receipt. Records are batched per partition, numbered, sent and sent
@@ -38,7 +41,7 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        bootstrap_servers: str | Sequence[str] | None = None,
         *,
         transport: Transport | None = None,
         clock: Clock | None = None,
@@ -65,6 +68,11 @@ class Producer:
         self._waiters: dict[asyncio.Future[None], None] = {}
 
     async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.close(flush=False)
+            raise
         return self
 
     async def __aexit__(
@@ -80,6 +88,16 @@ class Producer:
     def _forget(self) -> None:
         """In a forked child: no batch there will be sent, so none takes a record."""
         self._topics, self._columns = {}, {}
+
+    async def start(self) -> None:
+        """Learn now whether a broker answers; `async with` does it. Without it the first send()
+        does, which waits longer. Records that were sent outlast a broker's absence.
+
+        Raises BrokerUnreachable, or RequestTimeout where one is silent, after START_TIMEOUT_MS or
+        request_timeout_ms.
+        """
+        self._guard.check_on_loop()
+        await find_broker(self._connection, self.config)
 
     @property
     def in_flight(self) -> int:
@@ -334,6 +352,16 @@ class Producer:
             if (self._full and self._owes_turn) or at % MANY_STEP == MANY_STEP - 1:
                 await self._give_turn()
                 lanes = await self._lanes(topic)
+
+
+async def find_broker(connection: BrokerConnection, config: ProducerConfig) -> None:
+    """The work of start()."""
+    await connection.call(
+        "ClusterService/GetClusterInfo",
+        cluster_pb2.GetClusterInfoRequest(),
+        cluster_pb2.GetClusterInfoResponse,
+        timeout_ms=min(START_TIMEOUT_MS, config.request_timeout_ms),
+    )
 
 
 def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:

@@ -269,6 +269,7 @@ class ProducerSender:
                 for correlation_id, answer in answers:
                     self.session.answered(correlation_id, answer, now_ms)
                 self._backoff.reset()
+                self.connection.answered()
                 if throttle_ms:
                     self._resume_ms = now_ms + min(throttle_ms, THROTTLE_MS_MAX)
                 self._perform()
@@ -286,7 +287,7 @@ class ProducerSender:
         """The stream is of no use, or does not open: go on with a new one after a wait."""
         if stream is not self._stream:
             return
-        self.connection.mark_broken(self._address)
+        self.connection.failed(self._address, error)
         if stream is not None:
             self._stream = None
             self._spawn("producer: close a stream", stream.close())

@@ -50,6 +50,9 @@ def test_addresses() -> None:
     for wrong in wrongs:
         with pytest.raises(InvalidConfig, match="bootstrap_servers"):
             parse_addresses(wrong)
+    for wrong, instead in (("::1:9600", r"write \[::1\]:9600"), ("a:1;b:2", "write a:1,b:2")):
+        with pytest.raises(InvalidConfig, match=instead):
+            parse_addresses(wrong)
 
 
 async def test_metadata_is_that_of_now(transport: FakeTransport) -> None:

@@ -1,10 +1,14 @@
 from dataclasses import fields
+from functools import partial
 from typing import Any, get_type_hints
 
 import pytest
 
+import logd
+import logd.sync
 from logd.model.errors import InvalidConfig
 from logd_client.client_config import (
+    ClientConfig,
     ConsumerConfig,
     ConsumerSettings,
     ProducerConfig,
@@ -46,6 +50,27 @@ def test_every_setting_is_documented_and_a_typed_keyword(config: Any, settings: 
 def test_what_is_wrong_is_named_with_what_to_write(given: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidConfig, match=says):
         parse_settings(ProducerConfig, given)
+
+
+@pytest.mark.parametrize("config", [ClientConfig, ProducerConfig, ConsumerConfig])
+def test_a_broker_is_looked_for_where_logctl_looks(
+    config: type[ClientConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"bootstrap_servers": None}
+    for text, means in ((None, "127.0.0.1:9600"), ("", "127.0.0.1:9600"), ("a:1,b", "a:1,b")):
+        monkeypatch.delenv("LOGD_BOOTSTRAP", raising=False)
+        if text is not None:
+            monkeypatch.setenv("LOGD_BOOTSTRAP", text)
+        assert parse_settings(config, given).bootstrap_servers == means
+    assert parse_settings(config, {"bootstrap_servers": "c:2"}).bootstrap_servers == "c:2"
+
+
+@pytest.mark.parametrize("face", [logd, logd.sync])
+def test_every_client_does_so(face: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGD_BOOTSTRAP", "a:1;b:2")
+    for make in (face.Producer, face.Admin, partial(face.Consumer, "orders")):
+        with pytest.raises(InvalidConfig, match=r"LOGD_BOOTSTRAP.*write a:1,b:2"):
+            make()
 
 
 def test_kafkas_numbers_for_acks() -> None:

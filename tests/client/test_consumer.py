@@ -9,7 +9,6 @@ import pytest
 from harness.fake_fetch_broker import FakeFetchBroker, stored_batch
 from harness.manual_clock import ManualClock
 from logd.model.errors import (
-    BrokerUnreachable,
     ClientClosed,
     InvalidConfig,
     LogdError,
@@ -277,21 +276,10 @@ async def test_broken_streams_lose_and_double_nothing(broker: FakeFetchBroker) -
     assert seen == {0: list(range(17)), 1: list(range(17))}
 
 
-async def test_a_broker_that_stays_away_is_an_error_and_then_reading_goes_on(
-    broker: FakeFetchBroker,
-) -> None:
-    async with make(broker, partitions=[0], request_timeout_ms=30) as consumer:
-        await consumer.poll(ARRIVES_MS)
-        broker.down = True
-        broker.break_streams()
-        with pytest.raises(BrokerUnreachable, match="nothing could be fetched for"):
-            async for _ in consumer:
-                pass
-        broker.down = False
-        broker.append("t", 0, [b"x"])
-        while not (records := await consumer.poll(ARRIVES_MS)):
-            pass
-        assert offsets(records) == [12]
+async def test_what_is_an_address_is_no_topic(broker: FakeFetchBroker) -> None:
+    for wrong in ("127.0.0.1:23000", "t:0"):
+        with pytest.raises(InvalidConfig, match=f"bootstrap_servers='{wrong}'"):
+            make(broker, wrong, "t")
 
 
 def damaged_batch(base_offset: int, *, undecodable: bool) -> bytes:

@@ -8,6 +8,7 @@ from harness.fake_transport import FakeTransport
 from harness.virtual_time import in_virtual_time
 from logd.model.errors import (
     AckTimeout,
+    BrokerUnreachable,
     BufferFull,
     ClientClosed,
     DeliveryTimeout,
@@ -22,8 +23,9 @@ from logd.model.errors import (
 )
 from logd.model.key_ranges import KeyRouter
 from logd.sim.simulated_clock import SimulatedClock
-from logd_client.producer import Producer
+from logd_client.producer import START_TIMEOUT_MS, Producer
 
+DAY_MS = 86_400_000
 HANG_S = 5
 """Longer only where a test fails."""
 
@@ -43,6 +45,47 @@ def transport(broker: FakeBroker) -> FakeTransport:
 def make(transport: FakeTransport, **settings: object) -> Producer:
     settings = {"retry_backoff_ms": 1, "linger_ms": 0, **settings}
     return Producer(transport=transport, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("enters", [False, True])
+def test_a_start_without_a_broker_fails_soon(transport: FakeTransport, enters: bool) -> None:
+    async def work(clock: SimulatedClock) -> None:
+        transport.is_down = True
+        producer = make(transport, clock=clock)
+        with pytest.raises(BrokerUnreachable, match="GetClusterInfo"):
+            await (producer.__aenter__() if enters else producer.start())
+        assert clock.monotonic_ms() <= START_TIMEOUT_MS + 1
+        assert transport.closed == enters
+        transport.is_down = False
+        if not enters:
+            await producer.start()
+            await (await producer.send("orders", b"v"))
+        await producer.close()
+
+    in_virtual_time(work)
+
+
+@pytest.mark.slow
+def test_a_producer_that_waits_says_so_and_goes_on(
+    transport: FakeTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(clock: SimulatedClock) -> None:
+        async with make(transport, clock=clock, delivery_timeout_ms=DAY_MS) as producer:
+            await (await producer.send("orders", b"v"))
+            transport.is_down = True
+            transport.break_streams()
+            handle = await producer.send("orders", b"w")
+            await asyncio.sleep(700)
+            told = [line for line in caplog.messages if line.startswith("no_answer_yet for_s=")]
+            assert told[0].startswith("no_answer_yet for_s=5 tries=127.0.0.1:9600 error=")
+            assert 6 < len(told) < 10
+            transport.is_down = False
+            returned_ms = clock.monotonic_ms()
+            await handle
+            assert clock.monotonic_ms() - returned_ms < 1_000
+
+    with caplog.at_level("WARNING", "logd_client"):
+        in_virtual_time(work)
 
 
 async def test_send_nowait_writes_what_send_would(transport: FakeTransport) -> None:

@@ -32,8 +32,8 @@ def make(transport: FakeTransport, **settings: object) -> Producer:
 
 
 async def test_a_topics_metadata_is_awaited_for_max_block_ms(transport: FakeTransport) -> None:
-    transport.is_down = True
     async with make(transport, max_block_ms=20, request_timeout_ms=60_000) as producer:
+        transport.is_down = True
         with pytest.raises(BrokerUnreachable, match="DescribeTopic after 20 ms"):
             await producer.send("orders", b"v")
 

@@ -62,7 +62,8 @@ class CrashBench:
     async def append(self, topic: str, *sizes: int) -> None:
         """One record of each size; a producer retries over crashes until it has its receipts."""
         expected = self.topics[topic]
-        async with Producer(**self.client(), delivery_timeout_ms=DELIVERY_TIMEOUT_MS) as producer:
+        producer = Producer(**self.client(), delivery_timeout_ms=DELIVERY_TIMEOUT_MS)
+        try:  # `async with` wants a broker that is there
             handles = []
             for size in sizes:
                 value = f"{topic}-{len(expected.sent)}|".encode() + bytes(size)
@@ -72,6 +73,8 @@ class CrashBench:
                 receipt = await handle
                 assert receipt.offset is not None
                 expected.acknowledged.append((receipt.offset, value))
+        finally:
+            await producer.close()
 
     async def truncate(self, topic: str, before: int) -> None:
         expected = self.topics[topic]

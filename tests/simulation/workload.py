@@ -1,12 +1,12 @@
 """The clients of a run: they produce, read, commit, truncate, create and delete, and tell."""
 
 import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from logd.model.errors import LogdError, StoredDataCorrupt, UnknownTopic
+from logd.model.errors import BrokerUnreachable, LogdError, StoredDataCorrupt, UnknownTopic
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_machine import ADDRESS
 from logd.sim.simulation import Simulation
@@ -17,6 +17,9 @@ from simulation.fault_plan import FaultPlan
 
 LOOK_TIMEOUT_MS = 120_000
 """Above the longest that a machine is down: nothing came because nothing is there."""
+PATIENCE_S = 60
+"""A consumer waits without end for its broker, but the broker of a run comes back only after all
+clients have ended where its disk keeps it from starting."""
 GROUP = "billing"
 PRODUCERS = 2
 PARTITIONS = 2
@@ -119,12 +122,13 @@ class Workload:
 
     async def _produce(self, number: int) -> None:
         random = self._random.fork(f"producer-{number}")
-        async with Producer(
+        producer = Producer(
             **self.client(f"producer-{number}"),
             delivery_timeout_ms=120_000,
             linger_ms=random.pick((0, 5, 50)),
             compression_type=random.pick(CODECS),
-        ) as producer:
+        )
+        try:  # `async with` wants a broker that is there
             sent: list[tuple[TopicUse, int, int, bytes, RecordHandle]] = []
             sequence = 0
             while not self._stopping:
@@ -146,6 +150,8 @@ class Workload:
                 await asyncio.sleep(random.uniform(0, pause_s))
             for record in sent:
                 await self._settle(number, *record)
+        finally:
+            await producer.close()
 
     async def _settle(
         self,
@@ -174,19 +180,19 @@ class Workload:
     async def _read(self, topic: TopicUse) -> None:
         while not self._stopping:
             try:
-                async with Consumer(
+                consumer = Consumer(
                     topic.name,
                     **self.client(f"reader-{topic.name}"),
                     group_id=GROUP,
                     enable_auto_commit=False,
-                ) as consumer:
+                )
+                async with started(consumer):
                     await self._read_on(topic, consumer)
             except LogdError as error:
                 self._unexpected(f"reading {topic.name}", error)
                 await self._pause(0.5)
 
     async def _read_on(self, topic: TopicUse, consumer: Consumer) -> None:
-        await consumer.start()
         if topic.strict:
             for name, partition in consumer.assignment:
                 at = consumer.position(name, partition)
@@ -236,7 +242,6 @@ class Workload:
         async with Consumer(
             topic, **self.client(f"final-{where}"), partitions=[partition]
         ) as consumer:
-            await consumer.start()
             start = consumer.position(topic, partition)
             end = start + await consumer.lag(topic, partition)
             while consumer.position(topic, partition) < end:
@@ -315,7 +320,7 @@ class Workload:
     async def _look_into(self, name: str) -> None:
         """The record of this generation is there if it was acknowledged, and no other."""
         generation, acknowledged = self.churned.generation, self.churned.acknowledged
-        async with Consumer(name, **self.client(f"look-{generation}")) as consumer:
+        async with started(Consumer(name, **self.client(f"look-{generation}"))) as consumer:
             lag = await consumer.lag(name, 0)
             records = await consumer.poll(timeout_ms=LOOK_TIMEOUT_MS) if lag else []
         values = [record.value for record in records]
@@ -375,6 +380,18 @@ class Workload:
         """Time-outs and refusals belong to a run with faults; damage only to some."""
         if isinstance(error, StoredDataCorrupt) and not self._plan.may_be_unreadable:
             self.findings.append(f"{what}: {error.reason}: {error.message}")
+
+
+@asynccontextmanager
+async def started(consumer: Consumer) -> AsyncIterator[Consumer]:
+    """The consumer, open. Raises BrokerUnreachable where no broker answers for long."""
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await stack.enter_async_context(consumer)
+        except TimeoutError:
+            raise BrokerUnreachable(f"no broker answered for {PATIENCE_S} s") from None
+        yield consumer
 
 
 def payload_of(value: bytes | None) -> bytes:

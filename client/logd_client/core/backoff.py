@@ -7,14 +7,14 @@ JITTER = 0.2
 
 
 class Backoff:
-    """Waits of one series of attempts, in ms: `first_ms`, doubled each time up to `most_ms`."""
+    """Waits of one series of attempts, in ms: `first_ms`, doubled up to `most_ms` if less."""
 
     __slots__ = ("_first_ms", "_most_ms", "_nominal_ms", "_random")
 
     def __init__(self, first_ms: int, most_ms: int, random: Random) -> None:
-        assert 0 < first_ms <= most_ms, "a wait has a length and a bound"
+        assert first_ms > 0, "a wait has a length"
         self._first_ms = first_ms
-        self._most_ms = most_ms
+        self._most_ms = max(first_ms, most_ms)
         self._nominal_ms = first_ms
         self._random = random
 

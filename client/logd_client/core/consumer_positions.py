@@ -100,8 +100,10 @@ class ConsumerPositions:
     # What the application asks for
 
     def assign(self, topic: str, topic_id: bytes, partition: int) -> PartitionPosition:
-        """Take a partition. Its position is not known yet, unless it was sought before."""
+        """Take a partition, once. Its position is not known yet, unless it was sought before."""
         key = (topic, partition)
+        if (known := self._by_id.get((topic_id, partition))) is not None:
+            return known
         at = PartitionPosition(topic, topic_id, partition)
         self._by_name[key] = self._by_id[topic_id, partition] = at
         at.paused = key in self._early_pauses

@@ -14,7 +14,7 @@ class Admin(BlockingClient[admin.Admin]):
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        bootstrap_servers: str | Sequence[str] | None = None,
         *,
         transport: Transport | None = None,
         **settings: Unpack[ClientSettings],

@@ -25,7 +25,7 @@ class Consumer(BlockingClient[consumer.Consumer]):
     def __init__(
         self,
         *topics: str,
-        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        bootstrap_servers: str | Sequence[str] | None = None,
         transport: Transport | None = None,
         **settings: Unpack[ConsumerSettings],
     ) -> None:

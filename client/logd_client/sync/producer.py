@@ -21,7 +21,7 @@ from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added, TopicLanes
-from logd_client.producer import buffer_full, check_columns, to_be_asked
+from logd_client.producer import buffer_full, check_columns, find_broker, to_be_asked
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
 from logd_client.sync.loop_thread import STOP_TIMEOUT_S, LoopThread
@@ -65,7 +65,7 @@ class RecordHandles:
 
 
 class Producer:
-    """Writes records: `with Producer("127.0.0.1:9600") as producer`. As the asynchronous one.
+    """Writes records: `with Producer(bootstrap_servers=...) as producer`. As the async one.
 
     send() adds to the buffer in the caller's thread and returns; batches cross over to the loop
     thread whole. Any number of threads may send. What is not closed when the program ends is
@@ -74,7 +74,7 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] = "127.0.0.1:9600",
+        bootstrap_servers: str | Sequence[str] | None = None,
         *,
         transport: Transport | None = None,
         **settings: Unpack[ProducerSettings],
@@ -94,6 +94,11 @@ class Producer:
         self._topics, self._columns = self._sender.topics.known, self._sender.accumulator.columns
 
     def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close(flush=False)
+            raise
         return self
 
     def __exit__(
@@ -109,6 +114,11 @@ class Producer:
     def _forget(self) -> None:
         """In a forked child: no batch there will be sent, so none takes a record."""
         self._topics, self._columns = {}, {}
+
+    def start(self) -> None:
+        """Learn now whether a broker answers; `with` does it. As the async start()."""
+        self._guard.check()
+        self._thread.run(find_broker(self._sender.connection, self.config))
 
     @property
     def in_flight(self) -> int:

@@ -7,6 +7,7 @@ import pytest
 from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
 from logd.model.errors import (
+    BrokerUnreachable,
     BufferFull,
     ClientClosed,
     LogdError,
@@ -73,6 +74,17 @@ def test_many(transport: FakeTransport, keys: list[bytes] | None) -> None:
         assert len(handles) == 300 and len(handles.result()) == 300
         handles = producer.send_many("orders", [b"x"] * 3, partition=1, timestamps_ms=[1, 2, 3])
         assert [r.partition for r in handles.result()] == [1, 1, 1]
+
+
+def test_a_start_without_a_broker_fails_soon(transport: FakeTransport) -> None:
+    transport.is_down = True
+    producer = make(transport, request_timeout_ms=30)
+    with pytest.raises(BrokerUnreachable, match="GetClusterInfo"):
+        producer.start()
+    with pytest.raises(BrokerUnreachable, match="GetClusterInfo"):
+        producer.__enter__()
+    with pytest.raises(ClientClosed):
+        producer.send("orders", b"v")
 
 
 def test_waits_are_bounded(transport: FakeTransport) -> None:
