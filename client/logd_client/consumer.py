@@ -1,7 +1,7 @@
 """The consumer: records and batches of topics, in order per partition."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
@@ -18,7 +18,7 @@ from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.descriptions import OffsetSpec
 from logd_client.diagnostics import logger
-from logd_client.group_commits import GroupCommits
+from logd_client.group_commits import GroupCommits, Offsets
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch, import_arrow
@@ -282,18 +282,30 @@ class Consumer:
         self._positions.resume(topic, partition)
         self._fetcher.wake()
 
-    async def commit(self) -> bool:
-        """Commit all that was received: the application is done with it.
+    async def commit(self, upto: Record | Offsets | None = None) -> bool:
+        """Commit all that was received: the application is done with it. Or what comes `upto` a
+        record of its partition, that one included; or up to {(topic, partition): the next offset
+        to read}. The interval and close() commit more, unless enable_auto_commit is off. A group's
+        offset never falls by it, unless the application sought back.
 
-        False: the group was rewound meanwhile; nothing was committed, and the consumer goes on
-        from the group's new position. Raises InvalidConfig without a group_id.
+        False: the group was rewound meanwhile, or `upto` was not received since a rewind or seek;
+        nothing was committed, and the consumer goes on from the group's new position. Raises
+        InvalidConfig without a group_id, UnknownPartition.
         """
         await self.start()
         group = self._require_group()
-        self._positions.acknowledge()
+        if isinstance(upto, Record):
+            upto = {(upto.topic, upto.partition): upto.offset + 1}
+        elif upto is None:
+            self._positions.acknowledge()
+        elif not isinstance(upto, Mapping):
+            raise InvalidConfig(
+                f"commit takes a Record or {{(topic, partition): offset}}, not {upto!r}",
+                field="upto",
+            )
         try:
             async with self._guard.waiting():
-                return await group.commit()
+                return await group.commit(upto)
         finally:
             self._fetcher.wake()
 

@@ -1,7 +1,7 @@
 """A consumer's dealings with its group: where it starts, what it has done, and rewinds."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from logd.model.errors import GroupRewound, LogdError
 from logd_client.broker_connection import BrokerConnection
@@ -11,9 +11,13 @@ from logd_client.diagnostics import logger
 from logd_client.topic_admin import error_of
 from logd_proto.v1 import common_pb2, groups_pb2
 
+Offsets = Mapping[tuple[str, int], int]
+"""(topic, partition) -> the next offset to read."""
+
+LAST_COMMIT_MS = 5_000
 LAST_COMMIT_UNREACHABLE_MS = 1_000
-"""A consumer that leaves does not wait longer for a broker that cannot be reached: its group reads
-again what this commit would have told."""
+"""A consumer that leaves does not wait longer for its last commit, or for a broker that cannot be
+reached: its group reads again what this commit would have told."""
 
 
 class GroupCommits:
@@ -53,15 +57,28 @@ class GroupCommits:
             else:
                 self._positions.place(at, at.committed)
 
-    async def commit(self, *, with_offsets: bool = True, leaving: bool = False) -> bool:
-        """Commit what is done. Sent also where nothing is new, so that a rewind is learnt of.
+    async def commit(
+        self,
+        upto: Offsets | None = None,
+        *,
+        with_offsets: bool = True,
+        leaving: bool = False,
+    ) -> bool:
+        """Commit what is done, or `upto` these offsets, which were received since the last rewind
+        or seek, or nothing is committed. Sent also where nothing is new, so that a rewind is learnt
+        of.
 
         Without offsets that is all it does; `leaving` says goodbye. False: the group was rewound,
         nothing was committed, and the consumer goes on from the group's new position. Raises the
         error of the first partition that was refused.
         """
         async with self._one_at_a_time:
-            offsets = self._positions.committable() if with_offsets else []
+            if upto is None:
+                offsets = self._positions.committable() if with_offsets else []
+            elif (found := self._positions.done_until(upto)) is None:
+                return False
+            else:
+                offsets = found
             falling = [entry for entry in offsets if _falls(*entry)]
             rising = [entry for entry in offsets if not _falls(*entry)]
             try:
@@ -117,6 +134,7 @@ class GroupCommits:
             "GroupService/CommitOffsets",
             request,
             groups_pb2.CommitOffsetsResponse,
+            timeout_ms=LAST_COMMIT_MS if leaving else None,
             unreachable_ms=LAST_COMMIT_UNREACHABLE_MS if leaving else None,
         )
         self._note_other(answer.also_consumed_by)

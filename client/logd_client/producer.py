@@ -196,22 +196,22 @@ class Producer:
 
         Gives their handles; `await` it for all receipts. Waits, at most max_block_ms each time,
         whenever the buffer is full. An error's details say how many were `added`, and its attribute
-        `added` has their handles; records of a type that send() would refuse are refused before any
-        is.
+        `added` has their handles; records of a type or size that send() would refuse are refused
+        before any is, by their `index`.
         """
         has_nulls = check_columns(values, keys, timestamps_ms)
         await self._lanes(topic)
         places = RecordPlaces()
         plain = keys is None and timestamps_ms is None and not has_nulls
         try:
+            await self._put(topic, check_sizes, values, keys)
             if plain:
                 await self._add_plain(topic, values, partition, places)  # type: ignore[arg-type]
             else:
                 await self._add_each(topic, values, keys, partition, timestamps_ms, places)
         except LogdError as error:
-            error.details["added"] = str(len(places))
             error.added = RecordHandles(places)
-            raise
+            raise with_added(error, len(places)) from None
         return RecordHandles(places)
 
     async def flush(self) -> None:
@@ -378,6 +378,22 @@ def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:
 def to_be_asked(error: RecordTooLarge) -> BufferFull:
     """The error of a send_nowait() that would have to ask how much the topic takes by now."""
     return BufferFull(f"{error.message}, or did: use send(), which asks", **error.details)
+
+
+def check_sizes(
+    lanes: TopicLanes, values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
+) -> bool:
+    """True. Raises RecordTooLarge with the record's index."""
+    lanes.check_sizes(values, keys)
+    return True
+
+
+def with_added(error: LogdError, added: int) -> LogdError:
+    """The error of a send_many(), with how many records were added before it."""
+    error.details["added"] = str(added)
+    if isinstance(error, RecordTooLarge):
+        error.details.setdefault("index", str(added))
+    return error
 
 
 def check_columns(

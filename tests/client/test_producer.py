@@ -227,6 +227,27 @@ async def test_errors_of_the_call(transport: FakeTransport) -> None:
         Producer(linger=5)  # type: ignore[call-arg]
 
 
+TOO_LARGE = {
+    "value": ([b"v"] * 4_999 + [b"x" * 2_048], None),
+    "key": ([b"v", None], [b"", b"x" * 2_048]),
+}
+
+
+@pytest.mark.parametrize("what", TOO_LARGE)
+async def test_of_many_none_is_added_where_one_is_too_large(
+    transport: FakeTransport, what: str
+) -> None:
+    transport.broker.create_topic("small", message_bytes_max="2048")
+    values, keys = TOO_LARGE[what]
+    async with make(transport) as producer:
+        with pytest.raises(RecordTooLarge, match=rf"values\[{len(values) - 1}\]") as caught:
+            await producer.send_many("small", values, keys)
+        assert caught.value.details["index"] == str(len(values) - 1)
+        assert caught.value.details["added"] == "0" and producer.buffered_bytes == 0
+        transport.broker.topics["small"].config["message_bytes_max"] = "4096"
+        assert len(await (await producer.send_many("small", values, keys))) == len(values)
+
+
 async def test_a_large_record_goes_alone(transport: FakeTransport) -> None:
     async with make(transport, batch_size=1024) as producer:
         small = await producer.send("orders", b"s", partition=0)

@@ -76,7 +76,8 @@ class Accumulator:
         It is of `lane`, or, where the record does not fit into the lane's batch and so ends it, and
         the record `rotates`, of the lane whose turn it then is. Raises RecordTooLarge.
         """
-        self._check_size(lane, size_bytes)
+        if size_bytes > self.record_bytes_max(lane.topic):
+            raise self.too_large(lane.topic, size_bytes)
         lane.topic.end_plain()
         if lane.open is not None and not self._fits(lane.open, size_bytes):
             self.full.append(lane.open)
@@ -184,24 +185,31 @@ class Accumulator:
         self.buffered_bytes -= batch.reserved_bytes
         batch.reserved_bytes = 0
 
-    def _check_size(self, lane: PartitionLane, size_bytes: int) -> None:
-        topic, batch_bytes = lane.topic, size_bytes + BATCH_OVERHEAD_BYTES
-        limit = topic.routing.message_bytes_max
+    def record_bytes_max(self, topic: "TopicLanes") -> int:
+        """The largest record that the topic, as it is known, and this buffer take."""
+        return min(topic.record_bytes_max, self.limits.buffer_memory)
+
+    def too_large(
+        self, topic: "TopicLanes", size_bytes: int, index: int | None = None
+    ) -> RecordTooLarge:
+        """The error of a record of this size, the one at `index` of several."""
+        batch_bytes, limit = size_bytes + BATCH_OVERHEAD_BYTES, topic.routing.message_bytes_max
         if batch_bytes > limit:
-            raise RecordTooLarge(
+            return RecordTooLarge(
                 f"a record comes to {batch_bytes} bytes, with the "
                 f"{BATCH_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES} that a batch may add, but topic "
                 f"'{topic.name}' takes at most {limit} (message_bytes_max)",
                 size=batch_bytes,
                 limit=limit,
+                index=index,
             )
-        if size_bytes > self.limits.buffer_memory:
-            raise RecordTooLarge(
-                f"a record comes to {size_bytes} bytes, but this producer's buffer_memory is "
-                f"{self.limits.buffer_memory}",
-                size=size_bytes,
-                limit=self.limits.buffer_memory,
-            )
+        return RecordTooLarge(
+            f"a record comes to {size_bytes} bytes, but this producer's buffer_memory is "
+            f"{self.limits.buffer_memory}",
+            size=size_bytes,
+            limit=self.limits.buffer_memory,
+            index=index,
+        )
 
     def _fits(self, batch: ProducerBatch, size_bytes: int) -> bool:
         """Whether the batch may grow by so much; one record always fits into an empty batch."""

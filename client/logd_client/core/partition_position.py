@@ -34,6 +34,7 @@ class PartitionPosition:
         "committed",
         "corrupt_at",
         "done",
+        "done_until",
         "error",
         "fetch_offset",
         "high_watermark",
@@ -59,6 +60,8 @@ class PartitionPosition:
         self.partition = partition
         self.position = 0
         self.done = 0
+        self.done_until = 0
+        """Before it all is done, since the application said so."""
         self.fetch_offset = 0
         self.known = False
         self.lookup: OffsetSpec | None = None
@@ -105,6 +108,7 @@ class PartitionPosition:
         """Go on from `offset`, whatever was buffered or wrong."""
         self.drop_buffers()
         self.position = self.done = self.fetch_offset = offset
+        self.done_until = 0
         self.known, self.lookup = True, None
         self.error = None
         self.retry_at_ms = None

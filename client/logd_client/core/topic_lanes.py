@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import NamedTuple
 
 from logd.model.batch_encoder import Headers
@@ -218,6 +218,20 @@ class TopicLanes:
         if partition is not None:
             batch.pin(range(first, first + len(some)))
         return Added(batch, first, len(some))
+
+    def check_sizes(
+        self, values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
+    ) -> None:
+        """Raises RecordTooLarge, with its `index`, for the first that `add` would."""
+        room_bytes = self._accumulator.record_bytes_max(self) - RECORD_OVERHEAD_BYTES
+        longest = max(map(len, filter(None, values)), default=0)
+        longest += max(map(len, filter(None, keys or ())), default=0)
+        if longest <= room_bytes:
+            return
+        for at, (value, key) in enumerate(zip(values, keys or repeat(None), strict=False)):
+            size_bytes = len(value or b"") + len(key or b"")
+            if size_bytes > room_bytes:
+                raise self._accumulator.too_large(self, size_bytes + RECORD_OVERHEAD_BYTES, at)
 
     def _choose_free(self) -> None:
         partitions = self.routing.open_partitions

@@ -21,7 +21,14 @@ from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added, TopicLanes
-from logd_client.producer import buffer_full, check_columns, find_broker, to_be_asked
+from logd_client.producer import (
+    buffer_full,
+    check_columns,
+    check_sizes,
+    find_broker,
+    to_be_asked,
+    with_added,
+)
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
 from logd_client.sync.loop_thread import STOP_TIMEOUT_S, LoopThread
@@ -206,6 +213,7 @@ class Producer:
         places = RecordPlaces()
         plain = keys is None and timestamps_ms is None and not has_nulls
         try:
+            self._put(topic, check_sizes, values, keys)
             if plain:
                 while (at := len(places)) < len(values):
                     places.extend(self._put(topic, TopicLanes.add_many, values, at, partition))
@@ -216,9 +224,8 @@ class Producer:
                     record = (value, key, partition, None, timestamp_ms)
                     places.extend(self._put(topic, _add_one, *record))
         except LogdError as error:
-            error.details["added"] = str(len(places))
             error.added = RecordHandles(places)
-            raise
+            raise with_added(error, len(places)) from None
         return RecordHandles(places)
 
     def flush(self, timeout: float | None = None) -> None:
