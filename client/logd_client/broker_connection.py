@@ -23,6 +23,7 @@ from logd_client.core.outage import Outage
 from logd_client.core.topic_lanes import Routing
 from logd_client.diagnostics import logger
 from logd_client.grpc_transport import GrpcTransport
+from logd_client.short_traceback import short_traceback
 from logd_client.use_guard import UseGuard
 from logd_proto.v1 import cluster_pb2, common_pb2, topics_pb2
 
@@ -132,6 +133,7 @@ class BrokerConnection:
                 "no_answer_yet", for_s=lasted_ms // 1000, tries=tried, error=error.message
             )
 
+    @short_traceback
     async def call(
         self,
         method: str,
@@ -163,6 +165,7 @@ class BrokerConnection:
                 await self._repeat("ClusterService/GetClusterInfo", _PROBE, deadline_ms, budget_ms)
             return response_type.FromString(await self._once(method, request, deadline_ms))
 
+    @short_traceback
     async def topic(self, name: str, *, timeout_ms: int | None = None) -> TopicMetadata:
         """The topic's metadata as it is now; as `call`. Raises UnknownTopic."""
         ref = common_pb2.TopicRef(name=check_text("topic", name))

@@ -1,7 +1,8 @@
 """The consumer: records and batches of topics, in order per partition."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
@@ -18,11 +19,12 @@ from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.descriptions import OffsetSpec
 from logd_client.diagnostics import logger
-from logd_client.group_commits import GroupCommits, Offsets
+from logd_client.group_commits import GroupCommits, Offsets, offsets_upto
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch, import_arrow
 from logd_client.record_iterator import BatchIterator, RecordIterator
+from logd_client.short_traceback import short_traceback
 from logd_client.use_guard import UseGuard
 
 if TYPE_CHECKING:
@@ -89,10 +91,10 @@ class Consumer:
             self._group = GroupCommits(
                 self._connection, self._positions, config.group_id, consumer_id
             )
-        self._assignment = ConsumerAssignment(
-            self._connection, self._positions, self._group, topics, config.partitions
-        )
         self._lookup = OffsetLookup(self._connection, self._positions)
+        self._assignment = ConsumerAssignment(
+            self._connection, self._positions, self._lookup, self._group, topics, config.partitions
+        )
         self._fetcher = ConsumerFetcher(self._connection, self._positions, config)
         self._loop_turn_ms = 0
         self._guard = UseGuard("Consumer")
@@ -123,9 +125,9 @@ class Consumer:
         except LogdError as failed:
             logger.warning("commit_on_close_failed", error=failed.message)
 
+    @short_traceback
     async def start(self) -> None:
-        """Find the partitions and where to start, as soon as a broker answers. Reads do this by
-        themselves; who gives up waiting for it does not end it.
+        """Find the partitions and where to start, as soon as a broker answers. Reads do so, too.
 
         Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none').
         """
@@ -135,6 +137,8 @@ class Consumer:
         if self._starting is None:
             start = self._background.start
             self._starting = start("start", self._start(), self._guard.fail, answers=LogdError)
+            self._tasks.append(self._starting)
+            self._starting.add_done_callback(self._tasks.remove)
         starting = self._starting
         async with self._guard.waiting():
             await asyncio.wait([starting])
@@ -145,24 +149,17 @@ class Consumer:
         starting.result()
 
     async def _start(self) -> None:
-        refused = await persist(self._place)
-        if refused is not None:
+        if (refused := await persist(self._assignment.start)) is not None:
             raise refused
-        for at in self._positions:
-            if at.error is not None and not at.known:
-                raise at.error
         config, follow = self.config, self._assignment.follow
         self._spawn("fetch", self._fetcher.run())
         self._spawn("follow topics", self._repeat(follow, config.metadata_max_age_ms))
         if self._group is not None:
-            commit = self._commit_by_interval
+            commit = partial(self._group.commit, with_offsets=config.enable_auto_commit)
             self._spawn("commit", self._repeat(commit, config.auto_commit_interval_ms))
         self._started = True
 
-    async def _place(self) -> None:
-        await self._assignment.start()
-        await self._lookup.run()
-
+    @short_traceback
     async def close(self) -> None:
         """Commit what was received, unless enable_auto_commit is off, and end. Safe to call twice.
 
@@ -180,6 +177,7 @@ class Consumer:
         """Whole batches as they are stored, the first trimmed to the position. Without end."""
         return BatchIterator(self.next_batch)
 
+    @short_traceback
     async def poll(self, timeout_ms: int = 1_000, max_records: int | None = None) -> list[Record]:
         """What is there, at least one record, at most `max_records` (max_poll_records).
 
@@ -203,16 +201,19 @@ class Consumer:
         self._request_if_due()
         return records
 
+    @short_traceback
     async def next_batch(self) -> RecordBatch:
         """The next of `batches()`."""
         return await self._next(self._positions.next_batch)
 
+    @short_traceback
     async def next_cursor(self) -> RecordCursor:
         """The next records, for a loop: in this thread, or in the caller's of the sync face."""
         cursor = await self._next(self._positions.current_cursor)
         cursor.looping = True
         return cursor
 
+    @short_traceback
     async def read_arrow(
         self,
         topic: str,
@@ -260,6 +261,7 @@ class Consumer:
         self._guard.check_on_loop()
         return self._positions.position(self._positions.get(topic, partition))
 
+    @short_traceback
     async def lag(self, topic: str, partition: int) -> int:
         """Offsets from the position to the high watermark, which is asked for."""
         await self.start()
@@ -282,6 +284,7 @@ class Consumer:
         self._positions.resume(topic, partition)
         self._fetcher.wake()
 
+    @short_traceback
     async def commit(self, upto: Record | Offsets | None = None) -> bool:
         """Commit all that was received: the application is done with it. Or what comes `upto` a
         record of its partition, that one included; or up to {(topic, partition): the next offset
@@ -294,21 +297,16 @@ class Consumer:
         """
         await self.start()
         group = self._require_group()
-        if isinstance(upto, Record):
-            upto = {(upto.topic, upto.partition): upto.offset + 1}
-        elif upto is None:
+        upto = None if upto is None else offsets_upto(upto)
+        if upto is None:
             self._positions.acknowledge()
-        elif not isinstance(upto, Mapping):
-            raise InvalidConfig(
-                f"commit takes a Record or {{(topic, partition): offset}}, not {upto!r}",
-                field="upto",
-            )
         try:
             async with self._guard.waiting():
                 return await group.commit(upto)
         finally:
             self._fetcher.wake()
 
+    @short_traceback
     async def committed(self, topic: str, partition: int) -> int | None:
         """The group's committed offset, the next to read; None: nothing was committed."""
         await self.start()
@@ -361,9 +359,6 @@ class Consumer:
             raise InvalidConfig("this consumer has no group_id to commit for", field="group_id")
         return self._group
 
-    async def _commit_by_interval(self) -> None:
-        await self._require_group().commit(with_offsets=self.config.enable_auto_commit)
-
     async def _repeat(self, work: Callable[[], Awaitable[object]], interval_ms: int) -> None:
         while True:
             await asyncio.sleep(interval_ms / 1000)
@@ -401,7 +396,6 @@ class Consumer:
         await self._connection.close()
 
     async def _stop_tasks(self) -> None:
-        starting = [] if self._starting is None else [self._starting]
-        for task in (tasks := starting + self._tasks):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)

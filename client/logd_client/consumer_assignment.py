@@ -8,6 +8,7 @@ from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits
+from logd_client.offset_lookup import OffsetLookup
 
 Partitions = Sequence[int] | Mapping[str, Sequence[int]] | None
 
@@ -19,6 +20,7 @@ class ConsumerAssignment:
         self,
         connection: BrokerConnection,
         positions: ConsumerPositions,
+        lookup: OffsetLookup,
         group: GroupCommits | None,
         topics: Sequence[str],
         partitions: Partitions,
@@ -26,13 +28,16 @@ class ConsumerAssignment:
         """Raises InvalidConfig where topics and partitions do not fit together."""
         self._connection = connection
         self._positions = positions
+        self._lookup = lookup
         self._group = group
         self._named = _named(topics, partitions)
         self._assigned: dict[str, int] = {}
 
     async def start(self) -> None:
-        """Assign and place all partitions; may be repeated where it raised. Raises UnknownTopic,
-        UnknownPartition."""
+        """Assign and place all partitions; may be repeated where it raised.
+
+        Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none').
+        """
         assigned: list[PartitionPosition] = []
         for topic, numbers in self._named.items():
             metadata = await self._connection.topic(topic)
@@ -48,6 +53,10 @@ class ConsumerAssignment:
             self._assigned[topic] = metadata.partitions
         await self._place(assigned, added=False)
         self._positions.started = True
+        await self._lookup.run()
+        for at in self._positions:
+            if at.error is not None and not at.known:
+                raise at.error
 
     async def follow(self) -> None:
         """Take the partitions that were added since. A topic that is gone stays as it was."""

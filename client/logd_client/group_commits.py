@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from logd.model.errors import GroupRewound, LogdError
+from logd.model.errors import GroupRewound, InvalidConfig, LogdError
 from logd_client.broker_connection import BrokerConnection
+from logd_client.core.checked_values import check_int
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.diagnostics import logger
+from logd_client.record import Record
 from logd_client.topic_admin import error_of
 from logd_proto.v1 import common_pb2, groups_pb2
 
@@ -75,7 +77,7 @@ class GroupCommits:
         async with self._one_at_a_time:
             if upto is None:
                 offsets = self._positions.committable() if with_offsets else []
-            elif (found := self._positions.done_until(upto)) is None:
+            elif (found := self._done_until(upto)) is None:
                 return False
             else:
                 offsets = found
@@ -95,6 +97,27 @@ class GroupCommits:
         if errors:
             raise errors[0]
         return True
+
+    def _done_until(self, offsets: Offsets) -> list[tuple[PartitionPosition, int]] | None:
+        """Everything before these is done, whatever is done by what was handed out: the offsets to
+        commit. None: one lies behind the position, so it is from before a rewind or seek.
+
+        Where more is committed already, and nobody went back, there is nothing to commit.
+        """
+        positions = self._positions
+        found = [
+            (positions.get(topic, partition), check_int("offset", offset, 0))
+            for (topic, partition), offset in offsets.items()
+        ]
+        if any(not at.known or offset > positions.position(at) for at, offset in found):
+            return None
+        for at, offset in found:
+            at.done_until = max(at.done_until, offset)
+        return [
+            (at, offset)
+            for at, offset in found
+            if at.committed is None or not offset <= at.committed <= positions.position(at)
+        ]
 
     async def committed(self, at: PartitionPosition) -> int | None:
         """What the coordinator has of this partition; None: nothing."""
@@ -156,6 +179,17 @@ class GroupCommits:
                 other=other,
                 effect="both receive every record, and each overwrites the other's commits",
             )
+
+
+def offsets_upto(upto: Record | Offsets) -> Offsets:
+    """What commit() takes, as offsets. Raises InvalidConfig."""
+    if isinstance(upto, Record):
+        return {(upto.topic, upto.partition): upto.offset + 1}
+    if isinstance(upto, Mapping) and all(isinstance(k, tuple) and len(k) == 2 for k in upto):
+        return upto
+    raise InvalidConfig(
+        f"commit takes a Record or {{(topic, partition): offset}}, not {upto!r}", field="upto"
+    )
 
 
 def _falls(at: PartitionPosition, offset: int) -> bool:

@@ -13,10 +13,18 @@ from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.producer_batch import ProducerBatch
-from logd_client.core.topic_lanes import OpenColumn, TopicLanes
+from logd_client.core.topic_lanes import Lengths, OpenColumn, TopicLanes
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
+from logd_client.send_errors import (
+    buffer_full,
+    check_columns,
+    check_sizes,
+    to_be_asked,
+    with_added,
+)
 from logd_client.shared_future import SharedFuture
+from logd_client.short_traceback import short_traceback
 from logd_client.use_guard import UseGuard
 from logd_proto.v1 import cluster_pb2
 
@@ -89,6 +97,7 @@ class Producer:
         """In a forked child: no batch there will be sent, so none takes a record."""
         self._topics, self._columns = {}, {}
 
+    @short_traceback
     async def start(self) -> None:
         """Learn now whether a broker answers; `async with` does it. Without it the first send()
         does, which waits longer. Records that were sent outlast a broker's absence.
@@ -204,9 +213,9 @@ class Producer:
         places = RecordPlaces()
         plain = keys is None and timestamps_ms is None and not has_nulls
         try:
-            await self._put(topic, check_sizes, values, keys)
+            lengths = await self._put(topic, check_sizes, values, keys, has_nulls)
             if plain:
-                await self._add_plain(topic, values, partition, places)  # type: ignore[arg-type]
+                await self._add_plain(topic, values, lengths, partition, places)  # type: ignore[arg-type]
             else:
                 await self._add_each(topic, values, keys, partition, timestamps_ms, places)
         except LogdError as error:
@@ -214,6 +223,7 @@ class Producer:
             raise with_added(error, len(places)) from None
         return RecordHandles(places)
 
+    @short_traceback
     async def flush(self) -> None:
         """Send everything now, and wait until the outcome of every record is known.
 
@@ -224,6 +234,7 @@ class Producer:
         if self._sender is not None:
             await self._sender.flush()
 
+    @short_traceback
     async def close(self, *, flush: bool = True) -> None:
         """Flush, which may raise, and give everything back. Safe to call twice.
 
@@ -241,6 +252,7 @@ class Producer:
                 await self._sender.close()
             await self._connection.close()
 
+    @short_traceback
     async def _lanes(self, topic: str) -> TopicLanes:
         """The way that is not fast: starts the sender, and asks for the topic's metadata."""
         self._guard.check_on_loop()
@@ -287,6 +299,7 @@ class Producer:
             if not waiter.done():
                 waiter.set_result(None)
 
+    @short_traceback
     async def _put(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
         """`add(lanes, *what)`, at once or when the buffer has room; what is too large for all that
         is known of the topic, once more when its metadata is read anew. Raises BufferFull and
@@ -321,10 +334,16 @@ class Producer:
             self._waiters.pop(waiter, None)
 
     async def _add_plain(
-        self, topic: str, values: Sequence[bytes], partition: int | None, places: RecordPlaces
+        self,
+        topic: str,
+        values: Sequence[bytes],
+        lengths: Lengths,
+        partition: int | None,
+        places: RecordPlaces,
     ) -> None:
         while (at := len(places)) < len(values):
-            places.extend(await self._put(topic, TopicLanes.add_many, values, at, partition))
+            what = (values, lengths, at, partition)
+            places.extend(await self._put(topic, TopicLanes.add_many, *what))
             if self._full and self._owes_turn:
                 await self._give_turn()
 
@@ -362,53 +381,3 @@ async def find_broker(connection: BrokerConnection, config: ProducerConfig) -> N
         cluster_pb2.GetClusterInfoResponse,
         timeout_ms=min(START_TIMEOUT_MS, config.request_timeout_ms),
     )
-
-
-def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:
-    """The error of a send() that waited too long."""
-    return BufferFull(
-        f"no room in the producer's buffer within max_block_ms={config.max_block_ms}: "
-        f"{buffered_bytes} of buffer_memory={config.buffer_memory} bytes await their "
-        "acknowledgement; the broker does not keep up, or does not answer",
-        buffered_bytes=buffered_bytes,
-        limit=config.buffer_memory,
-    )
-
-
-def to_be_asked(error: RecordTooLarge) -> BufferFull:
-    """The error of a send_nowait() that would have to ask how much the topic takes by now."""
-    return BufferFull(f"{error.message}, or did: use send(), which asks", **error.details)
-
-
-def check_sizes(
-    lanes: TopicLanes, values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
-) -> bool:
-    """True. Raises RecordTooLarge with the record's index."""
-    lanes.check_sizes(values, keys)
-    return True
-
-
-def with_added(error: LogdError, added: int) -> LogdError:
-    """The error of a send_many(), with how many records were added before it."""
-    error.details["added"] = str(added)
-    if isinstance(error, RecordTooLarge):
-        error.details.setdefault("index", str(added))
-    return error
-
-
-def check_columns(
-    values: Sequence[bytes | None],
-    keys: Sequence[bytes | None] | None,
-    timestamps_ms: Sequence[int] | None,
-) -> bool:
-    """Whether a value is None. Raises TypeError and ValueError for what is not taken."""
-    kinds = set(map(type, values))
-    for what, found in (("values", kinds), ("keys", set(map(type, keys or ())))):
-        wrong = found - {bytes, type(None)}
-        if wrong:
-            names = ", ".join(sorted(kind.__name__ for kind in wrong))
-            raise TypeError(f"{what} are bytes or None, not {names}")
-    for what, other in (("keys", keys), ("timestamps_ms", timestamps_ms)):
-        if other is not None and len(other) != len(values):
-            raise ValueError(f"{len(values)} values, but {len(other)} {what}")
-    return type(None) in kinds

@@ -25,7 +25,6 @@ from logd.model.key_ranges import KeyRouter
 from logd.sim.simulated_clock import SimulatedClock
 from logd_client.producer import START_TIMEOUT_MS, Producer
 
-DAY_MS = 86_400_000
 HANG_S = 5
 """Longer only where a test fails."""
 
@@ -63,29 +62,6 @@ def test_a_start_without_a_broker_fails_soon(transport: FakeTransport, enters: b
         await producer.close()
 
     in_virtual_time(work)
-
-
-@pytest.mark.slow
-def test_a_producer_that_waits_says_so_and_goes_on(
-    transport: FakeTransport, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def work(clock: SimulatedClock) -> None:
-        async with make(transport, clock=clock, delivery_timeout_ms=DAY_MS) as producer:
-            await (await producer.send("orders", b"v"))
-            transport.is_down = True
-            transport.break_streams()
-            handle = await producer.send("orders", b"w")
-            await asyncio.sleep(700)
-            told = [line for line in caplog.messages if line.startswith("no_answer_yet for_s=")]
-            assert told[0].startswith("no_answer_yet for_s=5 tries=127.0.0.1:9600 error=")
-            assert 6 < len(told) < 10
-            transport.is_down = False
-            returned_ms = clock.monotonic_ms()
-            await handle
-            assert clock.monotonic_ms() - returned_ms < 1_000
-
-    with caplog.at_level("WARNING", "logd_client"):
-        in_virtual_time(work)
 
 
 async def test_send_nowait_writes_what_send_would(transport: FakeTransport) -> None:
@@ -225,27 +201,6 @@ async def test_errors_of_the_call(transport: FakeTransport) -> None:
         await (await producer.send("small", b"x" * 1024))
     with pytest.raises(InvalidConfig, match="did you mean 'linger_ms'"):
         Producer(linger=5)  # type: ignore[call-arg]
-
-
-TOO_LARGE = {
-    "value": ([b"v"] * 4_999 + [b"x" * 2_048], None),
-    "key": ([b"v", None], [b"", b"x" * 2_048]),
-}
-
-
-@pytest.mark.parametrize("what", TOO_LARGE)
-async def test_of_many_none_is_added_where_one_is_too_large(
-    transport: FakeTransport, what: str
-) -> None:
-    transport.broker.create_topic("small", message_bytes_max="2048")
-    values, keys = TOO_LARGE[what]
-    async with make(transport) as producer:
-        with pytest.raises(RecordTooLarge, match=rf"values\[{len(values) - 1}\]") as caught:
-            await producer.send_many("small", values, keys)
-        assert caught.value.details["index"] == str(len(values) - 1)
-        assert caught.value.details["added"] == "0" and producer.buffered_bytes == 0
-        transport.broker.topics["small"].config["message_bytes_max"] = "4096"
-        assert len(await (await producer.send_many("small", values, keys))) == len(values)
 
 
 async def test_a_large_record_goes_alone(transport: FakeTransport) -> None:

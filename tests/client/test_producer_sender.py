@@ -14,6 +14,8 @@ from logd_client.core.accumulator import Accumulator
 from logd_client.producer import Producer
 from logd_client.producer_sender import THROTTLE_MS_MAX
 
+DAY_MS = 86_400_000
+
 
 @pytest.fixture
 def transport() -> FakeTransport:
@@ -25,6 +27,29 @@ def transport() -> FakeTransport:
 def make(transport: FakeTransport, **settings: object) -> Producer:
     settings = {"retry_backoff_ms": 1, "linger_ms": 0, **settings}
     return Producer(transport=transport, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_producer_that_waits_says_so_and_goes_on(
+    transport: FakeTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(clock: SimulatedClock) -> None:
+        async with make(transport, clock=clock, delivery_timeout_ms=DAY_MS) as producer:
+            await (await producer.send("orders", b"v"))
+            transport.is_down = True
+            transport.break_streams()
+            handle = await producer.send("orders", b"w")
+            await asyncio.sleep(700)
+            told = [line for line in caplog.messages if line.startswith("no_answer_yet for_s=")]
+            assert told[0].startswith("no_answer_yet for_s=5 tries=127.0.0.1:9600 error=")
+            assert 6 < len(told) < 10
+            transport.is_down = False
+            returned_ms = clock.monotonic_ms()
+            await handle
+            assert clock.monotonic_ms() - returned_ms < 1_000
+
+    with caplog.at_level("WARNING", "logd_client"):
+        in_virtual_time(work)
 
 
 async def test_a_cut_connection_loses_and_doubles_nothing(transport: FakeTransport) -> None:

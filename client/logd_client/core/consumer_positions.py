@@ -14,11 +14,10 @@ parts of one answer the broker moves positions on by itself, so a part changes n
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from logd.model.errors import (
-    InvalidConfig,
     LogdError,
     OffsetOutOfRange,
     StoredDataCorrupt,
@@ -316,36 +315,6 @@ class ConsumerPositions:
             if at.known and offset != at.committed:
                 offsets.append((at, offset))
         return offsets
-
-    def done_until(
-        self, offsets: Mapping[tuple[str, int], int]
-    ) -> list[tuple[PartitionPosition, int]] | None:
-        """Everything before these is done, whatever is done by what was handed out: the offsets to
-        commit. None: one lies behind the position, so it is from before a rewind or seek.
-
-        Where more is committed already, and nobody went back, there is nothing to commit. Raises
-        UnknownPartition, InvalidConfig.
-        """
-        try:
-            named = [(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        except (TypeError, ValueError):
-            raise InvalidConfig(
-                f"offsets to commit are {{(topic, partition): offset}}, not {offsets!r}",
-                field="upto",
-            ) from None
-        found = [
-            (self.get(topic, partition), check_int("offset", offset, 0))
-            for topic, partition, offset in named
-        ]
-        if any(not at.known or offset > self.position(at) for at, offset in found):
-            return None
-        for at, offset in found:
-            at.done_until = max(at.done_until, offset)
-        return [
-            (at, offset)
-            for at, offset in found
-            if at.committed is None or not offset <= at.committed <= self.position(at)
-        ]
 
     # Inside
 

@@ -53,6 +53,13 @@ class Added(NamedTuple):
     records: int
 
 
+class Lengths(NamedTuple):
+    """Of many values, none None: the greatest, and whether they are all alike."""
+
+    longest: int
+    alike: bool
+
+
 class TopicLanes:
     """Adds records to the open batches of one topic, under the accumulator's rule.
 
@@ -192,7 +199,7 @@ class TopicLanes:
         batch.room_bytes += self._plain_bytes - used_bytes - RECORD_OVERHEAD_BYTES * count
 
     def add_many(
-        self, values: Sequence[bytes], at: int, partition: int | None = None
+        self, values: Sequence[bytes], lengths: Lengths, at: int, partition: int | None = None
     ) -> Added | None:
         """Add records without keys, from `values[at]`, as many as fit into one batch, at most
         ADDED_AT_ONCE_MAX. All values are bytes. None: the buffer is full. Raises UnknownPartition.
@@ -203,9 +210,8 @@ class TopicLanes:
         if batch is None:
             return None
         some = values[at : at + ADDED_AT_ONCE_MAX]
-        lengths = set(map(len, some))
-        longest = max(lengths)
-        value_bytes = longest * len(some) if len(lengths) == 1 else sum(map(len, some))
+        longest = lengths.longest
+        value_bytes = longest * len(some) if lengths.alike else sum(map(len, some))
         size_bytes = value_bytes + RECORD_OVERHEAD_BYTES * len(some)
         self._accumulator.reserve(batch, size_bytes)
         if size_bytes > batch.room_bytes:
@@ -220,18 +226,24 @@ class TopicLanes:
         return Added(batch, first, len(some))
 
     def check_sizes(
-        self, values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
-    ) -> None:
-        """Raises RecordTooLarge, with its `index`, for the first that `add` would."""
+        self,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None,
+        *,
+        has_nulls: bool,
+    ) -> Lengths:
+        """Those of the values. Raises RecordTooLarge, with its `index`, for the first record that
+        `add` would."""
+        lengths = set(map(len, filter(None, values) if has_nulls else values))  # type: ignore[arg-type]
+        longest = max(lengths, default=0)
+        longest_key = max(map(len, filter(None, keys or ())), default=0)
         room_bytes = self._accumulator.record_bytes_max(self) - RECORD_OVERHEAD_BYTES
-        longest = max(map(len, filter(None, values)), default=0)
-        longest += max(map(len, filter(None, keys or ())), default=0)
-        if longest <= room_bytes:
-            return
-        for at, (value, key) in enumerate(zip(values, keys or repeat(None), strict=False)):
-            size_bytes = len(value or b"") + len(key or b"")
-            if size_bytes > room_bytes:
-                raise self._accumulator.too_large(self, size_bytes + RECORD_OVERHEAD_BYTES, at)
+        if longest + longest_key > room_bytes:
+            for at, (value, key) in enumerate(zip(values, keys or repeat(None), strict=False)):
+                size_bytes = len(value or b"") + len(key or b"")
+                if size_bytes > room_bytes:
+                    raise self._accumulator.too_large(self, size_bytes + RECORD_OVERHEAD_BYTES, at)
+        return Lengths(longest, len(lengths) == 1)
 
     def _choose_free(self) -> None:
         partitions = self.routing.open_partitions

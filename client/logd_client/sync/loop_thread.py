@@ -7,7 +7,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, ClassVar, TypeVar
 
-from logd.model.errors import ClientClosed, RequestTimeout, UsedAfterFork
+from logd.model.errors import ClientClosed, LogdError, RequestTimeout, UsedAfterFork
 
 T = TypeVar("T")
 
@@ -83,6 +83,8 @@ class LoopThread:
             future.cancel()
             what = getattr(work, "__qualname__", "the call")
             raise RequestTimeout(f"{what} took longer than {timeout} s") from None
+        except LogdError as error:  # as short_traceback() does
+            raise error.with_traceback(None) from error.__cause__
         except BaseException:
             future.cancel()
             raise

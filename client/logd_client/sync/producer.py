@@ -21,16 +21,16 @@ from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added, TopicLanes
-from logd_client.producer import (
+from logd_client.producer import find_broker
+from logd_client.producer_sender import ProducerSender
+from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
+from logd_client.send_errors import (
     buffer_full,
     check_columns,
     check_sizes,
-    find_broker,
     to_be_asked,
     with_added,
 )
-from logd_client.producer_sender import ProducerSender
-from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
 from logd_client.sync.loop_thread import STOP_TIMEOUT_S, LoopThread
 from logd_client.use_guard import UseGuard
 
@@ -213,10 +213,11 @@ class Producer:
         places = RecordPlaces()
         plain = keys is None and timestamps_ms is None and not has_nulls
         try:
-            self._put(topic, check_sizes, values, keys)
+            lengths = self._put(topic, check_sizes, values, keys, has_nulls)
             if plain:
                 while (at := len(places)) < len(values):
-                    places.extend(self._put(topic, TopicLanes.add_many, values, at, partition))
+                    what = (values, lengths, at, partition)
+                    places.extend(self._put(topic, TopicLanes.add_many, *what))
             else:
                 for at, value in enumerate(values):
                     key = None if keys is None else keys[at]
@@ -295,9 +296,9 @@ class Producer:
                         raise buffer_full(self.config, self.buffered_bytes)
                     waited = True
                     self._room.wait(max(0, left_ms) / 1000)
-            except RecordTooLarge:
+            except RecordTooLarge as error:
                 if is_fresh:
-                    raise
+                    raise error.with_traceback(None) from None
                 self._thread.run(self._sender.topics.reread(topic))
                 is_fresh = True
 
