@@ -164,7 +164,7 @@ class Consumer:
         """Commit what was received, unless enable_auto_commit is off, and end. Safe to call twice.
 
         What waits in another call ends at once. Raises what the commit raises; the consumer is
-        closed then, too. A broker that cannot be reached is tried for a second only.
+        closed then, too. A broker that cannot be reached is tried for 1 s, a silent one for 5 s.
         """
         await self._close(received_is_done=True)
 
@@ -286,10 +286,9 @@ class Consumer:
 
     @short_traceback
     async def commit(self, upto: Record | Offsets | None = None) -> bool:
-        """Commit all that was received: the application is done with it. Or what comes `upto` a
-        record of its partition, that one included; or up to {(topic, partition): the next offset
-        to read}. The interval and close() commit more, unless enable_auto_commit is off. A group's
-        offset never falls by it, unless the application sought back.
+        """Commit all that was received: the application is done with it. Or `upto` a record, that
+        one included, or {(topic, partition): the next offset to read}; the interval and close()
+        commit more, unless enable_auto_commit is off. An offset falls only after a seek back.
 
         False: the group was rewound meanwhile, or `upto` was not received since a rewind or seek;
         nothing was committed, and the consumer goes on from the group's new position. Raises
