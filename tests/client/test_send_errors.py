@@ -20,7 +20,7 @@ async def test_of_many_none_is_added_where_one_is_too_large(what: str) -> None:
     transport.broker.create_topic("small", message_bytes_max="2048")
     values, keys = LARGE_LAST[what]
     async with Producer(transport=transport, linger_ms=0) as producer:
-        with pytest.raises(RecordTooLarge, match=rf"values\[{len(values) - 1}\]") as caught:
+        with pytest.raises(RecordTooLarge) as caught:
             await producer.send_many("small", values, keys)
         assert caught.value.details["index"] == str(len(values) - 1)
         assert caught.value.details["added"] == "0" and producer.buffered_bytes == 0

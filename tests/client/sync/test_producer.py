@@ -79,8 +79,9 @@ def test_many(transport: FakeTransport, keys: list[bytes] | None) -> None:
 def test_of_many_none_is_added_where_one_is_too_large(transport: FakeTransport) -> None:
     transport.broker.create_topic("small", message_bytes_max="2048")
     with make(transport) as producer:
-        with pytest.raises(RecordTooLarge, match=r"values\[4999\]") as caught:
+        with pytest.raises(RecordTooLarge) as caught:
             producer.send_many("small", [b"v"] * 4_999 + [b"x" * 2_048])
+        assert caught.value.details["index"] == "4999"
         assert caught.value.details["added"] == "0" and producer.buffered_bytes == 0
 
 
