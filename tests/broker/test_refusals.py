@@ -176,8 +176,8 @@ async def draining(case: Case, patch: pytest.MonkeyPatch) -> None:
 
 
 async def two_consumers(case: Case, patch: pytest.MonkeyPatch) -> None:
-    await case.commit(consumer="one")
-    await case.commit(consumer="two")
+    for consumer in ("one", "two", "one"):
+        await case.commit(consumer=consumer)
 
 
 STATES: dict[tuple[str, str, str], Callable[[Case, pytest.MonkeyPatch], Awaitable[None]]] = {

@@ -22,8 +22,17 @@ def test_two_consumers_of_one_partition_are_told_of_each_other() -> None:
     seen = ConsumersSeen()
     assert saw(seen, "one", A, B) == ""
     assert saw(seen, "two", C) == ""
-    assert saw(seen, "two", B) == "one"
+    assert saw(seen, "two", B) == "", "not yet: one may have ended before two came"
     assert saw(seen, "one") == "two"
+    assert saw(seen, "two") == "one"
+
+
+def test_who_was_killed_is_no_other_to_the_one_in_its_place() -> None:
+    seen = ConsumersSeen()
+    saw(seen, "killed", A)
+    saw(seen, "killed", A, now_ms=1)
+    for now_ms in range(2, CONSUMER_SEEN_MS, 5000):
+        assert saw(seen, "again", A, now_ms=now_ms) == ""
 
 
 def test_a_fetch_of_offsets_says_all_that_a_consumer_takes() -> None:

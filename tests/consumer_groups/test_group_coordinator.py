@@ -87,8 +87,9 @@ async def test_two_consumers_of_one_partition_are_warned(bench: GroupBench) -> N
     topics = [TopicSelection(a.topic_id)]
     first = await bench.groups.fetch_offsets("g", topics, Consumer("one", "1.2.3.4:5"))
     second = await bench.groups.fetch_offsets("g", topics, Consumer("two", "1.2.3.4:6"))
-    assert (first.also_consumed_by, second.also_consumed_by) == ("", "one")
+    assert (first.also_consumed_by, second.also_consumed_by) == ("", "")
     assert (await bench.commit("g", {a: 1}, consumer="one")).also_consumed_by == "two"
+    assert (await bench.commit("g", {a: 1}, consumer="two")).also_consumed_by == "one"
     description = await bench.groups.describe_group("g")
     assert [(c.consumer_id, c.partitions) for c in description.consumers] == [
         ("one", (a, b)),

@@ -33,7 +33,6 @@ _CHANGING = (
     (r"(?<=␛\[1m) *IN(?=␛)", "IN"),
     (r"(\"append_rate\": )[0-9.e-]+", r"\1<rate>"),
     (r"\t(reading|no member)\n", "\t<reason>\n"),  # by when a consumer was last seen
-    (r"(\[stderr\] )?warning: partitions_consumed_twice.*\n", ""),  # within 30 s of another run
     (r"(logctl:)[\w.-]+", r"\1<user>"),
     (r"(\"seconds\": )[0-9.]+", r"\1<seconds>"),
     (r"(to '[^']+' in )[0-9.]+s \([^)]*\)", r"\1<seconds>"),

@@ -22,6 +22,8 @@ class _Seen:
     consumer: Consumer
     seen_ms: int = 0
     seen_wall_ms: int = 0
+    first_call: int = 0
+    last_call: int = 0
     partitions: set[TopicPartition] = field(default_factory=set)
 
     @property
@@ -39,6 +41,7 @@ class ConsumersSeen:
         self._groups: dict[str, dict[str, _Seen]] = {}
         self._order: dict[_Name, None] = {}  # as last seen; so are the consumers of each group
         self._size = 0
+        self._calls = 0
 
     def saw(
         self,
@@ -52,13 +55,18 @@ class ConsumersSeen:
     ) -> str:
         """Note a consumer; the id of another that takes one of its partitions too, or "".
 
-        A consumer takes what it commits, and exactly what it fetches offsets of.
+        A consumer takes what it commits, and exactly what it fetches offsets of. Another is told of
+        once it was seen since this one came: what was killed a moment ago is not seen again, and
+        the one in its place is alone.
         """
         if not consumer.consumer_id:
             return ""
         self._forget_old(now_ms)
-        one = self._forget((group, consumer.consumer_id)) or _Seen(consumer)
+        self._calls += 1
+        known = self._forget((group, consumer.consumer_id))
+        one = known or _Seen(consumer, first_call=self._calls)
         one.consumer, one.seen_ms, one.seen_wall_ms = consumer, now_ms, wall_ms
+        one.last_call = self._calls
         if takes_only_these:
             one.partitions.clear()
         one.partitions.update(partitions)
@@ -66,7 +74,9 @@ class ConsumersSeen:
         others = (
             consumer_id
             for consumer_id, other in seen.items()
-            if other is not one and not other.partitions.isdisjoint(one.partitions)
+            if other.last_call > one.first_call
+            and other is not one
+            and not other.partitions.isdisjoint(one.partitions)
         )
         return min(others, default="")
 
