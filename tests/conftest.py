@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from harness import broker_process
 from logd.model.seams import TransportStream
+from logd.system.background_tasks import BackgroundTasks
 from logd_client.grpc_transport import GrpcTransport
 
 # A timing is never a test: a busy machine may take as long as it likes over an example.
@@ -68,6 +69,32 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
     It travels with the test's report, which may come from another process.
     """
     return lambda line: request.node.user_properties.append((SAID, line))
+
+
+_ended: list[str] = []
+
+
+@pytest.fixture(autouse=True, scope="session")
+def background_ends() -> Iterator[None]:
+    """Notes each background task of broker or SDK in this process that ends unexpectedly."""
+    note = BackgroundTasks._note
+
+    def noted(tasks: BackgroundTasks, name: str, error: Exception) -> None:
+        _ended.append(f"{name}: {error!r}")
+        note(tasks, name, error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BackgroundTasks, "_note", noted)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_background_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Such an end is a fault, unless the test is there for it."""
+    _ended.clear()
+    yield
+    if not request.node.get_closest_marker("ends_background"):
+        assert not _ended, "a background task ended unexpectedly"
 
 
 @pytest.fixture(autouse=True)

@@ -64,7 +64,7 @@ async def _serve(
     signals = StopSignals(config.drain_timeout_ms / 1000)
     signals.listen()
     broker = await _open(config, seams)
-    server = GrpcServer(broker.authorizer, seams.clock)
+    server = GrpcServer(broker.authorizer, seams.clock, seams.tasks)
     try:
         port = await server.start(config.listen, broker.rpcs)
         flight, flight_port = _open_flight_door(config, broker)

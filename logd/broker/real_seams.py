@@ -29,7 +29,9 @@ def real_seams() -> Seams:
         metadata=ThreadOffload("metadata", 1),
     )
 
-    async def open_metadata(path: str, must_exist: bool, tasks: BackgroundTasks) -> MetadataStore:
+    tasks = BackgroundTasks(clock)
+
+    async def open_metadata(path: str, must_exist: bool) -> MetadataStore:
         return await SqliteMetadataStore.open(
             path, clock, pools.metadata, tasks, must_exist=must_exist
         )
@@ -40,6 +42,7 @@ def real_seams() -> Seams:
         SystemRandom(),
         OsFileSystem(),
         pools,
+        tasks,
         open_metadata,
         os.getpid(),
         [descriptors.problems],

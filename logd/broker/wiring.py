@@ -48,16 +48,16 @@ METADATA_FILE = "metadata.sqlite"
 class Seams:
     """Everything a broker needs of the world outside.
 
-    `open_metadata(path, must_exist, tasks)`: a store that must exist and does not is
-    StoredDataCorrupt. `problems`: what else cluster health shall tell of, as sources of a
-    SingleBroker.
+    `open_metadata(path, must_exist)`: a store that must exist and does not is StoredDataCorrupt.
+    `problems`: what else cluster health shall tell of, as sources of a SingleBroker.
     """
 
     clock: Clock
     random: Random
     file_system: FileSystem
     pools: BrokerPools
-    open_metadata: Callable[[str, bool, BackgroundTasks], Awaitable[MetadataStore]]
+    tasks: BackgroundTasks
+    open_metadata: Callable[[str, bool], Awaitable[MetadataStore]]
     process_id: int
     problems: Sequence[Callable[[], Sequence[HealthProblem]]] = ()
 
@@ -94,12 +94,11 @@ async def _open_broker(config: BrokerConfig, seams: Seams, begin: Steps) -> Brok
             )
         )
         stack.push_async_callback(seams.pools.maintenance.run, directory.close)
-        tasks = BackgroundTasks(seams.clock)
         is_known = bool(directory.cluster_id)
         begin(lambda: f"{METADATA_FILE}, to be checked and read")
-        store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}", is_known, tasks)
+        store = await seams.open_metadata(f"{config.data_dir}/{METADATA_FILE}", is_known)
         stack.push_async_callback(store.close)
-        broker = await _build(config, seams, directory, store, tasks, begin)
+        broker = await _build(config, seams, directory, store, begin)
         broker.release_with(stack.pop_all())
         return broker
 
@@ -109,10 +108,9 @@ async def _build(
     seams: Seams,
     directory: LogDirectory,
     store: MetadataStore,
-    tasks: BackgroundTasks,
     begin: Steps,
 ) -> Broker:
-    broker_id, pools = BrokerId(config.broker_id), seams.pools
+    broker_id, pools, tasks = BrokerId(config.broker_id), seams.pools, seams.tasks
     cluster = await ensure_cluster(store, seams.random, seams.clock)
     await pools.maintenance.run(lambda: directory.bind_cluster(cluster.cluster_id))
     leader_epoch = LeaderEpoch(await raise_broker_epoch(store, broker_id))
@@ -141,7 +139,7 @@ async def _build(
     await groups.loaded()
 
     refusals = Refusals(seams.clock)
-    sources = _sources(seams, directory, tasks)
+    sources = _sources(seams, directory)
     sources += [host.problems, maintenance.problems, refusals.problems]
     single = SingleBroker(cluster.cluster_id, sources)
     authorizer = AllowAll()
@@ -160,13 +158,11 @@ async def _build(
     return Broker(info, rpcs, authorizer, host, groups, maintenance, single)
 
 
-def _sources(
-    seams: Seams, directory: LogDirectory, tasks: BackgroundTasks
-) -> list[Callable[[], Sequence[HealthProblem]]]:
+def _sources(seams: Seams, directory: LogDirectory) -> list[Callable[[], Sequence[HealthProblem]]]:
     space = SpaceWatch(
         seams.clock, directory.path, directory.reserve_bytes, seams.file_system.free_bytes
     )
-    storage, failures = partial(_storage_problems, directory), partial(_failures, tasks)
+    storage, failures = partial(_storage_problems, directory), partial(_failures, seams.tasks)
     return [storage, space.problems, failures, *seams.problems]
 
 

@@ -157,13 +157,13 @@ class SimulatedMachine:
             )
         )
 
-        async def open_metadata(
-            path: str, must_exist: bool, tasks: BackgroundTasks
-        ) -> MetadataStore:
+        tasks = BackgroundTasks(self.clock)
+
+        async def open_metadata(path: str, must_exist: bool) -> MetadataStore:
             self._database.drop_leased(None)
             return SqliteMetadataStore(self._database, self.clock, pools.metadata, tasks)
 
-        return Seams(self.clock, random, self.file_system, pools, open_metadata, self.starts)
+        return Seams(self.clock, random, self.file_system, pools, tasks, open_metadata, self.starts)
 
     async def _open(self, seams: Seams) -> Broker:
         broker = await open_broker(BrokerConfig(data_dir=DATA_DIR), seams)

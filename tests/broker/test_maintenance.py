@@ -165,6 +165,7 @@ async def test_it_runs_until_it_is_stopped(case: Case) -> None:
     assert isinstance(await case.bench.produce(where, b"a"), Receipt)
 
 
+@pytest.mark.ends_background
 async def test_a_fault_in_a_pass_is_told_and_does_not_end_later_ones(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

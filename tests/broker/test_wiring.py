@@ -86,6 +86,7 @@ async def test_storage_problems_are_in_cluster_health(tmp_path: Path) -> None:
         assert receipt.error.reason == "LOG_READ_ONLY"
 
 
+@pytest.mark.ends_background
 async def test_work_in_the_background_that_ends_unexpectedly_is_in_cluster_health(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

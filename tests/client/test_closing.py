@@ -112,6 +112,7 @@ class FaultyBroker(FakeFetchBroker):
         raise ZeroDivisionError("a fault of the program")
 
 
+@pytest.mark.ends_background
 async def test_a_fault_that_ends_its_reading_is_told_by_every_later_call() -> None:
     broker = FaultyBroker()
     broker.create_topic("t")

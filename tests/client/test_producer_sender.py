@@ -103,6 +103,7 @@ def _break_the_clock(transport: FakeTransport, monkeypatch: pytest.MonkeyPatch) 
         (_break_the_clock, "look at the clock"),
     ],
 )
+@pytest.mark.ends_background
 async def test_the_unexpected_end_of_a_task_fails_all_that_waits_and_every_later_call(
     break_it: Callable[[FakeTransport, pytest.MonkeyPatch], None],
     task: str,

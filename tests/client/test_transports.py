@@ -19,6 +19,7 @@ from logd.sim.simulated_network import SimulatedNetwork
 from logd.sim.simulated_process import SimulatedProcess
 from logd.sim.trace import Trace
 from logd.sim.virtual_loop import VirtualLoop
+from logd.system.background_tasks import BackgroundTasks
 from logd.system.system_clock import SystemClock
 from logd_client.flight_transport import FlightTransport
 from logd_client.grpc_transport import GrpcTransport
@@ -78,7 +79,8 @@ Bench = Callable[[], AbstractAsyncContextManager[tuple[Transport, str, Served]]]
 @asynccontextmanager
 async def over_grpc() -> AsyncIterator[tuple[Transport, str, Served]]:
     served = Served()
-    server = GrpcServer(AllowAll(), SystemClock())
+    clock = SystemClock()
+    server = GrpcServer(AllowAll(), clock, BackgroundTasks(clock))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0', served.rpcs())}"
     transport = GrpcTransport("tester")
     try:

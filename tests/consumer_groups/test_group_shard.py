@@ -264,6 +264,7 @@ async def test_a_crash_after_any_record_of_a_snapshot_loses_nothing(bench: Group
         await again.close()
 
 
+@pytest.mark.ends_background
 async def test_a_fault_of_ours_in_a_load_is_told_and_the_load_tried_again() -> None:
     log, clock = MemoryOffsetsLog(), ManualClock()
     background = BackgroundTasks(clock)

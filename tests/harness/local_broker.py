@@ -38,9 +38,9 @@ async def local_broker(
     clock = ManualClock()
     inline = InlineOffload()
 
-    def open_metadata(
-        path: str, must_exist: bool, tasks: BackgroundTasks
-    ) -> Awaitable[MetadataStore]:
+    tasks = BackgroundTasks(clock)
+
+    def open_metadata(path: str, must_exist: bool) -> Awaitable[MetadataStore]:
         return SqliteMetadataStore.open(path, clock, inline, tasks, must_exist=must_exist)
 
     seams = Seams(
@@ -48,6 +48,7 @@ async def local_broker(
         SeededRandom(seed),
         file_system or OsFileSystem(),
         BrokerPools(inline, inline, inline, inline),
+        tasks,
         open_metadata,
         1,
     )

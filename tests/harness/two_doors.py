@@ -10,6 +10,7 @@ from logd.broker.doors.flight_door.flight_server import FlightServer
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.flight.flight_exchange import FlightExchange
 from logd.model.seams import TransportStream
+from logd.system.background_tasks import BackgroundTasks
 from logd_client.flight_transport import FlightTransport
 from logd_client.grpc_transport import GrpcTransport
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
@@ -83,7 +84,8 @@ class TwoDoors:
 
     async def serve(self, stack: AsyncExitStack, local: LocalBroker) -> tuple[str, str]:
         broker = local.broker
-        grpc, flight = GrpcServer(broker.authorizer, local.clock), FlightServer(broker.authorizer)
+        grpc = GrpcServer(broker.authorizer, local.clock, BackgroundTasks(local.clock))
+        flight = FlightServer(broker.authorizer)
         port = await grpc.start("127.0.0.1:0", broker.rpcs)
         stack.push_async_callback(grpc.stop, 0)
         flight_port = flight.start("127.0.0.1:0", broker.rpcs, broker.cluster_id)

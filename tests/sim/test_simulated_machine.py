@@ -7,6 +7,7 @@ from logd.broker.maintenance import Maintenance
 from logd.sim.simulation import Simulation, simulate
 
 
+@pytest.mark.ends_background
 def test_what_ends_in_the_background_is_a_failure_of_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

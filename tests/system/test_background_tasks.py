@@ -11,6 +11,7 @@ def tasks() -> BackgroundTasks:
     return BackgroundTasks(ManualClock())
 
 
+@pytest.mark.ends_background
 async def test_an_unexpected_end_is_logged_counted_and_fails_who_waits() -> None:
     background, waiter = tasks(), asyncio.get_running_loop().create_future()
 

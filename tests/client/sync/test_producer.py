@@ -156,6 +156,7 @@ def test_before_a_record_is_refused_as_too_large_the_topic_is_asked_again(
     assert large in transport.broker.values("orders", 0)
 
 
+@pytest.mark.ends_background
 def test_the_unexpected_end_of_a_task_is_raised_by_every_later_call(
     transport: FakeTransport,
 ) -> None:

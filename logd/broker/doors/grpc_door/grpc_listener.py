@@ -11,7 +11,6 @@ from typing import Any
 import grpc.aio
 import structlog
 
-from logd.model.seams import Clock
 from logd.system.background_tasks import BackgroundTasks
 
 logger = structlog.get_logger()
@@ -26,9 +25,9 @@ _LOOP = "AioServer._server_main_loop"
 class GrpcListener:
     """`make` gives a server with all its handlers and no port."""
 
-    def __init__(self, make: Callable[[], grpc.aio.Server], clock: Clock) -> None:
+    def __init__(self, make: Callable[[], grpc.aio.Server], tasks: BackgroundTasks) -> None:
         self._make = make
-        self._tasks = BackgroundTasks(clock)
+        self._tasks = tasks
         self._address = ""
         self._servers: list[grpc.aio.Server] = []  # the one that listens, and ended ones before it
         self._stopping = False

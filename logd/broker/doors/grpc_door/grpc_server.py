@@ -25,6 +25,7 @@ from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
 from logd.broker.ports import Authorizer, RequestContext
 from logd.model.errors import InvalidConfig, LogdError
 from logd.model.seams import Clock
+from logd.system.background_tasks import BackgroundTasks
 
 logger = structlog.get_logger()
 
@@ -76,12 +77,18 @@ def _ends_with_its_client() -> Iterator[None]:
 class GrpcServer:
     """One listener."""
 
-    def __init__(self, authorizer: Authorizer, clock: Clock, listener: str = "public") -> None:
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        clock: Clock,
+        tasks: BackgroundTasks,
+        listener: str = "public",
+    ) -> None:
         self._authorizer = authorizer
         self._clock = clock
         self._listener = listener
         self._handlers: dict[str, Any] = {}
-        self._port = GrpcListener(self._make_server, clock)
+        self._port = GrpcListener(self._make_server, tasks)
         self._health = HealthService()
         self._services: list[str] = []
 

@@ -19,6 +19,7 @@ from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.broker.ports import RequestContext
 from logd.model.errors import AddressInUse, InvalidConfig, LogdError, UnknownTopic
+from logd.system.background_tasks import BackgroundTasks
 from logd_client.grpc_transport import GrpcTransport, error_from_rpc
 from logd_proto.v1 import cluster_pb2
 
@@ -87,7 +88,7 @@ class Listening:
 @pytest_asyncio.fixture
 async def listening() -> AsyncIterator[Listening]:
     service, clock = Service(), ManualClock()
-    server = GrpcServer(AllowAll(), clock)
+    server = GrpcServer(AllowAll(), clock, BackgroundTasks(clock))
     request_type = cluster_pb2.Broker
     rpcs: list[Rpc] = [
         UnaryRpc(UNARY, request_type, service.unary, "describe", lambda r: "cluster"),
@@ -241,7 +242,8 @@ async def test_health_of_all_and_of_each_service(listening: Listening) -> None:
 
 
 async def test_a_port_that_is_taken(listening: Listening) -> None:
-    second = GrpcServer(AllowAll(), ManualClock())
+    clock = ManualClock()
+    second = GrpcServer(AllowAll(), clock, BackgroundTasks(clock))
     with pytest.raises(AddressInUse) as raised:
         await second.start(listening.address, [])
     assert raised.value.details["address"] == listening.address

@@ -12,6 +12,7 @@ from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.broker.doors.grpc_door.rpc import REQUEST_BYTES_MAX, StreamRpc, UnaryRpc
 from logd.broker.ports import RequestContext
 from logd.model.errors import AclDenied, InvalidConfig
+from logd.system.background_tasks import BackgroundTasks
 from logd_client.grpc_transport import GrpcTransport
 from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_pb2
 
@@ -95,7 +96,8 @@ async def test_who_is_denied_gets_acl_denied_from_every_call(bench: DoorBench) -
     topic = await bench.topic("orders")
     ref = common_pb2.TopicRef(topic_id=topic.topic_id)
     authorizer = Denying()
-    server = GrpcServer(authorizer, ManualClock())
+    clock = ManualClock()
+    server = GrpcServer(authorizer, clock, BackgroundTasks(clock))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0', bench.rpcs.values())}"
     transport = GrpcTransport("test")
     try:
