@@ -7,7 +7,13 @@ from typing import Self, Unpack
 from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ClientConfig, ClientSettings, parse_settings
-from logd_client.descriptions import BrokerDescription, ClusterHealth, ClusterInfo, HealthProblem
+from logd_client.descriptions import (
+    BrokerDescription,
+    ClusterHealth,
+    ClusterInfo,
+    Connection,
+    HealthProblem,
+)
 from logd_client.group_admin import GroupAdmin
 from logd_client.topic_admin import TopicAdmin
 from logd_proto.v1 import cluster_pb2
@@ -84,6 +90,21 @@ class Admin(TopicAdmin, GroupAdmin):
             topics=answer.topics,
             partitions=answer.partitions,
         )
+
+    async def list_connections(self) -> list[Connection]:
+        """Producers and consumers that hold a stream open, the oldest first, at most 10,000.
+
+        A producer does from its first record on; clients that only make single calls do not.
+        """
+        answer = await self._connection.call(
+            "ClusterService/ListConnections",
+            cluster_pb2.ListConnectionsRequest(),
+            cluster_pb2.ListConnectionsResponse,
+        )
+        return [
+            Connection(each.client_id, each.peer, each.does, each.since_ms)
+            for each in answer.connections
+        ]
 
     async def cluster_health(self) -> ClusterHealth:
         """What is wrong, if anything."""

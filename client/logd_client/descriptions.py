@@ -371,6 +371,17 @@ class ClusterInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """A stream that a client holds open with its broker: it `does` write or read, and has since
+    `since_ms` of 1970 UTC. `peer` is where it comes from, as gRPC says it."""
+
+    client_id: str
+    peer: str
+    does: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class HealthProblem:
     """Something that is wrong: `severity` is warning or error, `reason` a stable name."""
 

@@ -321,6 +321,16 @@ class HealthProblem:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A stream that a client holds open: it `does` write or read, since ms of 1970 UTC."""
+
+    client_id: str
+    peer: str
+    does: str
+    since_ms: int
+
+
 class Cluster(Protocol):
     """Who is in the cluster, and what is wrong with it."""
 

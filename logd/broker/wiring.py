@@ -14,6 +14,7 @@ from logd.broker.authorizer import AllowAll
 from logd.broker.broker import Broker
 from logd.broker.broker_pools import BrokerPools
 from logd.broker.config import BrokerConfig
+from logd.broker.connections import Connections
 from logd.broker.doors.grpc_door.cluster_service import ClusterService
 from logd.broker.doors.grpc_door.data_service import DataService
 from logd.broker.doors.grpc_door.group_service import GroupService
@@ -138,7 +139,7 @@ async def _build(
         groups.lead(PartitionId(number))
     await groups.loaded()
 
-    refusals = Refusals(seams.clock)
+    refusals, connections = Refusals(seams.clock), Connections(seams.clock)
     sources = _sources(seams, directory)
     sources += [host.problems, maintenance.problems, refusals.problems]
     single = SingleBroker(cluster.cluster_id, sources)
@@ -149,12 +150,12 @@ async def _build(
         ),
         TopicService(catalog, host, sizes),
         GroupService(groups, catalog),
-        ClusterService(single, catalog),
+        ClusterService(single, catalog, connections.listed),
     )
     info = BrokerInfo(
         broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), version("logd")
     )
-    rpcs = [refusals.watched(rpc) for service in services for rpc in service.rpcs()]
+    rpcs = [connections.watched(refusals.watched(rpc)) for each in services for rpc in each.rpcs()]
     return Broker(info, rpcs, authorizer, host, groups, maintenance, single)
 
 

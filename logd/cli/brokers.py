@@ -4,7 +4,7 @@ import click
 
 from logd.cli.error_report import NotFound
 from logd.cli.invocation import Invocation, NounGroup
-from logd.cli.output import Column, Json
+from logd.cli.output import Column, Json, Section
 from logd.cli.times import format_time
 
 _COLUMNS = (
@@ -26,6 +26,16 @@ _LINES = (
     Column("version", "version"),
     Column("controller", "controller"),
 )
+_CONNECTIONS = Section(
+    "connections",
+    "connections",
+    (
+        Column("CLIENT", "client_id", "name"),
+        Column("PEER", "peer"),
+        Column("DOES", "does"),
+        Column("SINCE", "since"),
+    ),
+)
 
 
 @click.group(cls=NounGroup)
@@ -44,14 +54,31 @@ def ls(invocation: Invocation) -> None:
 @click.argument("broker", type=click.IntRange(0))
 @click.pass_obj
 def describe(invocation: Invocation, broker: int) -> None:
-    """One broker, by its id."""
+    """One broker, by its id, and the clients that write and read there now."""
     rows = {row["id"]: row for row in _rows(invocation)}
     if broker not in rows:
         known = ", ".join(map(str, rows))
         raise NotFound(
             f"no broker {broker} is alive; there are {known}", attempt="logctl brokers ls"
         )
-    invocation.output.item(rows[broker], _LINES, name="id")
+    row = rows[broker] | {"connections": _connections(invocation)}
+    invocation.output.item(row, _LINES, "id", (_CONNECTIONS,))
+
+
+def _connections(invocation: Invocation) -> list[Json]:
+    async def work() -> list[Json]:
+        async with invocation.admin() as admin:
+            return [
+                {
+                    "client_id": each.client_id,
+                    "peer": each.peer,
+                    "does": each.does,
+                    "since": format_time(each.since_ms),
+                }
+                for each in await admin.list_connections()
+            ]
+
+    return invocation.run(work())
 
 
 def _rows(invocation: Invocation) -> list[Json]:

@@ -16,6 +16,7 @@ import pytest
 
 from harness.broker_process import BrokerProcess
 from logd.cli.times import format_time
+from logd.sync import Consumer, Producer
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +68,18 @@ def started(broker: BrokerProcess, *words: str, **settings: Any) -> subprocess.P
 def test_everything_that_was_produced_is_consumed(broker: BrokerProcess) -> None:
     lines = logctl(broker, "consume", "numbers", "-e").split()
     assert sorted(map(int, lines)) == list(range(RECORDS))
+
+
+def test_a_broker_is_described_with_who_writes_and_reads(broker: BrokerProcess) -> None:
+    logctl(broker, "topics", "create", "tills")
+    address = broker.address
+    with Producer(bootstrap_servers=address, client_id="till-1") as producer:
+        producer.send("tills", b"1").result()
+        with Consumer("tills", bootstrap_servers=address, client_id="reader-1") as consumer:
+            assert consumer.poll(timeout_ms=TIMEOUT_S * 1000)
+            found = json.loads(logctl(broker, "brokers", "describe", "0", "-o", "json"))
+    does = {each["client_id"]: each["does"] for each in found["connections"]}
+    assert (does["till-1"], does["reader-1"]) == ("write", "read")
 
 
 def test_a_reader_that_has_enough_ends_logctl_quietly(broker: BrokerProcess) -> None:

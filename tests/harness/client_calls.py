@@ -75,6 +75,7 @@ ADMIN_CALLS: dict[str, tuple[Any, ...]] = {
     "group_history": ("g",),
     "cluster_info": (),
     "cluster_health": (),
+    "list_connections": (),
 }
 """name -> its arguments."""
 

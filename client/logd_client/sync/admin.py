@@ -42,3 +42,4 @@ class Admin(BlockingClient[admin.Admin]):
     group_history = blocking(admin.Admin.group_history)
     cluster_info = blocking(admin.Admin.cluster_info)
     cluster_health = blocking(admin.Admin.cluster_health)
+    list_connections = blocking(admin.Admin.list_connections)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blogd_proto/v1/cluster.proto\x12\x07logd.v1\"\x17\n\x15GetClusterInfoRequest\"\x84\x01\n\x06\x42roker\x12\x11\n\tbroker_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04rack\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x03\x12\x16\n\x0e\x66light_address\x18\x05 \x01(\t\x12\x12\n\nstarted_ms\x18\x06 \x01(\x03\x12\x0f\n\x07version\x18\x07 \x01(\t\"\xaa\x01\n\x16GetClusterInfoResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12 \n\x07\x62rokers\x18\x02 \x03(\x0b\x32\x0f.logd.v1.Broker\x12\x12\n\ncontroller\x18\x03 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12\x10\n\x08metadata\x18\x05 \x01(\t\x12\x0e\n\x06topics\x18\x06 \x01(\r\x12\x12\n\npartitions\x18\x07 \x01(\r\"\x19\n\x17GetClusterHealthRequest\"f\n\rHealthProblem\x12\x10\n\x08severity\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x10\n\x08since_ms\x18\x05 \x01(\x03\"T\n\x18GetClusterHealthResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12(\n\x08problems\x18\x02 \x03(\x0b\x32\x16.logd.v1.HealthProblem2\xbc\x01\n\x0e\x43lusterService\x12Q\n\x0eGetClusterInfo\x12\x1e.logd.v1.GetClusterInfoRequest\x1a\x1f.logd.v1.GetClusterInfoResponse\x12W\n\x10GetClusterHealth\x12 .logd.v1.GetClusterHealthRequest\x1a!.logd.v1.GetClusterHealthResponseB+\n\x07logd.v1P\x01Z\x14logd_proto/v1;logdv1\xaa\x02\x07Logd.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1blogd_proto/v1/cluster.proto\x12\x07logd.v1\"\x17\n\x15GetClusterInfoRequest\"\x84\x01\n\x06\x42roker\x12\x11\n\tbroker_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04rack\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x03\x12\x16\n\x0e\x66light_address\x18\x05 \x01(\t\x12\x12\n\nstarted_ms\x18\x06 \x01(\x03\x12\x0f\n\x07version\x18\x07 \x01(\t\"\xaa\x01\n\x16GetClusterInfoResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12 \n\x07\x62rokers\x18\x02 \x03(\x0b\x32\x0f.logd.v1.Broker\x12\x12\n\ncontroller\x18\x03 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\x12\x10\n\x08metadata\x18\x05 \x01(\t\x12\x0e\n\x06topics\x18\x06 \x01(\r\x12\x12\n\npartitions\x18\x07 \x01(\r\"\x19\n\x17GetClusterHealthRequest\"f\n\rHealthProblem\x12\x10\n\x08severity\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x10\n\x08since_ms\x18\x05 \x01(\x03\"T\n\x18GetClusterHealthResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12(\n\x08problems\x18\x02 \x03(\x0b\x32\x16.logd.v1.HealthProblem\"\x18\n\x16ListConnectionsRequest\"M\n\nConnection\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\x0c\n\x04\x64oes\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\"C\n\x17ListConnectionsResponse\x12(\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32\x13.logd.v1.Connection2\x92\x02\n\x0e\x43lusterService\x12Q\n\x0eGetClusterInfo\x12\x1e.logd.v1.GetClusterInfoRequest\x1a\x1f.logd.v1.GetClusterInfoResponse\x12W\n\x10GetClusterHealth\x12 .logd.v1.GetClusterHealthRequest\x1a!.logd.v1.GetClusterHealthResponse\x12T\n\x0fListConnections\x12\x1f.logd.v1.ListConnectionsRequest\x1a .logd.v1.ListConnectionsResponseB+\n\x07logd.v1P\x01Z\x14logd_proto/v1;logdv1\xaa\x02\x07Logd.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEALTHPROBLEM']._serialized_end=502
   _globals['_GETCLUSTERHEALTHRESPONSE']._serialized_start=504
   _globals['_GETCLUSTERHEALTHRESPONSE']._serialized_end=588
-  _globals['_CLUSTERSERVICE']._serialized_start=591
-  _globals['_CLUSTERSERVICE']._serialized_end=779
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=590
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=614
+  _globals['_CONNECTION']._serialized_start=616
+  _globals['_CONNECTION']._serialized_end=693
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=695
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=762
+  _globals['_CLUSTERSERVICE']._serialized_start=765
+  _globals['_CLUSTERSERVICE']._serialized_end=1039
 # @@protoc_insertion_point(module_scope)

@@ -71,3 +71,25 @@ class GetClusterHealthResponse(_message.Message):
     status: str
     problems: _containers.RepeatedCompositeFieldContainer[HealthProblem]
     def __init__(self, status: _Optional[str] = ..., problems: _Optional[_Iterable[_Union[HealthProblem, _Mapping]]] = ...) -> None: ...
+
+class ListConnectionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Connection(_message.Message):
+    __slots__ = ("client_id", "peer", "does", "since_ms")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    DOES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    peer: str
+    does: str
+    since_ms: int
+    def __init__(self, client_id: _Optional[str] = ..., peer: _Optional[str] = ..., does: _Optional[str] = ..., since_ms: _Optional[int] = ...) -> None: ...
+
+class ListConnectionsResponse(_message.Message):
+    __slots__ = ("connections",)
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    connections: _containers.RepeatedCompositeFieldContainer[Connection]
+    def __init__(self, connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ...) -> None: ...

@@ -45,6 +45,11 @@ class ClusterServiceStub(object):
                 request_serializer=logd__proto_dot_v1_dot_cluster__pb2.GetClusterHealthRequest.SerializeToString,
                 response_deserializer=logd__proto_dot_v1_dot_cluster__pb2.GetClusterHealthResponse.FromString,
                 _registered_method=True)
+        self.ListConnections = channel.unary_unary(
+                '/logd.v1.ClusterService/ListConnections',
+                request_serializer=logd__proto_dot_v1_dot_cluster__pb2.ListConnectionsRequest.SerializeToString,
+                response_deserializer=logd__proto_dot_v1_dot_cluster__pb2.ListConnectionsResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServiceServicer(object):
@@ -65,6 +70,13 @@ class ClusterServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListConnections(self, request, context):
+        """Clients that hold a stream open with the broker that answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.GetClusterHealth,
                     request_deserializer=logd__proto_dot_v1_dot_cluster__pb2.GetClusterHealthRequest.FromString,
                     response_serializer=logd__proto_dot_v1_dot_cluster__pb2.GetClusterHealthResponse.SerializeToString,
+            ),
+            'ListConnections': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConnections,
+                    request_deserializer=logd__proto_dot_v1_dot_cluster__pb2.ListConnectionsRequest.FromString,
+                    response_serializer=logd__proto_dot_v1_dot_cluster__pb2.ListConnectionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class ClusterService(object):
             '/logd.v1.ClusterService/GetClusterHealth',
             logd__proto_dot_v1_dot_cluster__pb2.GetClusterHealthRequest.SerializeToString,
             logd__proto_dot_v1_dot_cluster__pb2.GetClusterHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConnections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/logd.v1.ClusterService/ListConnections',
+            logd__proto_dot_v1_dot_cluster__pb2.ListConnectionsRequest.SerializeToString,
+            logd__proto_dot_v1_dot_cluster__pb2.ListConnectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,7 +1,9 @@
 """ClusterService: thin handlers between the wire and the ports."""
 
+from collections.abc import Callable, Sequence
+
 from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
-from logd.broker.ports import Cluster, RequestContext, Topics
+from logd.broker.ports import Cluster, Connection, RequestContext, Topics
 from logd_proto.v1 import cluster_pb2
 
 _SERVICE = "/logd.v1.ClusterService"
@@ -10,9 +12,12 @@ _SERVICE = "/logd.v1.ClusterService"
 class ClusterService:
     """Who is there, and how it is."""
 
-    def __init__(self, cluster: Cluster, topics: Topics) -> None:
+    def __init__(
+        self, cluster: Cluster, topics: Topics, connections: Callable[[], Sequence[Connection]]
+    ) -> None:
         self._cluster = cluster
         self._topics = topics
+        self._connections = connections
 
     def rpcs(self) -> list[Rpc]:
         return [
@@ -27,6 +32,13 @@ class ClusterService:
                 f"{_SERVICE}/GetClusterHealth",
                 cluster_pb2.GetClusterHealthRequest,
                 self.get_cluster_health,
+                "describe",
+                lambda r: "cluster",
+            ),
+            UnaryRpc(
+                f"{_SERVICE}/ListConnections",
+                cluster_pb2.ListConnectionsRequest,
+                self.list_connections,
                 "describe",
                 lambda r: "cluster",
             ),
@@ -76,4 +88,19 @@ class ClusterService:
                 )
                 for problem in problems
             ],
+        )
+
+    async def list_connections(
+        self, context: RequestContext, request: cluster_pb2.ListConnectionsRequest
+    ) -> cluster_pb2.ListConnectionsResponse:
+        return cluster_pb2.ListConnectionsResponse(
+            connections=[
+                cluster_pb2.Connection(
+                    client_id=each.client_id,
+                    peer=each.peer,
+                    does=each.does,
+                    since_ms=each.since_ms,
+                )
+                for each in self._connections()
+            ]
         )

@@ -55,7 +55,7 @@ class FakeCluster:
     ],
 )
 async def test_the_worst_problem_decides(severities: tuple[str, ...], status: str) -> None:
-    service = ClusterService(FakeCluster(severities), cast(Topics, None))
+    service = ClusterService(FakeCluster(severities), cast(Topics, None), list)
     health: Any = await service.get_cluster_health(CONTEXT, GetClusterHealthRequest())
     assert health.status == status
     assert [p.severity for p in health.problems] == list(severities)

@@ -54,6 +54,7 @@ ASKED = {
     "ClusterService": {
         "GetClusterInfo": "describe cluster",
         "GetClusterHealth": "describe cluster",
+        "ListConnections": "describe cluster",
     },
 }
 """What the Authorizer is asked for each call; streams ask for each topic of an entry."""
