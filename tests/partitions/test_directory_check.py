@@ -134,6 +134,15 @@ def test_missing_and_truncated_segments(tmp_path: Path) -> None:
     assert ("error", CORRUPT, "orders-0", 0) in reasons(tmp_path)
 
 
+def test_what_is_missing_at_the_beginning_is_told_of_the_first_segment_that_is_left(
+    tmp_path: Path,
+) -> None:
+    path = healthy(tmp_path, 11)
+    write_segment(path, 9, [stored_batch(9, 2)])
+    (path / "00000000000000000000.log").unlink()
+    assert ("error", CORRUPT, LAST, 0) in reasons(tmp_path)
+
+
 def test_offsets_that_stand_twice(tmp_path: Path) -> None:
     write_segment(healthy(tmp_path), 6, [stored_batch(6, 3)])
     assert ("error", CORRUPT, "orders-0/00000000000000000006.log", 6) in reasons(tmp_path)

@@ -349,3 +349,36 @@ def test_only_what_is_above_the_recovery_point_is_read(tmp_path: Path) -> None:
     reads = [(at, size) for path, at, size in bench.fs.reads if path.endswith(".log")]
     assert min(at for at, _ in reads) > 13 << 20, "the producers were saved 16 MiB ago"
     assert sum(size for _, size in reads) < 1.5 * (allocated - (13 << 20))
+
+
+def test_a_start_goes_on_in_the_segment_that_was_synced_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES", 0)
+    monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER", 0)
+    bench = LogBench(tmp_path, SMALL_SEGMENTS)
+    for _ in range(40):
+        bench.append([bytes(1000)])
+        bench.sync()
+    bench.append([bytes(100)])
+    bench.fs.reads.clear()
+    bench.crash()
+    names = [path.name for path in bench.segment_paths()]
+    read = {Path(path).name for path, _, _ in bench.fs.reads if path.endswith(".log")}
+    assert len(names) > 10 and read <= set(names[-2:])
+
+
+def test_space_that_nobody_gave_back_is_cut_from_the_segment_that_has_it(tmp_path: Path) -> None:
+    bench = LogBench(tmp_path, SMALL_SEGMENTS)
+    bench.append([bytes(1000)])
+    bench.sync()
+    for _ in range(12):
+        bench.append([bytes(1000)])
+    before, paths = bench.read_all(), bench.segment_paths()
+    sizes = [path.stat().st_size for path in paths[:-1]]
+    assert len(sizes) > 2
+    with paths[1].open("ab") as file:
+        file.write(bytes(512))
+    bench.crash()
+    assert (bench.reasons(), bench.read_all()) == ([], before)
+    assert [path.stat().st_size for path in paths[:-1]] == sizes
