@@ -15,6 +15,7 @@ from logd.model.errors import LogReadOnly
 from logd.model.ids import Offset
 from logd_partitions import sync_progress
 from logd_partitions.producer_state import BATCHES_REMEMBERED
+from logd_partitions.time_index import TimeIndex
 
 
 @pytest.mark.parametrize("reserved", [0, 4096])
@@ -204,6 +205,7 @@ def test_entries_written_behind_are_only_hints(
     bench = LogBench(tmp_path, LARGE_SEGMENTS)
     for number in range(300):
         bench.append([bytes(8000), b"%d" % number], producer=(1, 0, 2 * number))
+        bench.clock.advance(1)
         if number % 70 == 0:
             bench.sync()
     bench.sync()
@@ -211,6 +213,9 @@ def test_entries_written_behind_are_only_hints(
     [index_path] = bench.path.glob("*.index")
     data = bytearray(index_path.read_bytes())
     assert len(data) > 200 * 8, "entries were written behind"
+    times = next(bench.path.glob("*.timeindex")).read_bytes()
+    whole = TimeIndex.from_unsealed(times, Offset(0), Offset(1 << 40))
+    assert 25 < len(whole) == len(times) // 24, "each once, in order"
     for at in range(4, len(data), 8):  # each position 8 bytes too high, so still rising
         data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") + 8).to_bytes(4, "little")
     index_path.write_bytes(data)
