@@ -41,10 +41,10 @@ def measure_cold_reader(gib: int) -> None:
 
 async def _rows(broker: WatchedBroker, gib: int, readers: ProcessPoolExecutor) -> list[str]:
     address, records = broker.address, (gib << 30) // VALUE_BYTES
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         await admin.create_topic("old")
         await admin.create_topic("new", PARTITIONS)
-    async with Producer(address) as producer:
+    async with Producer(bootstrap_servers=address) as producer:
         values = [os.urandom(VALUE_BYTES) for _ in range(CHUNK_RECORDS)]
         for handles in [
             await producer.send_many("old", values) for _ in range(records // CHUNK_RECORDS)
@@ -53,7 +53,7 @@ async def _rows(broker: WatchedBroker, gib: int, readers: ProcessPoolExecutor) -
     records -= records % CHUNK_RECORDS
     rows = []
     loop = asyncio.get_running_loop()
-    async with Producer(address, linger_ms=0) as producer:
+    async with Producer(bootstrap_servers=address, linger_ms=0) as producer:
         await write_once(producer, "new", range(PARTITIONS))
         for name in ("none", "of cached pages", "of cold pages"):
             if name == "of cold pages":

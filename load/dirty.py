@@ -34,9 +34,9 @@ async def _rows(broker: WatchedBroker, counts: list[int], seconds: float) -> lis
     rows = []
     for count in counts:
         topic = f"dirty-{count}"
-        async with Admin(broker.address) as admin:
+        async with Admin(bootstrap_servers=broker.address) as admin:
             await admin.create_topic(topic, count)
-        async with Producer(broker.address, linger_ms=0) as producer:
+        async with Producer(bootstrap_servers=broker.address, linger_ms=0) as producer:
             await write_once(producer, topic, range(count))
             await write_until(producer, topic, range(count), time.perf_counter() + 1)
             broker.longest_tick_ms()

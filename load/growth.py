@@ -70,11 +70,11 @@ async def _partitions(broker: DemoBroker, partitions: int) -> str:
         (f"t{n // PARTITIONS_PER_TOPIC}", n % PARTITIONS_PER_TOPIC) for n in range(partitions)
     ]
     topics = list(dict.fromkeys(topic for topic, _ in places))
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         for topic in topics:
             count = sum(name == topic for name, _ in places)
             await admin.create_topic(topic, count)
-    async with Producer(broker.address, acks="all") as producer:
+    async with Producer(bootstrap_servers=broker.address, acks="all") as producer:
         for topic, partition in places:  # opened before the clock starts
             await producer.send(topic, b"first", partition=partition)
         await producer.flush()
@@ -97,10 +97,10 @@ async def _partitions(broker: DemoBroker, partitions: int) -> str:
 async def _batches(broker: DemoBroker, mib: int) -> str:
     size, total = mib << 20, 1 << 30
     values = [os.urandom(VALUE_BYTES) for _ in range(CHUNK_RECORDS)]
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         config = {"message_bytes_max": str(2 * size)}
         await admin.create_topic("t", config=config)
-    async with Producer(broker.address, batch_size=size - (1 << 10)) as producer:
+    async with Producer(bootstrap_servers=broker.address, batch_size=size - (1 << 10)) as producer:
         await (await producer.send("t", b"first"))
         begun = time.perf_counter()
         for _ in range(total // VALUE_BYTES // CHUNK_RECORDS):
@@ -125,16 +125,16 @@ async def _read(address: str, topics: list[str], records: int) -> float:
 async def _lookups(broker: DemoBroker, gib: int) -> str:
     values = [os.urandom(VALUE_BYTES) for _ in range(CHUNK_RECORDS)]
     chunks = (gib << 30) // VALUE_BYTES // CHUNK_RECORDS
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("t")
     started_ms = time.time() * 1000
-    async with Producer(broker.address) as producer:
+    async with Producer(bootstrap_servers=broker.address) as producer:
         for _ in range(chunks):
             await producer.send_many("t", values)
         await producer.flush()
     ended_ms = time.time() * 1000
     by_time, reads = [], []
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         for _ in range(LOOKUPS):
             at_ms = round(random.uniform(started_ms, ended_ms))
             begun = time.perf_counter()

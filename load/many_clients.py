@@ -46,10 +46,10 @@ def measure_clients(counts: list[int], seconds: float, kafka: str, kafka_pid: in
 
 
 async def _logd(address: str, pid: int, count: int, seconds: float) -> str:
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         await admin.create_topic("t")
     async with AsyncExitStack() as stack:
-        made = [Producer(address, linger_ms=LINGER_MS) for _ in range(count)]
+        made = [Producer(bootstrap_servers=address, linger_ms=LINGER_MS) for _ in range(count)]
         producers = [await stack.enter_async_context(each) for each in made]
         for producer in producers:
             await (await producer.send("t", b"first"))

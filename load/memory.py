@@ -35,11 +35,11 @@ async def _memory_rows(broker: DemoBroker, gib: int) -> list[str]:
     chunks = (1 << 30) // (VALUE_BYTES * CHUNK_RECORDS) + 1
     await asyncio.sleep(SETTLE_S)
     rows = [f"idle | {memory_of(broker.pid)}"]
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         await admin.create_topic(topic)
     async with Consumer(topic, bootstrap_servers=address) as consumer:
         for number in range(1, gib + 1):
-            async with Producer(address) as producer:
+            async with Producer(bootstrap_servers=address) as producer:
                 sent = [await producer.send_many(topic, values) for _ in range(chunks)]
                 for handles in sent:
                     await handles

@@ -62,10 +62,13 @@ async def _load(
     broker: TimedBroker, seconds: float, mb_per_s: int, durability: str
 ) -> tuple[list[float], dict[str, list[float]]]:
     config = {"durability": durability, "segment_bytes": str(SEGMENT_BYTES)}
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("flow", config=config)
         await admin.create_topic("probe", config=config)
-    async with Producer(broker.address, linger_ms=0) as probe, Producer(broker.address) as flow:
+    async with (
+        Producer(bootstrap_servers=broker.address, linger_ms=0) as probe,
+        Producer(bootstrap_servers=broker.address) as flow,
+    ):
         await write_once(probe, "probe", [0])
         await write_once(flow, "flow", [0])
         broker.took_ms()

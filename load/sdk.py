@@ -86,7 +86,7 @@ def _works(address: str, runner: asyncio.Runner) -> dict[str, Work]:
     """By name, each from a new client to its close; what is sent is acknowledged."""
 
     async def produce(topic: str, values: list[bytes], send: object) -> None:
-        async with Producer(address) as producer:
+        async with Producer(bootstrap_servers=address) as producer:
             await send(producer, topic, values)  # type: ignore[operator]
 
     async def consume(topic: str, values: list[bytes], read: object) -> None:
@@ -119,13 +119,13 @@ async def _send(producer: Producer, topic: str, values: list[bytes]) -> None:
 
 
 def _sync_send(address: str, topic: str, values: list[bytes]) -> None:
-    with sync.Producer(address) as producer:
+    with sync.Producer(bootstrap_servers=address) as producer:
         for value in values:
             producer.send(topic, value)
 
 
 def _sync_nowait(address: str, topic: str, values: list[bytes]) -> None:
-    with sync.Producer(address) as producer:
+    with sync.Producer(bootstrap_servers=address) as producer:
         send = producer.send_nowait
         for value in values:
             try:
@@ -135,7 +135,7 @@ def _sync_nowait(address: str, topic: str, values: list[bytes]) -> None:
 
 
 def _sync_many(address: str, topic: str, values: list[bytes]) -> None:
-    with sync.Producer(address) as producer:
+    with sync.Producer(bootstrap_servers=address) as producer:
         for at in range(0, len(values), CHUNK_RECORDS):
             producer.send_many(topic, values[at : at + CHUNK_RECORDS])
 
@@ -161,7 +161,7 @@ def _sync_batches(address: str, topic: str, left: int) -> None:
 
 
 def _topic(address: str, name: str, *, delete: bool = False) -> None:
-    with sync.Admin(address) as admin:
+    with sync.Admin(bootstrap_servers=address) as admin:
         if delete:
             admin.delete_topic(name)
         else:

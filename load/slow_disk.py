@@ -36,10 +36,10 @@ def measure_slow_disk(slow_ms: int, seconds: float) -> None:
 
 async def _rows(broker: WatchedBroker, name: str, seconds: float) -> list[str]:
     address, numbers = broker.address, range(PARTITIONS)
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         for topic, durability in TOPICS.items():
             await admin.create_topic(topic, PARTITIONS, config={"durability": durability})
-    async with Producer(address, linger_ms=0) as producer:
+    async with Producer(bootstrap_servers=address, linger_ms=0) as producer:
         for topic in TOPICS:
             await write_once(producer, topic, numbers)
         await asyncio.sleep(1)

@@ -94,14 +94,14 @@ def _log_rows(runner: asyncio.Runner, runs: int, gib: int) -> list[str]:
 
 
 async def _create(address: str, partitions: int) -> None:
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         for first in range(0, partitions, PARTITIONS_PER_TOPIC):
             await admin.create_topic(f"t{first}", min(PARTITIONS_PER_TOPIC, partitions - first))
 
 
 async def _write_to_each(address: str, partitions: int, records: int) -> None:
     value = os.urandom(VALUE_BYTES)
-    async with Producer(address) as producer:
+    async with Producer(bootstrap_servers=address) as producer:
         handles = []
         for number in range(partitions):
             topic, partition = divmod(number, PARTITIONS_PER_TOPIC)
@@ -113,7 +113,7 @@ async def _write_to_each(address: str, partitions: int, records: int) -> None:
 
 async def _write_log(address: str, mib: int) -> None:
     values = [os.urandom(VALUE_BYTES) for _ in range(CHUNK_RECORDS)]
-    async with Producer(address) as producer:
+    async with Producer(bootstrap_servers=address) as producer:
         send = partial(producer.send_many, "t0", values, partition=0)
         for handles in [await send() for _ in range((mib << 20) // (VALUE_BYTES * CHUNK_RECORDS))]:
             await handles

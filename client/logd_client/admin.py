@@ -30,8 +30,8 @@ class Admin(TopicAdmin, GroupAdmin):
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] | None = None,
         *,
+        bootstrap_servers: str | Sequence[str] | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,

@@ -49,8 +49,8 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] | None = None,
         *,
+        bootstrap_servers: str | Sequence[str] | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,

@@ -35,7 +35,7 @@ def version(address: str) -> str:
     """Fails where no broker answers."""
 
     async def run() -> None:
-        async with Admin(address) as admin:
+        async with Admin(bootstrap_servers=address) as admin:
             await admin.list_topics()
 
     _run(run())
@@ -53,7 +53,7 @@ def create(address: str, topic: str, partitions: int = 1, copies: int = 1) -> No
     """A topic that `_make_durable` finds as it is in the harness's default, page_cache."""
 
     async def run() -> None:
-        async with Admin(address) as admin:
+        async with Admin(bootstrap_servers=address) as admin:
             await admin.create_topic(topic, partitions, config={"durability": "page_cache"})
 
     _run(run())
@@ -63,7 +63,7 @@ def delete(address: str, topic: str) -> None:
     """Drop the topic."""
 
     async def run() -> None:
-        async with Admin(address) as admin:
+        async with Admin(bootstrap_servers=address) as admin:
             await admin.delete_topic(topic)
 
     _run(run())
@@ -93,7 +93,7 @@ async def _produce(
     opts: Options,
     timer: AbstractContextManager[Any],
 ) -> None:
-    async with Producer(address, **_producer_settings(opts)) as producer:
+    async with Producer(bootstrap_servers=address, **_producer_settings(opts)) as producer:
         for partition in range(opts["partitions"]):
             await (await producer.send(topic, values[0], partition=partition))
         with timer:
@@ -109,7 +109,7 @@ def _produce_sync(
     opts: Options,
     timer: AbstractContextManager[Any],
 ) -> None:
-    with sync.Producer(address, **_producer_settings(opts)) as producer:
+    with sync.Producer(bootstrap_servers=address, **_producer_settings(opts)) as producer:
         for partition in range(opts["partitions"]):
             producer.send(topic, values[0], partition=partition).result()
         with timer:
@@ -147,7 +147,7 @@ def latency(address: str, topic: str, values: Sequence[bytes], opts: Options) ->
 
     async def run() -> list[float]:
         took = []
-        async with Producer(address, acks=opts["acks"], linger_ms=0) as producer:
+        async with Producer(bootstrap_servers=address, acks=opts["acks"], linger_ms=0) as producer:
             await (await producer.send(topic, values[0]))
             for value in values:
                 begin = time.perf_counter()
@@ -162,7 +162,7 @@ def send_at(address: str, topic: str, rate: int, count: int, size: int, opts: Op
     """`count` records at a steady rate; each value begins with the time it was sent."""
 
     async def run() -> None:
-        async with Producer(address, acks=opts["acks"], linger_ms=0) as producer:
+        async with Producer(bootstrap_servers=address, acks=opts["acks"], linger_ms=0) as producer:
             for due in schedule(rate, count):
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 await producer.send(topic, stamp(size))
@@ -209,7 +209,7 @@ def _make_durable(address: str, topic: str, opts: Options) -> None:
         return
 
     async def run() -> None:
-        async with Admin(address) as admin:
+        async with Admin(bootstrap_servers=address) as admin:
             await admin.set_topic(topic, {"durability": "fsync"})
 
     _run(run())
@@ -220,7 +220,7 @@ def _check_written(address: str, topic: str, partitions: int, records: int) -> N
 
     async def run() -> int:
         latest = dict.fromkeys(range(partitions), OffsetSpec.latest())
-        async with Admin(address) as admin:
+        async with Admin(bootstrap_servers=address) as admin:
             found = await admin.list_offsets(topic, latest)
         return sum(each.offset for each in found)
 

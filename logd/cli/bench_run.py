@@ -263,7 +263,7 @@ class BenchRun:
         if options.linger_ms is not None:
             more["linger_ms"] = options.linger_ms
         return Producer(
-            self._invocation.bootstrap,
+            bootstrap_servers=self._invocation.bootstrap,
             client_id=CLIENT_ID,
             acks=options.acks,
             compression_type=options.compression,

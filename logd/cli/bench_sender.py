@@ -46,7 +46,7 @@ async def send_evenly(invocation: Invocation, plan: SendPlan) -> None:
     mark = bytes.fromhex(plan.mark)
     padding = SystemRandom().bytes(plan.value_bytes - STAMP.size)
     async with Producer(
-        invocation.bootstrap,
+        bootstrap_servers=invocation.bootstrap,
         client_id=CLIENT_ID,
         acks=plan.acks,
         compression_type=plan.compression,

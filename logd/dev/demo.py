@@ -121,7 +121,7 @@ class Demo:
     async def _produce(self) -> None:
         """Send all lines; at half of the receipts, with batches in flight, SIGKILL and restart."""
         with self._screen.progress("produced", self._total) as progress:
-            async with Producer(self._broker.address, linger_ms=5) as producer:
+            async with Producer(bootstrap_servers=self._broker.address, linger_ms=5) as producer:
                 waiting: deque[RecordHandles] = deque()
                 half_done = asyncio.Event()
                 sending = asyncio.ensure_future(self._send_all(producer, waiting, half_done))

@@ -29,9 +29,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
 @pytest.mark.parametrize("read", [read_records, read_batches])
 async def test_all_is_sent_once_and_counted_once(broker: BrokerProcess, send, read) -> None:  # type: ignore[no-untyped-def]
     topic = f"{send.__name__}-{read.__name__}"
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic(topic)
-    async with Producer(broker.address) as producer:
+    async with Producer(bootstrap_servers=broker.address) as producer:
         await send(producer, topic, VALUES)
     some, rest = Tally(), Tally()
     settings = {"bootstrap_servers": broker.address, "auto_offset_reset": "earliest"}

@@ -40,7 +40,7 @@ def invocation(broker: BrokerProcess) -> Invocation:
 
 
 async def test_its_topic_is_as_durable_as_asked(invocation: Invocation) -> None:
-    async with Admin(invocation.bootstrap) as admin:
+    async with Admin(bootstrap_servers=invocation.bootstrap) as admin:
         for asked, given in (("page_cache", "page_cache"), ("fsync", "fsync"), (None, "fsync")):
             async with open_bench(invocation, replace(OPTIONS, durability=asked)) as run:
                 topic = await admin.describe_topic(run.topic)

@@ -37,7 +37,10 @@ async def commit_on(address: str, stopping: asyncio.Event, begun: asyncio.Event)
 async def change_on(address: str, stopping: asyncio.Event, begun: asyncio.Event) -> None:
     """Makes topics with a record each, and lets retention's work be done on the others."""
     count = 0
-    async with Admin(address) as admin, Producer(address) as producer:
+    async with (
+        Admin(bootstrap_servers=address) as admin,
+        Producer(bootstrap_servers=address) as producer,
+    ):
         while not stopping.is_set():
             await admin.create_topic(f"made-{count}")
             await (await producer.send(f"made-{count}", b"here"))
@@ -55,7 +58,7 @@ async def test_a_backup_of_a_busy_broker_is_whole(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path / "first") as broker:
         producer = SteadyProducer(broker.address, TOPICS)
         stopping, committing, changing = (asyncio.Event() for _ in range(3))
-        async with Admin(broker.address) as admin, asyncio.TaskGroup() as work:
+        async with Admin(bootstrap_servers=broker.address) as admin, asyncio.TaskGroup() as work:
             for topic in TOPICS:
                 await admin.create_topic(topic, config={"segment_bytes": "1MiB"})
                 work.create_task(producer.run(topic))
@@ -74,7 +77,7 @@ async def test_a_backup_of_a_busy_broker_is_whole(tmp_path: Path) -> None:
     assert not report.is_damaged, report.findings
     assert check_metadata(OsFileSystem(), target) == []
     with BrokerProcess(copy) as second:
-        async with Admin(second.address) as admin:
+        async with Admin(bootstrap_servers=second.address) as admin:
             assert (await admin.cluster_health()).problems == ()
             offsets = {o.topic: o.offset or 0 for o in await admin.fetch_offsets(GROUP)}
             for topic in TOPICS:
@@ -118,7 +121,10 @@ class Watched(OsFileSystem):
 async def stopped_broker(directory: Path) -> Path:
     """The data directory of one that had records and a group."""
     with BrokerProcess(directory) as broker:
-        async with Admin(broker.address) as admin, Producer(broker.address) as producer:
+        async with (
+            Admin(bootstrap_servers=broker.address) as admin,
+            Producer(bootstrap_servers=broker.address) as producer,
+        ):
             for topic in TOPICS:
                 await admin.create_topic(topic)
                 for number in range(5):

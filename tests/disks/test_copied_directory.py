@@ -31,7 +31,7 @@ def copy_as_it_is(source: Path, target: Path, backwards: bool) -> None:
 async def read_prefix(address: str, topic: str) -> Values:
     """All that is served from the start on; what is refused can only be at the end."""
     found: Values = {}
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         [state] = await admin.describe_partitions(topic)
     async with Consumer(topic, bootstrap_servers=address) as consumer:
         while consumer.position(topic, 0) < state.high_watermark:
@@ -50,7 +50,7 @@ async def test_a_directory_copied_while_producing(tmp_path: Path, backwards: boo
     """Backwards the logs are copied after the recovery points, else before them."""
     (tmp_path / "copy").mkdir()
     with BrokerProcess(tmp_path / "first") as broker:
-        async with Admin(broker.address) as admin:
+        async with Admin(bootstrap_servers=broker.address) as admin:
             for topic in DURABILITIES:
                 config = {"durability": topic, "segment_bytes": "1MiB"}
                 await admin.create_topic(topic, config=config)
@@ -73,7 +73,7 @@ async def check_copy(directory: Path, before: dict[str, Values], sent: dict[str,
             found = await read_prefix(second.address, topic)
             assert before[topic].items() <= found.items(), "acknowledged before the copy began"
             assert found.items() <= sent[topic].items(), "what was sent, where it was sent to"
-            async with Producer(second.address) as producer:
+            async with Producer(bootstrap_servers=second.address) as producer:
                 receipt = await (await producer.send(topic, b"goes on"))
             assert receipt.offset is not None and receipt.offset >= len(found)
         assert second.stop() == 0

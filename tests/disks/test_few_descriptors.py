@@ -37,7 +37,10 @@ async def test_first_records_to_many_partitions_at_once(tmp_path: Path) -> None:
     limited = f'ulimit -n {DESCRIPTORS} && exec "$@"'
     broker.command = ["/bin/sh", "-c", limited, "sh", *broker.command]
     with broker:
-        async with Admin(broker.address) as admin, Producer(broker.address) as producer:
+        async with (
+            Admin(bootstrap_servers=broker.address) as admin,
+            Producer(bootstrap_servers=broker.address) as producer,
+        ):
             await admin.create_topic("orders", PARTITIONS)
             await (await producer.send("orders", b"first", partition=0))
             with idle_connections(broker):

@@ -34,7 +34,9 @@ class Writer:
 
     async def write(self, topic: str, records: int) -> None:
         """Raises what the first record was refused with, once it is known of all in flight."""
-        async with Producer(self.address, linger_ms=0, batch_size=VALUE_BYTES * 4) as producer:
+        async with Producer(
+            bootstrap_servers=self.address, linger_ms=0, batch_size=VALUE_BYTES * 4
+        ) as producer:
             for _ in range(0, records, IN_FLIGHT_RECORDS):
                 values = [self._next_value(topic) for _ in range(min(records, IN_FLIGHT_RECORDS))]
                 handles = [await producer.send(topic, value) for value in values]
@@ -67,7 +69,7 @@ class Writer:
 async def read_all(address: str, topic: str) -> tuple[int, dict[int, bytes | None]]:
     """The log's start, and values by offset."""
     found: dict[int, bytes | None] = {}
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         [state] = await admin.describe_partitions(topic)
     async with Consumer(topic, bootstrap_servers=address) as consumer:
         while consumer.position(topic, 0) < state.high_watermark:
@@ -102,7 +104,7 @@ def fill_by_logctl(writer: Writer, topic: str) -> None:
 async def test_a_disk_that_producers_fill(disk: SmallDisk, tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker:
         pid, writer = broker.pid, Writer(broker.address)
-        async with Admin(broker.address) as admin:
+        async with Admin(bootstrap_servers=broker.address) as admin:
             for durability in DURABILITIES:
                 await admin.create_topic(durability, config={"durability": durability})
                 await writer.write(durability, 5)
@@ -137,7 +139,7 @@ async def test_a_disk_that_another_program_fills(disk: SmallDisk, tmp_path: Path
     before a segment is full."""
     with BrokerProcess(tmp_path) as broker:
         pid, writer = broker.pid, Writer(broker.address)
-        async with Admin(broker.address) as admin:
+        async with Admin(bootstrap_servers=broker.address) as admin:
             for durability in DURABILITIES:
                 config = {**SMALL_SEGMENTS, "durability": durability}
                 await admin.create_topic(durability, config=config)

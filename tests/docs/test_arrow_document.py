@@ -26,10 +26,10 @@ pytestmark = pytest.mark.slow
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker with 300 orders in three partitions."""
     with BrokerProcess(tmp_path_factory.mktemp("broker"), "--flight-listen", "auto") as broker:
-        with Admin(broker.address) as admin:
+        with Admin(bootstrap_servers=broker.address) as admin:
             admin.create_topic("orders", partitions=3)
             admin.create_topic("totals")
-        with Producer(broker.address) as producer:
+        with Producer(bootstrap_servers=broker.address) as producer:
             for n in range(200):
                 producer.send("orders", b'{"cents": %d}' % n, key=b"ada", partition=n % 3)
             for n in range(101, 201):
@@ -59,7 +59,7 @@ def test_each_library_gives_the_same_totals(example: str, package: str, address:
 
 def test_any_flight_client(address: str) -> None:
     pytest.importorskip("duckdb")
-    with Admin(address) as admin:
+    with Admin(bootstrap_servers=address) as admin:
         (info,) = admin.cluster_info().brokers
     assert run("Any Flight client", address, info.flight_address) == "ada 19900\nbob 15050\n"
     with Consumer("totals", bootstrap_servers=address) as consumer:

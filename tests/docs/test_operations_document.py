@@ -34,7 +34,10 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_file_of_a_data_directory_is_named(tmp_path: Path) -> None:
     async def write(address: str) -> None:
-        async with Admin(address) as admin, Producer(address, batch_size=64 << 10) as producer:
+        async with (
+            Admin(bootstrap_servers=address) as admin,
+            Producer(bootstrap_servers=address, batch_size=64 << 10) as producer,
+        ):
             await admin.create_topic("orders", config={"segment_bytes": "1MiB"})
             await producer.send_many("orders", [bytes(VALUE_BYTES)] * RECORDS)
             await admin.create_topic("gone")

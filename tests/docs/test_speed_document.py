@@ -18,7 +18,7 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 def test_what_the_first_example_writes_the_second_reads(tmp_path: Path) -> None:
     printed = []
     with BrokerProcess(tmp_path) as broker:
-        with Admin(broker.address) as admin:
+        with Admin(bootstrap_servers=broker.address) as admin:
             admin.create_topic("measurements", 2)
         for example in EXAMPLES:
             code = example.replace("127.0.0.1:9600", broker.address)

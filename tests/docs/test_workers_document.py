@@ -29,7 +29,10 @@ BOUND_S = 60
 def test_a_worker_ends_what_it_has_in_hand_and_its_group_goes_on_behind_it(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     with BrokerProcess(tmp_path) as broker:
-        with Admin(broker.address) as admin, Producer(broker.address) as producer:
+        with (
+            Admin(bootstrap_servers=broker.address) as admin,
+            Producer(bootstrap_servers=broker.address) as producer,
+        ):
             admin.create_topic("orders", 1)
             producer.send_many("orders", [b"v"] * RECORDS).result()
         worker = subprocess.Popen(

@@ -23,9 +23,11 @@ Codec = Literal["none", "lz4", "zstd"]
 
 async def produce(address: str, codec: Codec, timestamp_ms: int) -> None:
     chooser = random.Random(7)
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         await admin.create_topic("orders")
-    async with Producer(address, compression_type=codec, linger_ms=60_000) as producer:
+    async with Producer(
+        bootstrap_servers=address, compression_type=codec, linger_ms=60_000
+    ) as producer:
         for number in range(FLUSHES):
             for count in range(50):
                 size = 64 if number % 2 else chooser.choice((0, 1, 7, 64, 3000))

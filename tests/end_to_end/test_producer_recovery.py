@@ -52,7 +52,7 @@ def check_complete(logs: list[list[tuple[bytes, bytes]]]) -> None:
 
 
 async def make_topic(address: str, durability: str) -> None:
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         await admin.create_topic("orders", partitions=6, config={"durability": durability})
 
 
@@ -63,7 +63,9 @@ async def test_it_goes_on_through_two_kills(tmp_path: Path, durability: str) -> 
     with BrokerProcess(tmp_path) as broker:
         await make_topic(broker.address, durability)
         killed_in_flight = []
-        async with Producer(broker.address, batch_size=2048, linger_ms=1) as producer:
+        async with Producer(
+            bootstrap_servers=broker.address, batch_size=2048, linger_ms=1
+        ) as producer:
             handles = []
             for i in range(RECORDS):
                 if i in (RECORDS // 3, RECORDS * 2 // 3):
@@ -88,7 +90,9 @@ async def test_it_goes_on_through_two_kills(tmp_path: Path, durability: str) -> 
 def test_the_synchronous_one_too(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path) as broker:
         asyncio.run(make_topic(broker.address, "page_cache"))
-        with SyncProducer(broker.address, batch_size=2048, linger_ms=1) as producer:
+        with SyncProducer(
+            bootstrap_servers=broker.address, batch_size=2048, linger_ms=1
+        ) as producer:
             handles = []
             for i in range(RECORDS):
                 if i == RECORDS // 2:

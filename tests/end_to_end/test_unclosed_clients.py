@@ -82,13 +82,13 @@ def run(program: str, topic: str, address: str) -> subprocess.CompletedProcess[s
 
 def new_topic(broker: BrokerProcess, name: str) -> str:
     topic = re.sub("[^a-z]", "-", name)
-    with Admin(broker.address) as admin:
+    with Admin(bootstrap_servers=broker.address) as admin:
         admin.create_topic(topic)
     return topic
 
 
 def stored(broker: BrokerProcess, topic: str) -> list[int]:
-    with Admin(broker.address) as admin:
+    with Admin(bootstrap_servers=broker.address) as admin:
         [partition] = admin.describe_partitions(topic)
     count, values = partition.high_watermark, list[int]()
     with Consumer(topic, bootstrap_servers=broker.address) as consumer:

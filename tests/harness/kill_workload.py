@@ -43,7 +43,7 @@ class KillWorkload:
         self._consuming: list[asyncio.Task[None]] = []
 
     async def create_topics(self) -> None:
-        async with Admin(self._address, request_timeout_ms=20_000) as admin:
+        async with Admin(bootstrap_servers=self._address, request_timeout_ms=20_000) as admin:
             for durability in DURABILITIES:
                 config = {"durability": durability, "segment_bytes": "1MiB"}
                 await admin.create_topic(durability, PARTITIONS, config=config)
@@ -75,7 +75,7 @@ class KillWorkload:
         sent = self._records(number, chooser)
         under_way: dict[tuple[str, int, bytes], RecordHandle] = {}
         async with Producer(
-            self._address,
+            bootstrap_servers=self._address,
             linger_ms=2,
             delivery_timeout_ms=60_000,
             request_timeout_ms=REQUEST_TIMEOUT_MS,

@@ -27,7 +27,7 @@ class SteadyProducer:
 
     async def run(self, topic: str) -> None:
         count = 0
-        async with Producer(self._address) as producer:
+        async with Producer(bootstrap_servers=self._address) as producer:
             while not self.stopping:
                 values = []
                 for _ in range(IN_FLIGHT_RECORDS):

@@ -17,7 +17,7 @@ GROUP = "billing"
 
 
 async def produce(address: str, count: int) -> list[int | None]:
-    async with Producer(address) as producer:
+    async with Producer(bootstrap_servers=address) as producer:
         handles = [await producer.send("i", b"%d" % n, partition=0) for n in range(count)]
         return [(await handle).offset for handle in handles]
 
@@ -33,7 +33,7 @@ async def read(address: str) -> list[int]:
 
 async def prepare(broker: BrokerProcess) -> None:
     """200 records that a group has read, and a broker that has stopped."""
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("i", 1)
         assert await produce(broker.address, RECORDS) == list(range(RECORDS))
         await admin.commit_offsets(GROUP, {("i", 0): RECORDS})
@@ -44,7 +44,7 @@ async def prepare(broker: BrokerProcess) -> None:
 async def check_whole(broker: BrokerProcess) -> None:
     """All is there, and the next offset is one that was never given."""
     assert await read(broker.address) == list(range(RECORDS))
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         [committed] = await admin.fetch_offsets(GROUP)
         assert committed.offset == RECORDS
     assert await produce(broker.address, 1) == [RECORDS]

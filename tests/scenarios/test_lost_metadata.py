@@ -16,7 +16,7 @@ KEYS = [f"key-{number}".encode() for number in range(40)]
 
 async def produce(address: str, value: bytes) -> None:
     """A record for each key."""
-    async with Producer(address) as producer:
+    async with Producer(bootstrap_servers=address) as producer:
         for handle in [await producer.send("orders", value, key) for key in KEYS]:
             await handle
 
@@ -33,11 +33,11 @@ async def read(address: str, *topics: str) -> list[tuple[str, int, int, bytes | 
 
 async def prepare(address: str) -> list[TopicDescription]:
     """Topics, one altered and one split; a deleted one; records; a group."""
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         await admin.create_topic("orders", 3, config={"retention_ms": "1d"})
         await admin.create_topic("other", 1)
         await admin.create_topic("gone", 1)
-        async with Producer(address) as producer:
+        async with Producer(bootstrap_servers=address) as producer:
             for topic in ("other", "gone"):
                 await (await producer.send(topic, b"x", partition=0))
         await produce(address, b"first")
@@ -81,7 +81,7 @@ async def test_metadata_is_made_again_from_the_partitions(tmp_path: Path, damage
         ]
         assert len(row["kept"]) == (damage == "overwritten")
         broker.start()
-        async with Admin(address) as admin:
+        async with Admin(bootstrap_servers=address) as admin:
             assert await admin.list_topics() == topics
             (committed,) = await admin.fetch_offsets("billing")
             assert committed.offset == 1
@@ -98,5 +98,5 @@ async def test_metadata_is_made_again_from_the_partitions(tmp_path: Path, damage
 
 
 async def described(address: str) -> list[PartitionDescription]:
-    async with Admin(address) as admin:
+    async with Admin(bootstrap_servers=address) as admin:
         return await admin.describe_partitions("orders")

@@ -103,7 +103,7 @@ async def test_partitions_cost_a_start_nothing_and_use_a_bounded_amount(
     each = range(partitions // TOPICS)
     topics = [f"t{number}" for number in range(TOPICS)]
     with CountedBroker(tmp_path) as broker:
-        async with Admin(broker.address) as admin:
+        async with Admin(bootstrap_servers=broker.address) as admin:
             for topic in topics:
                 await admin.create_topic(topic, len(each))
         await write(broker, {topic: list(each) for topic in topics})
@@ -125,7 +125,7 @@ async def test_partitions_cost_a_start_nothing_and_use_a_bounded_amount(
 
 async def write(broker: BrokerProcess, chosen: dict[str, list[int]]) -> None:
     """A record to each partition, which says where it belongs."""
-    async with Producer(broker.address) as producer:
+    async with Producer(bootstrap_servers=broker.address) as producer:
         handles = [
             await producer.send(topic, f"{topic} {number}".encode(), partition=number)
             for topic, numbers in chosen.items()

@@ -14,12 +14,14 @@ class Admin(BlockingClient[admin.Admin]):
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] | None = None,
         *,
+        bootstrap_servers: str | Sequence[str] | None = None,
         transport: Transport | None = None,
         **settings: Unpack[ClientSettings],
     ) -> None:
-        super().__init__(admin.Admin(bootstrap_servers, transport=transport, **settings))
+        super().__init__(
+            admin.Admin(bootstrap_servers=bootstrap_servers, transport=transport, **settings)
+        )
 
     create_topic = blocking(admin.Admin.create_topic)
     list_topics = blocking(admin.Admin.list_topics)

@@ -81,8 +81,8 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap_servers: str | Sequence[str] | None = None,
         *,
+        bootstrap_servers: str | Sequence[str] | None = None,
         transport: Transport | None = None,
         **settings: Unpack[ProducerSettings],
     ) -> None:

@@ -32,7 +32,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
 @pytest.fixture
 def client(broker: BrokerProcess) -> Iterator[flight.FlightClient]:
     async def address() -> str:
-        async with Admin(broker.address) as admin:
+        async with Admin(bootstrap_servers=broker.address) as admin:
             (info,) = (await admin.cluster_info()).brokers
         return info.flight_address
 
@@ -42,9 +42,9 @@ def client(broker: BrokerProcess) -> Iterator[flight.FlightClient]:
 
 async def fill(broker: BrokerProcess, topic: str, batches: int, partitions: int = 1) -> None:
     """Batches of three records by turns, one of them with all a record can have."""
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic(topic, partitions)
-    async with Producer(broker.address, compression_type="zstd") as producer:
+    async with Producer(bootstrap_servers=broker.address, compression_type="zstd") as producer:
         for number in range(batches):
             partition = number % partitions
             name = str(number).encode()
@@ -132,7 +132,7 @@ async def test_since_and_until_are_times_of_append(
     await asyncio.sleep(0.05)
     between = datetime.now(UTC)
     await asyncio.sleep(0.05)
-    async with Producer(broker.address) as producer:
+    async with Producer(bootstrap_servers=broker.address) as producer:
         await (await producer.send("times", b"after"))
     offsets = {
         name: (await asyncio.to_thread(table_of, client, "times", *path))["offset"].to_pylist()
@@ -162,7 +162,7 @@ async def test_a_table_as_it_was_read_goes_into_another_topic(
     broker: BrokerProcess, client: flight.FlightClient
 ) -> None:
     await fill(broker, "from", 5)
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("into", 1)
     table = await asyncio.to_thread(table_of, client, "from")
     told = await asyncio.to_thread(put, client, "into", table)
@@ -176,7 +176,7 @@ async def test_large_tables_are_parted_and_keep_their_order(
     broker: BrokerProcess, client: flight.FlightClient
 ) -> None:
     """Of more rows than a call takes, and of more bytes than a batch."""
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("large", 1)
         await admin.create_topic("wide", 1)
     numbers = pa.table({"value": pa.array([str(n) for n in range(25_000)])})
@@ -195,7 +195,7 @@ async def test_large_tables_are_parted_and_keep_their_order(
 async def test_a_topic_of_small_batches_is_written_in_such(
     broker: BrokerProcess, client: flight.FlightClient
 ) -> None:
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("small", 1, config={"message_bytes_max": "4096"})
     values = pa.table({"value": pa.array([b"%d" % n * 100 for n in range(200)])})
     assert await asyncio.to_thread(put, client, "small", values) == [200]
@@ -214,7 +214,7 @@ async def test_a_topic_of_small_batches_is_written_in_such(
 async def test_timestamps_of_any_unit_are_taken(
     broker: BrokerProcess, client: flight.FlightClient, column: pa.Array, expected: int
 ) -> None:
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("stamps", 1, if_not_exists=True)
     await asyncio.to_thread(
         put, client, "stamps", pa.table({"value": pa.array([b"x"]), "timestamp": column})
@@ -240,7 +240,7 @@ ONE = pa.array([b"x"])
 async def test_what_cannot_be_written_is_refused_with_its_reason(
     broker: BrokerProcess, client: flight.FlightClient, topic: str, table: pa.Table, reason: str
 ) -> None:
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         limit = {"message_bytes_max": "1048576"}
         await admin.create_topic("refused", 1, config=limit, if_not_exists=True)
     with pytest.raises(flight.FlightError) as refused:
@@ -251,7 +251,7 @@ async def test_what_cannot_be_written_is_refused_with_its_reason(
 async def test_an_error_says_how_many_rows_were_acknowledged_before_it(
     broker: BrokerProcess, client: flight.FlightClient
 ) -> None:
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("partly", 1, config={"message_bytes_max": "1048576"})
     values = pa.array([b"a"] * 10_000 + [bytes(2 << 20)])
     with pytest.raises(flight.FlightError) as refused:
@@ -279,7 +279,7 @@ async def test_an_error_says_how_many_rows_were_acknowledged_before_it(
 async def test_what_cannot_be_read_is_refused_with_its_reason(
     broker: BrokerProcess, client: flight.FlightClient, ticket: bytes, reason: str
 ) -> None:
-    async with Admin(broker.address) as admin:
+    async with Admin(bootstrap_servers=broker.address) as admin:
         await admin.create_topic("short", 1, if_not_exists=True)
     with pytest.raises(flight.FlightError) as refused:
         await asyncio.to_thread(lambda: client.do_get(flight.Ticket(ticket), PATIENCE).read_all())

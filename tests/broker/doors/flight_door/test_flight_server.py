@@ -51,9 +51,9 @@ def broker(tmp_path: Path) -> Iterator[str]:
 
 async def test_records_go_in_and_out_through_exchanges(broker: str) -> None:
     values = [os.urandom(1000) for _ in range(2000)]
-    async with Admin(broker) as admin:
+    async with Admin(bootstrap_servers=broker) as admin:
         await admin.create_topic("orders", 2)
-    async with Producer(broker) as producer:
+    async with Producer(bootstrap_servers=broker) as producer:
         await (await producer.send("orders", values[0]))
         sender = producer._sender
         assert sender is not None and isinstance(sender._stream, FlightExchange)
@@ -69,7 +69,7 @@ async def test_records_go_in_and_out_through_exchanges(broker: str) -> None:
 
 
 async def test_an_unknown_exchange_is_refused_with_its_reason(broker: str) -> None:
-    async with Admin(broker) as admin:
+    async with Admin(bootstrap_servers=broker) as admin:
         (info,) = (await admin.cluster_info()).brokers
     with flight.connect(f"grpc://{info.flight_address}") as client:
         _, reader = client.do_exchange(flight.FlightDescriptor.for_command(b"/no/such"))
@@ -79,7 +79,7 @@ async def test_an_unknown_exchange_is_refused_with_its_reason(broker: str) -> No
 
 
 async def test_a_client_of_another_cluster_is_refused(broker: str) -> None:
-    async with Admin(broker) as admin:
+    async with Admin(bootstrap_servers=broker) as admin:
         (info,) = (await admin.cluster_info()).brokers
     options = flight.FlightCallOptions(headers=[(b"logd-cluster-id", b"another")])
     method = b"/logd.v1.DataService/ProduceStream"
@@ -115,13 +115,13 @@ def answer_to(address: str, method: str, batch: pa.RecordBatch | None) -> str:
 
 
 async def flight_address_of(broker: str) -> str:
-    async with Admin(broker) as admin:
+    async with Admin(bootstrap_servers=broker) as admin:
         (info,) = (await admin.cluster_info()).brokers
     return info.flight_address
 
 
 async def check_alive(broker: str, topic: str) -> None:
-    async with asyncio.timeout(20), Producer(broker) as producer:
+    async with asyncio.timeout(20), Producer(bootstrap_servers=broker) as producer:
         receipt = await (await producer.send(topic, b"still served"))
         assert receipt.offset is not None
         assert isinstance(producer._sender and producer._sender._stream, FlightExchange)
@@ -129,7 +129,7 @@ async def check_alive(broker: str, topic: str) -> None:
 
 @pytest.mark.parametrize("method", [PRODUCE, FETCH])
 async def test_hostile_clients_are_told_why_and_others_go_on(broker: str, method: str) -> None:
-    async with Admin(broker) as admin:
+    async with Admin(bootstrap_servers=broker) as admin:
         await admin.create_topic("orders")
     address = await flight_address_of(broker)
     garbage = "CORRUPT_BATCH" if method == PRODUCE else "INVALID_CONFIG"
@@ -146,9 +146,9 @@ async def test_hostile_clients_are_told_why_and_others_go_on(broker: str, method
 
 async def test_a_client_that_never_reads_holds_nobody(broker: str) -> None:
     """Nor the broker's end: the fixture sees that."""
-    async with Admin(broker) as admin:
+    async with Admin(bootstrap_servers=broker) as admin:
         topic = await admin.create_topic("orders")
-    async with Producer(broker) as producer:
+    async with Producer(bootstrap_servers=broker) as producer:
         await producer.send_many("orders", [bytes(100_000)] * 300)
     request = data_pb2.FetchStreamRequest(
         partitions=[data_pb2.FetchPartition(topic_id=topic.topic_id)], max_bytes=64 << 20
