@@ -14,7 +14,7 @@ from simulation import run_seeds
 
 TESTS = Path(__file__).parents[1]
 SEEDS = 200
-SOAK_SEEDS = 5_000
+SOAK_SEEDS = 2_000
 TRACED_SEEDS = (3, 8, 14)
 
 
