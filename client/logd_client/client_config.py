@@ -161,10 +161,10 @@ class ConsumerConfig(ClientConfig):
     fetch_max_bytes: int = _setting(
         4 << 20, "Bytes of one fetch; one batch always fits.", low=1, high=1 << 26
     )
-    isolation_level: Literal["read_committed", "read_uncommitted"] = _setting(
+    isolation_level: Literal["read_committed"] = _setting(
         "read_committed",
-        "Which records are seen. Both see the same until there are transactions.",
-        choices=("read_committed", "read_uncommitted"),
+        "Which records are seen. There is no other before there are transactions.",
+        choices=("read_committed",),
     )
     on_undecodable: Literal["raise", "skip"] = _setting(
         "raise",
@@ -209,7 +209,7 @@ class ConsumerSettings(ClientSettings, total=False):
     fetch_max_wait_ms: int
     max_partition_fetch_bytes: int
     fetch_max_bytes: int
-    isolation_level: Literal["read_committed", "read_uncommitted"]
+    isolation_level: Literal["read_committed"]
     on_undecodable: Literal["raise", "skip"]
 
 

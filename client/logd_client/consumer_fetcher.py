@@ -17,11 +17,6 @@ REQUEST_FIRST_BYTES = 64 << 10
 """After an answer of so much the next request goes out before the application sees it, so that the
 broker need not wait until it is consumed. After a smaller one the application comes first."""
 
-_ISOLATION = {
-    "read_committed": data_pb2.ISOLATION_READ_COMMITTED,
-    "read_uncommitted": data_pb2.ISOLATION_READ_UNCOMMITTED,
-}
-
 
 class ConsumerFetcher:
     """One task that reads answers, and within it one that sends requests.
@@ -46,7 +41,7 @@ class ConsumerFetcher:
             max_bytes=config.fetch_max_bytes,
             max_partition_bytes=config.max_partition_fetch_bytes,
             max_wait_ms=config.fetch_max_wait_ms,
-            isolation=_ISOLATION[config.isolation_level],
+            isolation=data_pb2.ISOLATION_READ_COMMITTED,
         )
         self._lookup = OffsetLookup(connection, positions)
         self._request_timeout_ms = config.request_timeout_ms

@@ -15,8 +15,8 @@ _HEAD = """\
 Written by `python -m logd.dev.settings_docs` from `client/logd_client/client_config.py`.
 
 Keyword arguments of `Producer`, `Consumer` and `Admin`, with and without await:
-`Producer(bootstrap_servers="127.0.0.1:9600", linger_ms=20)`. They have the names of Kafka's clients. An unknown one
-raises `InvalidConfig` with "did you mean"; so does a value out of bounds."""
+`Producer(bootstrap_servers="127.0.0.1:9600", linger_ms=20)`. They have Kafka's names. An
+unknown one raises `InvalidConfig` with "did you mean"; so does a value out of bounds."""
 
 _COLUMNS = "| setting | default | takes | what it is |\n|---|---|---|---|"
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -51,6 +51,13 @@ class TopicConfig:
         return {f.name: _to_string(getattr(self, f.name)) for f in fields(self)}
 
 
+NOT_YET_OBEYED = {
+    "delete_retention_ms": "compaction",
+    "unclean_election": "replicas",
+}
+"""Settings that are stored and change nothing -> what has to exist first. Only their defaults are
+taken: who sets one relies on it."""
+
 NAMES = [f.name for f in fields(TopicConfig)]
 CHOICES = {
     "cleanup_policy": ("delete",),
@@ -71,11 +78,22 @@ BOUNDS = {
 def parse_topic_config(settings: Mapping[str, str], base: TopicConfig | None = None) -> TopicConfig:
     """`base` (or the defaults) with `settings` laid over it. Raises InvalidConfig, which names all
     that is wrong (at most PROBLEMS_TOLD_MAX)."""
+    return _parse_all(settings, base or TopicConfig(), _parse_given)
+
+
+def read_topic_config(settings: Mapping[str, str]) -> TopicConfig:
+    """What is stored, perhaps by a version that took more. Raises InvalidConfig."""
+    return _parse_all(settings, TopicConfig(), _parse)
+
+
+def _parse_all(
+    settings: Mapping[str, str], base: TopicConfig, parse: Callable[[str, str], object]
+) -> TopicConfig:
     changes: dict[str, object] = {}
     problems: list[InvalidConfig] = []
     for name, text in settings.items():
         try:
-            changes[name] = _parse(name, text)
+            changes[name] = parse(name, text)
         except InvalidConfig as problem:
             problems.append(problem)
     if problems:
@@ -84,7 +102,18 @@ def parse_topic_config(settings: Mapping[str, str], base: TopicConfig | None = N
         messages = [problem.message for problem in told] + [f"and {more} more"] * bool(more)
         fields_told = ", ".join(problem.details["field"] for problem in told)
         raise InvalidConfig("; ".join(messages), field=fields_told)
-    return replace(base or TopicConfig(), **changes)  # type: ignore[arg-type]
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def _parse_given(name: str, text: str) -> object:
+    value = _parse(name, text)
+    if name in NOT_YET_OBEYED and value != (default := getattr(TopicConfig(), name)):
+        raise InvalidConfig(
+            f"{name} changes nothing before there is {NOT_YET_OBEYED[name]}: leave it at "
+            f"{_to_string(default)}",
+            field=name,
+        )
+    return value
 
 
 def _parse(name: str, text: str) -> object:

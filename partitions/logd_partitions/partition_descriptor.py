@@ -26,7 +26,7 @@ from logd.model.errors import InvalidConfig, StoredDataCorrupt, UnsupportedVersi
 from logd.model.ids import TOPIC_ID_BYTES, BrokerId, PartitionId, TopicId, TopicPartition
 from logd.model.key_ranges import KeyRange, even_ranges, halve_widest
 from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, PartitionSpec, Topic
-from logd.model.topic_config import parse_topic_config
+from logd.model.topic_config import read_topic_config
 from logd_partitions.checked_json import decode_checked, encode_checked
 
 FILE_NAME = "partition.json"
@@ -117,7 +117,7 @@ def _topic(members: Mapping[str, object], topic_id: TopicId, name: str) -> Topic
         topic_id=topic_id,
         name=name,
         partitions=_partitions(members),
-        config=parse_topic_config(config),
+        config=read_topic_config(config),
         internal=bool(members["internal"]),
         created_ms=_integer(members, "created_ms"),
         partitioning_epoch=_integer(members, "partitioning_epoch"),

@@ -23,7 +23,7 @@ from logd.model.ids import TOPIC_ID_BYTES, BrokerId, PartitionId, ProducerId, To
 from logd.model.key_ranges import KeyRange, even_ranges
 from logd.model.seams import KeyValue
 from logd.model.topic import PartitionSpec, Topic, TopicState
-from logd.model.topic_config import parse_topic_config
+from logd.model.topic_config import read_topic_config
 
 SCHEMA_VERSION = 1
 CLUSTER_KEY = "cluster"
@@ -147,7 +147,7 @@ def decode_topic(entry: KeyValue) -> Topic:
     except (ValueError, IndexError) as error:
         raise _corrupt(entry.key, error) from error
     try:
-        config = parse_topic_config(value.config)
+        config = read_topic_config(value.config)
     except InvalidConfig as error:
         raise UnsupportedVersion(
             f"topic '{value.name}' was written by another version of logd: {error}",

@@ -40,7 +40,8 @@ FORKS = """
 import os, sys
 from logd_client.sync import Admin, Producer
 
-with Admin(sys.argv[1]) as admin, Producer(sys.argv[1]) as producer:
+where = {"bootstrap_servers": sys.argv[1]}
+with Admin(**where) as admin, Producer(**where) as producer:
     admin.create_topic("orders")
     producer.send("orders", b"v").result()
     for _ in range(60):

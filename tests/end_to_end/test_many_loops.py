@@ -23,20 +23,20 @@ LOOPS, address = {LOOPS}, sys.argv[1]
 
 async def produce_and_consume():
     asyncio.get_running_loop().slow_callback_duration = 60  # what -X dev tells is no matter here
-    async with logd.Producer(address) as producer:
+    async with logd.Producer(bootstrap_servers=address) as producer:
         await producer.send("orders", b"x")
         await producer.flush()
         async with logd.Consumer("orders", bootstrap_servers=address) as consumer:
             await consumer.poll(timeout_ms=1000)
 
 def produce_and_consume_blocking():
-    with logd.sync.Producer(address) as producer:
+    with logd.sync.Producer(bootstrap_servers=address) as producer:
         producer.send("orders", b"x")
         producer.flush()
     with logd.sync.Consumer("orders", bootstrap_servers=address) as consumer:
         consumer.poll(timeout_ms=1000)
 
-with logd.sync.Admin(address) as admin:
+with logd.sync.Admin(bootstrap_servers=address) as admin:
     admin.create_topic("orders", partitions=1)
 """
 PROGRAMS = {
@@ -50,7 +50,7 @@ for _ in range(LOOPS // 2):
     produce_and_consume_blocking()
 """,
     "beside a client without await": """
-with logd.sync.Admin(address) as admin:
+with logd.sync.Admin(bootstrap_servers=address) as admin:
     for _ in range(LOOPS):
         asyncio.run(produce_and_consume())
         admin.list_topics()
@@ -58,7 +58,7 @@ with logd.sync.Admin(address) as admin:
     "calls that are given up": """
 async def give_up():
     asyncio.get_running_loop().slow_callback_duration = 60
-    async with logd.Admin(address) as admin:
+    async with logd.Admin(bootstrap_servers=address) as admin:
         await admin.list_topics()
         calls = [asyncio.create_task(admin.list_topics()) for _ in range(5)]
         for _ in range(5):

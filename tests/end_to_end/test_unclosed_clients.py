@@ -21,13 +21,13 @@ from logd.sync import Consumer, Producer
 topic, address, RECORDS = sys.argv[1], sys.argv[2], {RECORDS}
 
 def send(**settings):
-    producer = Producer(address, **settings)
+    producer = Producer(bootstrap_servers=address, **settings)
     for n in range(RECORDS):
         producer.send(topic, b"%d" % n)
     return producer
 
 async def send_async(**settings):
-    producer = logd.Producer(address, **settings)
+    producer = logd.Producer(bootstrap_servers=address, **settings)
     for n in range(RECORDS):
         await producer.send(topic, b"%d" % n)
     return producer
@@ -49,7 +49,7 @@ threading.Thread(target=run, daemon=True).start()
 sent.wait()
 """,
     "large and compressed": f"""
-p = Producer(address, compression_type="zstd", {LINGERS})
+p = Producer(bootstrap_servers=address, compression_type="zstd", {LINGERS})
 for n in range(RECORDS):
     p.send(topic, b"%d" % n + b" " * 1000)
 """,

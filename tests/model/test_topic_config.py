@@ -12,11 +12,13 @@ from logd.model.errors import InvalidConfig
 from logd.model.topic_config import (
     BOUNDS,
     CHOICES,
+    NOT_YET_OBEYED,
     PROBLEMS_TOLD_MAX,
     TopicConfig,
     parse_duration_ms,
     parse_size,
     parse_topic_config,
+    read_topic_config,
 )
 
 NAMES = [field.name for field in fields(TopicConfig)]
@@ -38,13 +40,13 @@ def test_defaults_are_written_and_read_back() -> None:
         ("retention_ms", "-1", -1),
         ("retention_ms", "1h30m", 5_400_000),
         ("retention_bytes", "10GB", 10**10),
-        ("delete_retention_ms", "0", 0),
+        ("delete_retention_ms", "1d", 86_400_000),
         ("durability", "page_cache", "page_cache"),
         ("timestamp_type", "append_time", "append_time"),
         ("cleanup_policy", "delete", "delete"),
         ("min_insync_replicas", "2", 2),
         ("message_bytes_max", "64MiB", 64 << 20),
-        ("unclean_election", "true", True),
+        ("unclean_election", "false", False),
     ],
 )
 def test_settings(name: str, text: str, value: object) -> None:
@@ -74,6 +76,8 @@ def test_settings(name: str, text: str, value: object) -> None:
         ("min_insync_replicas", "0"),
         ("message_bytes_max", "65MiB"),
         ("unclean_election", "yes"),
+        ("unclean_election", "true"),
+        ("delete_retention_ms", "1s"),
     ],
 )
 def test_refused_settings(name: str, text: str) -> None:
@@ -81,6 +85,13 @@ def test_refused_settings(name: str, text: str) -> None:
         parse_topic_config({name: text})
     assert caught.value.details["field"] == name and name in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_what_is_stored_is_read_although_it_is_taken_no_more() -> None:
+    stored = {**TopicConfig().as_strings(), "unclean_election": "true", "delete_retention_ms": "5"}
+    config = read_topic_config(stored)
+    assert (config.unclean_election, config.delete_retention_ms) == (True, 5)
+    assert config.as_strings() == stored
 
 
 def test_unknown_settings_are_hinted_at() -> None:
@@ -114,7 +125,11 @@ def test_the_page_says_what_each_setting_takes() -> None:
     assert sorted(takes) == sorted(NAMES)
     for name, choices in CHOICES.items():
         assert tuple(takes[name].split("` or `")) == choices
+    for name in NOT_YET_OBEYED:
+        assert takes.pop(name) == TopicConfig().as_strings()[name]
     for name, bounds in BOUNDS.items():
+        if name not in takes:
+            continue
         parse = parse_duration_ms if name.endswith("_ms") else parse_size
         assert tuple(map(parse, takes[name].split("` to `"))) == bounds, name
 

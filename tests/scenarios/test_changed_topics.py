@@ -187,7 +187,7 @@ async def more_replicas_than_there_are(running: Running) -> None:
 
 CHANGES: dict[str, list[Callable[[Running], Awaitable[None]]]] = {
     "cleanup_policy": [nothing_to_see(cleanup_policy="delete")],
-    "delete_retention_ms": [nothing_to_see(delete_retention_ms="1s")],
+    "delete_retention_ms": [nothing_to_see(delete_retention_ms="1d")],
     "durability": [page_cache],
     "message_bytes_max": [larger_messages, larger_messages_of_each_kind, smaller_messages],
     "min_insync_replicas": [more_replicas_than_there_are],
@@ -196,7 +196,7 @@ CHANGES: dict[str, list[Callable[[Running], Awaitable[None]]]] = {
     "segment_bytes": [smaller_segments],
     "segment_ms": [younger_segments],
     "timestamp_type": [append_times],
-    "unclean_election": [nothing_to_see(unclean_election="true")],
+    "unclean_election": [nothing_to_see(unclean_election="false")],
 }
 
 
