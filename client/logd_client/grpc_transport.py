@@ -51,6 +51,10 @@ CHANNEL_OPTIONS = [
 LAST_EVENTS_TIMEOUT_S = 5.0
 """Bounds the wait for the last word on ended calls, which comes from within this process."""
 
+NEVER_CONNECTED = "failed to connect to all addresses"
+"""How gRPC's word on a call begins that was given no connection. Told in other words, its batches
+would be in doubt: no harm, but for an order that cannot be kept after a time-out."""
+
 _CONNECTION_CODES = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
@@ -75,7 +79,9 @@ def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return RequestTimeout(f"{call} was not answered by {address} in time", address=address)
     if code in _CONNECTION_CODES:
-        return BrokerUnreachable(f"no broker answers at {address}: {what}", address=address)
+        unreachable = BrokerUnreachable(f"no broker answers at {address}: {what}", address=address)
+        unreachable.unsent = what.startswith(NEVER_CONNECTED)
+        return unreachable
     return LogdError(f"{call} failed at {address}: {code.name}: {what}", address=address)
 
 
@@ -99,7 +105,7 @@ class GrpcTransportStream:
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, *self._where) from None
         except (asyncio.InvalidStateError, grpc.aio.UsageError):
-            raise BrokerUnreachable(f"the stream to {self._where[0]} has ended") from None
+            raise await self._ended() from None
 
     async def receive(self) -> bytes | None:
         try:
@@ -107,6 +113,13 @@ class GrpcTransportStream:
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, *self._where) from None
         return None if message is grpc.aio.EOF else cast(bytes, message)
+
+    async def _ended(self) -> LogdError:
+        """Why nothing can be sent any more, as far as gRPC has told."""
+        ended = BrokerUnreachable(f"the stream to {self._where[0]} has ended")
+        if self._call.done():
+            ended.unsent = (await self._call.details() or "").startswith(NEVER_CONNECTED)
+        return ended
 
     async def close(self) -> None:
         if not self._call.done():

@@ -294,7 +294,8 @@ class ProducerSender:
         now_ms = self._clock.monotonic_ms()
         self._resume_ms = now_ms + self._backoff.next_ms()
         in_flight = self.session.in_flight
-        self.session.stream_broken(now_ms)
+        unsent = isinstance(error, BrokerUnreachable) and error.unsent
+        self.session.stream_broken(now_ms, unsent=unsent)
         logger.info("produce_stream_broken", error=str(error), batches_in_flight=in_flight)
         self._perform()
         self._wake.set()

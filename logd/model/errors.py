@@ -341,6 +341,7 @@ class BrokerUnreachable(LogdError):
 
     reason, code, retriable, exit_status = "BROKER_UNREACHABLE", None, True, 6
     client_does = "retry, then raise with the addresses tried"
+    unsent: bool = False  # there was no connection, so nothing of the call has left
 
 
 class RequestTimeout(LogdError):

@@ -13,6 +13,7 @@ from grpc._cython import cygrpc
 
 from harness.broker_process import BrokerProcess
 from logd.model.errors import BrokerUnreachable, ClientClosed, UsedAfterFork
+from logd.model.seams import TransportStream
 from logd_client.grpc_transport import GrpcTransport
 
 NOWHERE, METHOD = "127.0.0.1:1", "/logd.v1.TopicService/ListTopics"
@@ -105,3 +106,26 @@ async def test_when_it_is_closed_grpc_has_nothing_more_to_tell(kind: str, ended_
         [outcome] = await asyncio.gather(task, return_exceptions=True)
     if kind == "call" and ended_by != "being given up":
         assert isinstance(outcome, ClientClosed)
+
+
+async def error_of(use: str, stream: TransportStream) -> BrokerUnreachable:
+    with pytest.raises(BrokerUnreachable) as unreachable:
+        while True:  # gRPC takes the first ones before it tells
+            await (stream.send(b"") if use == "send" else stream.receive())
+    return unreachable.value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use", ["send", "receive"])
+async def test_a_stream_that_was_given_no_connection_has_sent_nothing(
+    tmp_path: Path, use: str
+) -> None:
+    """And one whose broker died under it may have."""
+    transport, method = GrpcTransport("test"), "/logd.v1.DataService/FetchStream"
+    with BrokerProcess(tmp_path) as broker:
+        stream = await transport.stream(broker.address, method)
+        await stream.send(b"")
+        broker.kill()
+        assert not (await error_of(use, stream)).unsent
+        assert (await error_of(use, await transport.stream(broker.address, method))).unsent
+    await transport.close()

@@ -19,6 +19,8 @@ from logd.model.errors import (
     AckTimeout,
     BrokerDraining,
     CorruptBatch,
+    DeliveryTimeout,
+    LogdError,
     NotEnoughReplicas,
     StorageFull,
 )
@@ -47,6 +49,7 @@ STEPS: dict[str, Callable[[ProducerWorld], None]] = {
     "acknowledge another": lambda world: world.acknowledge(1),
     "acknowledge all": ProducerWorld.acknowledge_all,
     "cut": lambda world: world.cut(),
+    "miss": lambda world: world.miss(),
     "haunt": lambda world: world.haunt(),
     "reply": lambda world: world.reply(),
     "wait": lambda world: world.wait(6),
@@ -129,6 +132,35 @@ def test_numbers_of_a_refused_batch_are_used_again_without_a_new_epoch() -> None
     succeeded, unknown = world.check()
     assert 0 < succeeded < len(world.sent) and unknown == 0
     assert world.session.identity == (1001, 0)
+
+
+def failed(world: ProducerWorld) -> list[LogdError]:
+    outcomes = [batch.outcome_of(index)[2] for _, batch, index in world.sent]
+    return [outcome for outcome in outcomes if isinstance(outcome, LogdError)]
+
+
+def test_what_was_given_to_a_stream_that_never_came_to_be_is_certain_not_to_be_written() -> None:
+    steps = ["deliver all", "acknowledge all", "cut", "add many", "send all", "miss", "expire"]
+    world = live(steps, DELIVERY_TIMEOUT_MS)
+    errors = failed(world)
+    assert errors and {type(error) for error in errors} == {DeliveryTimeout}
+    assert world.check()[1] == 0, "no outcome is unknown"
+
+
+def test_behind_a_batch_whose_time_was_up_nothing_is_said_of_the_broker() -> None:
+    """It may have lost nothing, and be merely away."""
+    world = ProducerWorld(1_000)
+    for _ in range(3):
+        world.add(KEYS[0])
+        world.send(everything=True)
+        world.wait(300)
+    world.cut()
+    world.wait(200)  # the first one's time is up, not the others'
+    world.cut()
+    errors = failed(world)
+    world.finish()
+    world.check()
+    assert errors and {type(error) for error in errors} == {DeliveryTimeout}
 
 
 def test_a_lane_with_a_new_epoch_waits_for_its_topics_metadata() -> None:

@@ -65,6 +65,7 @@ class ProducerWorld:
         self.broker.create_topic(TOPIC, 2)
         self.requests: list[Entry] = []
         self.answers: list[Ack] = []
+        self.taken_by_stream = False
         self.ghosts: list[Entry] = []
         self.asked: list[GetIdentity | RefreshTopic] = []
         self.settled: list[ProducerBatch] = []
@@ -136,6 +137,7 @@ class ProducerWorld:
         if not self.requests:
             return
         entry = self.requests.pop(0)
+        self.taken_by_stream = True
         if fault is None and self.too_large(entry):
             fault = lambda: RecordTooLarge("too large", limit=self.taken_bytes)  # noqa: E731
         if fault is None:
@@ -181,7 +183,18 @@ class ProducerWorld:
     def cut(self) -> None:
         self.ghosts += self.requests
         self.requests, self.answers = [], []
+        self.taken_by_stream = False
         self.session.stream_broken(self.now_ms)
+        self.act()
+        self.session.stream_opened()
+
+    def miss(self) -> None:
+        """The stream turns out never to have come to be: nothing of it has left."""
+        if self.taken_by_stream:
+            self.cut()
+            return
+        self.requests = []
+        self.session.stream_broken(self.now_ms, unsent=True)
         self.act()
         self.session.stream_opened()
 

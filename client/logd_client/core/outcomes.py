@@ -14,15 +14,25 @@ def with_outcome(error: LogdError, *, unknown: bool) -> LogdError:
     return copy
 
 
-def state_lost(batch: ProducerBatch) -> LogdError:
-    """The error of a batch in doubt whose partition no longer knows its number."""
+def state_lost(batch: ProducerBatch, given_up: DeliveryTimeout | None) -> LogdError:
+    """The error of a batch in doubt that cannot be sent again under its number: the time of one
+    before it was up, or the partition no longer knows the number."""
     lane = batch.lane
-    return OutOfOrderSequence(
+    what = (
         f"a batch of {batch.record_count} records for topic '{lane.topic.name}' partition "
-        f"{lane.partition} was sent, and the broker no longer knows whether it was written: the "
-        "producer's state there was lost",
-        topic=lane.topic.name,
-        partition=lane.partition,
+        f"{lane.partition} was sent, and "
+    )
+    where = {"topic": lane.topic.name, "partition": lane.partition}
+    if given_up is not None:
+        return DeliveryTimeout(
+            f"{what}whether it was written cannot be found out any more: the time of one before it "
+            "was up, and only in their order can they be sent again",
+            **where,
+        )
+    return OutOfOrderSequence(
+        f"{what}the broker no longer knows whether it was written: the producer's state there was "
+        "lost",
+        **where,
     )
 
 

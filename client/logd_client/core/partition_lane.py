@@ -4,6 +4,7 @@ from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from logd.model.errors import DeliveryTimeout
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd_client.core.backoff import Backoff
 from logd_client.core.producer_batch import ProducerBatch
@@ -101,12 +102,14 @@ class PartitionLane:
     (numbered, oldest first; the first `in_flight` of them await an answer).
 
     `open` belongs to whoever adds records, under the accumulator's rule; the rest to the session.
-    `hole` is the lowest number that a batch had which was given up without being appended: all
-    later ones must be numbered anew.
+    `given_up`: the time-out after which the lane needs a new identity. `hole`: the lowest number
+    that a batch had which was given up without being appended: all later ones must be numbered
+    anew.
     """
 
     __slots__ = (
         "backoff",
+        "given_up",
         "hole",
         "identity",
         "in_flight",
@@ -134,6 +137,7 @@ class PartitionLane:
         self.identity: tuple[ProducerId, ProducerEpoch] | None = None
         self.next_sequence = 0
         self.hole: int | None = None
+        self.given_up: DeliveryTimeout | None = None
         self.resume_ms = 0
         self.reroutes = 0
         self.is_ready = False

@@ -10,6 +10,7 @@ from typing import Literal
 
 from logd.model.errors import (
     CorruptBatch,
+    DeliveryTimeout,
     InconsistentTopicId,
     LogdError,
     OutOfOrderSequence,
@@ -163,17 +164,18 @@ class ProducerSession:
         """A new stream is there: what has no answer goes out again, in order."""
         self.connected = True
 
-    def stream_broken(self, now_ms: int) -> None:
-        """No answer will come on the old stream: whatever was in flight is in doubt."""
+    def stream_broken(self, now_ms: int, *, unsent: bool = False) -> None:
+        """No answer will come on the old stream: whatever was in flight is in doubt, but where the
+        stream never came to be, so that nothing can have left (`unsent`)."""
         self.connected = False
         broken, self._awaited = list(self._awaited.values()), {}
         lanes = dict.fromkeys(batch.lane for batch in broken)
         for lane in lanes:
             lane.in_flight = 0
         for batch in broken:
-            batch.in_doubt = True
+            batch.in_doubt = batch.in_doubt or not unsent
             if batch.outcome is not None:
-                self._give_up(batch)
+                self._give_up(batch, batch.outcome)
         for lane in lanes:
             self._settle_lane(lane, now_ms)
 
@@ -191,7 +193,7 @@ class ProducerSession:
             if batch.outcome is None:
                 self._settle(batch, answer)
         elif batch.outcome is not None:
-            self._give_up(batch)
+            self._give_up(batch, batch.outcome)
         else:
             self._refused(batch, answer, now_ms)
         self._settle_lane(lane, now_ms)
@@ -261,7 +263,8 @@ class ProducerSession:
         """Only a new epoch lets the lane go on. What may have been appended under the old one
         cannot be sent under the new: it fails with its outcome unknown."""
         for batch in [b for b in lane.unresolved if b.in_doubt]:
-            self._fail(batch, state_lost(batch))
+            self._fail(batch, state_lost(batch, lane.given_up))
+        lane.given_up = None
         if self.identity is not None and self.identity != lane.identity:
             self._identified(lane, self.identity)
         else:
@@ -383,15 +386,17 @@ class ProducerSession:
 
     def _fail(self, batch: ProducerBatch, error: LogdError) -> None:
         """Give up a batch that is not in flight, and say why."""
-        self._give_up(batch)
+        self._give_up(batch, error)
         self._settle(batch, with_outcome(error, unknown=batch.in_doubt))
 
-    def _give_up(self, batch: ProducerBatch) -> None:
+    def _give_up(self, batch: ProducerBatch, why: object) -> None:
         """Send it no more. Those behind it take over its number; if it, or one of them, may have
         been appended, that is not safe, and they need a new epoch."""
         lane = batch.lane
         lane.remove(batch, appended=False)
         if batch.in_doubt and self._limits.idempotent:
+            if isinstance(why, DeliveryTimeout):
+                lane.given_up = why
             lane.on(LaneEvent.GAP)
         elif lane.hole is not None:
             lane.on(LaneEvent.RETRY)
