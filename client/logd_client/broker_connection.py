@@ -30,7 +30,6 @@ from logd_proto.v1 import cluster_pb2, common_pb2, topics_pb2
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
-DEFAULT_PORT = 9600
 RETRY_BACKOFF_MAX_MS = 400
 """With gRPC's own wait (grpc_transport.py) clients are back within a second of their broker."""
 
@@ -67,7 +66,7 @@ class TopicMetadata:
 def parse_addresses(bootstrap_servers: str | Sequence[str]) -> tuple[str, ...]:
     """'host:port,host' or a sequence of such, as HOST:PORT each. Raises InvalidConfig."""
     try:
-        found = addresses.parse_addresses(bootstrap_servers, DEFAULT_PORT)
+        found = addresses.parse_addresses(bootstrap_servers)
     except ValueError as error:
         raise InvalidConfig(
             f"bootstrap_servers (else {BOOTSTRAP_VARIABLE}): {error}", field="bootstrap_servers"
@@ -116,7 +115,10 @@ class BrokerConnection:
     def answered(self) -> None:
         """A broker has answered, be it by a refusal."""
         self._answered = True
-        self._outage.end()
+        if self._outage.lasts:
+            lasted_ms = self._outage.end(self.clock.monotonic_ms())
+            if lasted_ms is not None:
+                logger.warning("answered_again", after_s=lasted_ms // 1000, broker=self.address)
 
     def failed(self, address: str, error: LogdError) -> None:
         """A try at `address` came to nothing: if it is still the current one, go to the next.

@@ -22,6 +22,9 @@ recognised."""
 BOOTSTRAP_VARIABLE = "LOGD_BOOTSTRAP"
 """Of the environment: where a broker is, unless the program says it. logctl reads it, too."""
 
+START_TIMEOUT_MS = 3_000
+"""How long a client looks for a broker that answers when it is started by `with`."""
+
 T = TypeVar("T")
 C = TypeVar("C", bound="ClientConfig")
 

@@ -1,17 +1,23 @@
 """The consumer: records and batches of topics, in order per partition."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError
+from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
 from logd.model.seams import Clock, Random, Transport
 from logd.system.background_tasks import BackgroundTasks
 from logd_client.arrow_replay import ArrowReplay, ReplayBound
 from logd_client.broker_connection import BrokerConnection, persist
-from logd_client.client_config import ConsumerConfig, ConsumerSettings, parse_settings
+from logd_client.client_config import (
+    START_TIMEOUT_MS,
+    ConsumerConfig,
+    ConsumerSettings,
+    parse_settings,
+)
 from logd_client.consumer_assignment import ConsumerAssignment
 from logd_client.consumer_fetcher import ConsumerFetcher
 from logd_client.core.checked_values import check_int
@@ -47,7 +53,7 @@ class Consumer:
     With a `group_id` it starts where the group has committed, else by `auto_offset_reset`. What is
     committed, at each interval and on close, is what the application is done with: it has asked for
     more after it, or called `commit`. Leaving `async with` by an exception does not commit the
-    record, batch or poll that was in hand.
+    record, batch or poll that was in hand; without a broker it commits nothing, and warns.
 
     Settings are keyword arguments (`ConsumerConfig`). Used by tasks of one event loop; one of them
     reads. Every method raises ClientClosed, also while it waits, UsedAfterFork, UsedInAnotherLoop,
@@ -104,8 +110,12 @@ class Consumer:
         self._started = False
 
     async def __aenter__(self) -> Self:
+        """As start(), but without a broker it goes on after START_TIMEOUT_MS: the first read waits
+        for one, and a program that polls hears its signals meanwhile."""
         try:
-            await self.start()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_TIMEOUT_MS / 1000):
+                    await self.start()
         except BaseException:
             await self._end()
             raise
@@ -117,13 +127,15 @@ class Consumer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            await self.close()
-            return
+        told = (BrokerUnreachable, RequestTimeout) if error is None else LogdError
         try:
-            await self._close(received_is_done=False)
-        except LogdError as failed:
-            logger.warning("commit_on_close_failed", error=failed.message)
+            await self._close(received_is_done=error is None)
+        except told as failed:
+            logger.warning(
+                "commit_on_close_failed",
+                error=failed.message,
+                effect="the group reads again what it had received since its last commit",
+            )
 
     @short_traceback
     async def start(self) -> None:

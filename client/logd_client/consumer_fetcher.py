@@ -90,7 +90,7 @@ class ConsumerFetcher:
             await asyncio.sleep(self._backoff.next_ms() / 1000)
 
     def _broken(self, address: str, error: LogdError) -> None:
-        logger.info("fetch_stream_broken", address=address, error=error.message)
+        logger.debug("fetch_stream_broken", address=address, error=error.message)
         self._connection.failed(address, error)
         if not error.retriable:
             self.fail(error)

@@ -26,6 +26,9 @@ from logd_client.descriptions import (
 from logd_client.topic_admin import error_of, offset_spec_message, topic_ref
 from logd_proto.v1 import groups_pb2
 
+GroupTopics = Mapping[str, Sequence[int] | None] | Sequence[str] | None
+"""Names of topics, or name -> partitions (none given: all of them)."""
+
 
 class GroupAdmin:
     """Consumer groups, for `Admin`. All calls raise LogdErrors of docs/errors.md."""
@@ -121,9 +124,7 @@ class GroupAdmin:
             for (topic, number), result in zip(offsets, answer.results, strict=True)
         ]
 
-    async def fetch_offsets(
-        self, group: str, topics: Mapping[str, Sequence[int]] | None = None
-    ) -> list[CommittedOffset]:
+    async def fetch_offsets(self, group: str, topics: GroupTopics = None) -> list[CommittedOffset]:
         """Committed offsets of these partitions (an empty list: the whole topic), or of all."""
         request = groups_pb2.FetchOffsetsRequest(
             group=check_text("group", group), topics=_topic_partitions(topics)
@@ -137,7 +138,7 @@ class GroupAdmin:
         self,
         group: str,
         to: ResetTarget,
-        topics: Mapping[str, Sequence[int]] | None = None,
+        topics: GroupTopics = None,
         *,
         execute: bool = False,
         create: bool = False,
@@ -225,13 +226,24 @@ def _set_target(request: groups_pb2.ResetOffsetsRequest, to: ResetTarget) -> Non
                 request.plan.offsets.add(topic=topic_ref(topic), partition=partition, offset=offset)
 
 
-def _topic_partitions(
-    topics: Mapping[str, Sequence[int]] | None,
-) -> list[groups_pb2.TopicPartitions]:
-    return [
-        groups_pb2.TopicPartitions(topic=topic_ref(name), partitions=map(check_partition, numbers))
-        for name, numbers in (topics or {}).items()
-    ]
+def _topic_partitions(topics: GroupTopics) -> list[groups_pb2.TopicPartitions]:
+    """Raises InvalidConfig."""
+    if isinstance(topics, str):
+        topics = [topics]
+    try:
+        by_topic = topics if isinstance(topics, Mapping) else dict.fromkeys(topics or (), ())
+        return [
+            groups_pb2.TopicPartitions(
+                topic=topic_ref(name),
+                partitions=map(check_partition, () if numbers is None else numbers),
+            )
+            for name, numbers in by_topic.items()
+        ]
+    except TypeError:
+        raise InvalidConfig(
+            f"topics are {topics!r}, but are given as a list of names, or as {{name: partitions}}",
+            field="topics",
+        ) from None
 
 
 def _summary(group: groups_pb2.GroupSummary) -> GroupSummary:

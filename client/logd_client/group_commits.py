@@ -87,10 +87,11 @@ class GroupCommits:
                 errors = await self._send(rising, leaving=leaving)
                 if falling:
                     errors += await self._send(falling, allow_rewind=True, leaving=leaving)
-            except GroupRewound as rewound:
+            except GroupRewound:
                 if leaving:
                     return False
-                logger.info("group_rewound", group=self._group, message=rewound.message)
+                effect = "nothing was committed; goes on from the group's new offsets"
+                logger.info("group_rewound", group=self._group, effect=effect)
                 self._positions.forget_all()
                 await self.start(list(self._positions))
                 return False

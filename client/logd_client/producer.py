@@ -11,7 +11,12 @@ from logd.model.batch_encoder import Headers
 from logd.model.errors import BufferFull, LogdError, RecordTooLarge
 from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
-from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
+from logd_client.client_config import (
+    START_TIMEOUT_MS,
+    ProducerConfig,
+    ProducerSettings,
+    parse_settings,
+)
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Lengths, OpenColumn, TopicLanes
 from logd_client.producer_sender import ProducerSender
@@ -30,8 +35,6 @@ from logd_proto.v1 import cluster_pb2
 
 T = TypeVar("T")
 
-START_TIMEOUT_MS = 3_000
-"""How long start() looks for a broker that answers."""
 MANY_STEP = 1_000
 """send_many() with keys lets others run after so many records."""
 

@@ -296,7 +296,7 @@ class ProducerSender:
         in_flight = self.session.in_flight
         unsent = isinstance(error, BrokerUnreachable) and error.unsent
         self.session.stream_broken(now_ms, unsent=unsent)
-        logger.info("produce_stream_broken", error=str(error), batches_in_flight=in_flight)
+        logger.debug("produce_stream_broken", error=str(error), batches_in_flight=in_flight)
         self._perform()
         self._wake.set()
 

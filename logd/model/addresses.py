@@ -21,24 +21,19 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_address(text: str, default_port: int | None = None) -> Address:
-    """One address; without `default_port` it must name its port, 1 to PORT_MAX.
-
-    Raises ValueError, which says what to write.
-    """
+def parse_address(text: str) -> Address:
+    """One address with its port, 1 to PORT_MAX. Raises ValueError, which says what to write."""
     match = _ADDRESS.fullmatch(text.strip())
-    port = match and int(match[3] or default_port or 0)
+    port = match and int(match[3] or 0)
     if match is None or not port or port > PORT_MAX:
         raise ValueError(f"'{text}' is no address: write {_instead_of(text.strip())}")
     return Address(match[1] or match[2], port)
 
 
-def parse_addresses(
-    texts: str | Sequence[str], default_port: int | None = None
-) -> tuple[Address, ...]:
+def parse_addresses(texts: str | Sequence[str]) -> tuple[Address, ...]:
     """Addresses, each once, in order: a list, or one text with commas. Raises ValueError."""
     listed = texts.split(",") if isinstance(texts, str) else texts
-    return tuple(dict.fromkeys(parse_address(text, default_port) for text in listed))
+    return tuple(dict.fromkeys(parse_address(text) for text in listed))
 
 
 def _instead_of(text: str) -> str:

@@ -48,6 +48,7 @@ BOUNDS = {
     "PlainAppends._waiting": CALLS,
     "ProduceStream._acks": "logd.broker.doors.grpc_door.produce_stream.PENDING_ENTRIES_MAX",
     "EventRates._seconds": "logd.broker.event_rates.KEYS_MAX",
+    "Connections._streams": "an entry a stream, which costs more itself",
     "HostedPartition.pending": UNSYNCED,
     "PartitionHost._hosted": CATALOG,
     "PartitionHost._opening": CATALOG,

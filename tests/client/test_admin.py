@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,13 @@ async def test_a_group_is_committed_rewound_undone_and_forgotten(admin: Admin) -
     plan = await admin.reset_offsets("g", ResetTarget.shift_by(-3), {"orders": [0]})
     assert [(one.partition, one.to_offset) for one in plan.partitions] == [(0, 5)]
     assert not plan.executed and await committed(admin) == {0: 8, 1: 4}
+    every: list[Any] = [["orders"], "orders", {"orders": []}, {"orders": None}]
+    for both in every:
+        plan = await admin.reset_offsets("g", ResetTarget.earliest(), both)
+        assert [one.partition for one in plan.partitions] == [0, 1]
+    for wrong in (5, {"orders": 0}, [5]):
+        with pytest.raises(InvalidConfig, match="topic"):
+            await admin.reset_offsets("g", ResetTarget.earliest(), wrong)  # type: ignore[arg-type]
     for target, expected in (
         (ResetTarget.earliest(), {0: 0, 1: 0}),
         (ResetTarget.latest(), {0: 10, 1: 4}),

@@ -152,3 +152,11 @@ async def test_a_position_that_no_fetch_can_carry_is_refused_before_the_start() 
         with pytest.raises(InvalidConfig):
             consumer.seek("t", 0, number)  # type: ignore[arg-type]
     await consumer.close()
+
+
+@pytest.mark.parametrize("make", [OffsetSpec.at_time, ResetTarget.at_record_time])
+def test_seconds_are_not_taken_for_milliseconds(make: Callable[[int], object]) -> None:
+    with pytest.raises(InvalidConfig, match="looks like seconds"):
+        make(1_795_957_200)
+    for time_ms in (1_795_957_200_000, 0, 5, -1):
+        make(time_ms)

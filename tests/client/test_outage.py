@@ -13,9 +13,14 @@ def test_it_is_told_after_five_seconds_then_rarer() -> None:
 def test_an_answer_ends_it() -> None:
     outage = Outage()
     assert outage.failed(0) is outage.failed(4_999) is None
-    outage.end()
+    assert outage.lasts
+    assert outage.end(4_999) is None, "nobody was told that it began"
+    assert not outage.lasts
     assert outage.failed(5_000) is outage.failed(9_999) is None
     assert outage.failed(10_000) == 5_000
+    assert outage.failed(10_500) is None
+    assert outage.end(11_000) == 6_000, "who was told is told of the end"
+    assert outage.end(11_001) is None
 
 
 def test_a_try_long_after_the_last_is_another_outage() -> None:

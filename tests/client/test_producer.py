@@ -23,7 +23,8 @@ from logd.model.errors import (
 )
 from logd.model.key_ranges import KeyRouter
 from logd.sim.simulated_clock import SimulatedClock
-from logd_client.producer import START_TIMEOUT_MS, Producer
+from logd_client.client_config import START_TIMEOUT_MS
+from logd_client.producer import Producer
 
 HANG_S = 5
 """Longer only where a test fails."""

@@ -55,12 +55,6 @@ def test_what_is_no_address_is_refused_with_what_to_write(text: str, instead: st
     assert f"'{text}' is no address" in str(refusal.value) and instead in str(refusal.value)
 
 
-def test_a_port_may_have_a_default() -> None:
-    assert parse_address("a", 9600) == Address("a", 9600)
-    assert parse_address("[::1]", 9600) == Address("::1", 9600)
-    assert parse_address("a:1", 9600) == Address("a", 1)
-
-
 def test_several_stand_in_a_list_or_between_commas_and_count_once() -> None:
     both = (Address("a", 1), Address("::1", 2))
     assert parse_addresses("a:1, [::1]:2,a:1") == both

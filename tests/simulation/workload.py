@@ -389,6 +389,7 @@ async def started(consumer: Consumer) -> AsyncIterator[Consumer]:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await stack.enter_async_context(consumer)
+                await consumer.start()
         except TimeoutError:
             raise BrokerUnreachable(f"no broker answered for {PATIENCE_S} s") from None
         yield consumer

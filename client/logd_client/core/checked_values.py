@@ -10,6 +10,9 @@ INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 UINT32_MAX = (1 << 32) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+SECONDS_BELOW = 10**11
+"""Times of ten digits are seconds since 1970, taken for ms they lie in January of that year: who
+means those is told. Small ones, as in tests, are taken."""
 
 
 def check_int(name: str, value: SupportsIndex, low: int, high: int = INT64_MAX) -> int:
@@ -35,12 +38,19 @@ def time_to_ms(name: str, time: datetime | SupportsIndex) -> int:
     if isinstance(time, datetime) and time.tzinfo is not None:
         return -((_EPOCH - time) // _MS)
     try:
-        return check_int(name, time, INT64_MIN)  # type: ignore[arg-type]
+        time_ms = check_int(name, time, INT64_MIN)  # type: ignore[arg-type]
     except InvalidConfig:
         raise InvalidConfig(
             f"{name} is {time!r}, but takes a datetime with a time zone, or ms since 1970 UTC",
             field=name,
         ) from None
+    if SECONDS_BELOW // 100 <= time_ms < SECONDS_BELOW:
+        raise InvalidConfig(
+            f"{name} is {time_ms}, which looks like seconds, but takes ms since 1970 UTC, or a "
+            "datetime with a time zone",
+            field=name,
+        )
+    return time_ms
 
 
 def duration_to_ms(name: str, duration: timedelta | SupportsIndex) -> int:

@@ -36,7 +36,7 @@ class Consumer(BlockingClient[consumer.Consumer]):
 
     def __enter__(self) -> Self:
         try:
-            self.run(self._client.start())
+            self.run(self._client.__aenter__())
         except BaseException:
             self.close()
             raise
