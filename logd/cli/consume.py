@@ -27,14 +27,16 @@ from logd.cli.record_template import RecordTemplate, parse_template
     epilog="""\b
     Examples:
       logctl consume orders --from @-15m
-      logctl consume orders --from @2025-03-01 --to @2025-03-02 --by record-time
+      logctl consume orders --from @2025-03-01 --to @2025-03-02
+      logctl consume visits --from @2025-03-01 --by record-time -e   (docs/times.md)
       logctl consume orders -e -o jsonl > orders.jsonl
       logctl consume orders -g billing -n 100
       logctl consume orders:0,2-4 --from -5 --format '%t:%p@%o %k=%v\\n'
       logctl consume orders payments --grep 'card.*declined' --header region=eu
 
     Fields of --format: %t topic, %p partition, %o offset, %k key, %v value, %h headers,
-    %T timestamp; escapes \\n \\t \\0 \\xNN. A key or value that is none prints as null.""",
+    %T timestamp; escapes \\n \\t \\0 \\xNN. A key or value that is none prints as null:
+    -o jsonl tells it from that text. A TIME without a zone is UTC.""",
 )
 @click.argument(
     "topics", type=TOPIC_PARTITIONS, nargs=-1, required=True, metavar="TOPIC[:PARTITIONS].."

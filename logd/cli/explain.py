@@ -5,6 +5,7 @@ import inspect
 import click
 
 from logd.cli.error_report import BadUsage, near_names
+from logd.cli.health_reasons import HEALTH_REASONS
 from logd.cli.invocation import Invocation, LogctlCommand
 from logd.cli.output import Column, Json
 from logd.cli.remedies import remedy
@@ -35,7 +36,7 @@ _LINES = (
 def explain(invocation: Invocation, reason: str | None) -> None:
     """What an error's reason means, and what to do.
 
-    Without REASON: all of them.
+    Without REASON: all errors. Takes the reasons of cluster health, too.
     """
     if reason is None:
         columns = [Column("REASON", "reason", "name"), Column("EXIT", "exit_status", "number"),
@@ -43,10 +44,15 @@ def explain(invocation: Invocation, reason: str | None) -> None:
         invocation.output.items([explanation(each) for each in ERRORS], columns, name="reason")
         return
     known = reason.upper().replace("-", "_")
+    if known in HEALTH_REASONS:
+        meaning, attempt = HEALTH_REASONS[known]
+        row = {"reason": known, "meaning": meaning, "try": attempt}
+        invocation.output.item(row, _LINES[:3], name="reason")
+        return
     if known not in ERRORS:
         raise BadUsage(
             f"no reason is called '{reason}'",
-            instead=near_names(reason, ERRORS),
+            instead=near_names(reason, [*ERRORS, *HEALTH_REASONS]),
             attempt="logctl explain lists them all",
         )
     invocation.output.item(explanation(known), _LINES, name="reason")

@@ -122,7 +122,8 @@ def reset(
                 group, target, wanted, execute=execute, create=create, actor=_actor()
             )
 
-    _print_plan(invocation, group, invocation.run(work()))
+    own = target.to in ("record_time", "record_duration")
+    _print_plan(invocation, group, invocation.run(work()), by_record_time=own)
 
 
 @click.command("undo", cls=LogctlCommand)
@@ -251,7 +252,12 @@ def _actor() -> str:
 
 
 def _print_plan(
-    invocation: Invocation, group: str, plan: "ResetPlan", *, undoes: bool = False
+    invocation: Invocation,
+    group: str,
+    plan: "ResetPlan",
+    *,
+    undoes: bool = False,
+    by_record_time: bool = False,
 ) -> None:
     """`undoes`: the plan is itself an undo, which no other undo takes back."""
     rows = [_plan_row(each) for each in plan.partitions]
@@ -270,7 +276,8 @@ def _print_plan(
         undo=undo_command if plan.executed and not undoes else None,
     )
     if at:
-        invocation.note(f"the moment was taken as {at}")
+        which = "the records' own time" if by_record_time else "the time of append"
+        invocation.note(f"the moment was taken as {at}, {which}")
     if plan.creates_group and not plan.executed:
         invocation.note(f"there is no group '{group}': --execute makes it")
     if clamped := sum(each.clamped for each in plan.partitions):

@@ -152,7 +152,9 @@ class Output:
         if column.kind == "seconds":
             return f"{value:.3f}"
         if column.kind == "rate":
-            return f"{value:.3f}".rstrip("0").rstrip(".") + "/s"
+            digits = 3 if value < 100 else 0
+            text = f"{value:.{digits}f}"
+            return (text.rstrip("0").rstrip(".") if digits else text) + "/s"
         if column.kind == "share":
             return f"{value:.2%}"
         if isinstance(value, dict):

@@ -49,15 +49,17 @@ def _check_time(text: str) -> str:
 )
 @click.option("--format", "form", type=ParsedType("format", _check_format), default="lines",
               metavar="FORMAT", show_default=True,
-              help="lines: one record each. jsonl: as consume -o jsonl prints them. raw: all input "
-              "is one record. Or a template of %k %v %h %T %p, as '%k:%v\\n'.")  # fmt: skip
+              help="lines: one record each. jsonl: an object each, as consume -o jsonl prints "
+              "them. raw: all input is one record. Or a template of %k %v %h %T %p, as "
+              "'%k:%v\\n'. jsonl and %T give records their times (docs/times.md).")  # fmt: skip
 @click.option("--acks", type=OneOf(("leader", "all")), default="all", show_default=True,
               metavar="leader|all", help="Who must hold a record before it counts.")  # fmt: skip
 @click.option("--compression", type=OneOf(("none", "lz4", "zstd")), default="none",
               metavar="none|lz4|zstd", show_default=True, help="How batches travel.")  # fmt: skip
 @click.option("--rate", type=RATE, metavar="RATE", help="At most 60000/s records, or 10MB/s.")
 @click.option("--timestamp", type=ParsedType("time", _check_time), metavar="TIME",
-              help="The time of every record; else now.")  # fmt: skip
+              help="The time of every record; else now, or what the input says "
+              "(jsonl, %T).")  # fmt: skip
 @click.pass_obj
 def produce(
     invocation: Invocation,

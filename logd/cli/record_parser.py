@@ -1,6 +1,7 @@
 """Input of `produce` as records: lines, JSON lines, raw, or a template such as '%k:%v\\n'."""
 
 import base64
+import difflib
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,10 @@ TIMESTAMP_MS_MAX = (1 << 63) - 1
 
 NAMED_FORMATS = ("lines", "jsonl", "raw")
 _INPUT_FIELDS = {"k", "v", "h", "T", "p"}
+_JSON_FIELDS = (
+    *("value", "value_b64", "key", "key_b64", "headers", "timestamp"),
+    *("topic", "partition", "offset"),
+)
 
 
 class NewRecord(NamedTuple):
@@ -153,6 +158,11 @@ def record_from_json(row: Any) -> NewRecord:
         raise ValueError('a record is an object such as {"value": "..."}')
     if "value" not in row and "value_b64" not in row:
         raise ValueError("it has neither value nor value_b64")
+    if unknown := row.keys() - _JSON_FIELDS:
+        name = min(unknown)
+        mean = difflib.get_close_matches(name, _JSON_FIELDS, 1)
+        hint = f": did you mean '{mean[0]}'?" if mean else f", but {', '.join(_JSON_FIELDS)} may"
+        raise ValueError(f"'{name}' is nothing that a record has{hint}")
     timestamp = row.get("timestamp")
     if isinstance(timestamp, str):
         timestamp = parse_time(timestamp, 0)

@@ -40,10 +40,10 @@ def test_a_table_in_a_pipe_is_separated_by_tabs_with_exact_numbers() -> None:
 
 def test_a_rate_has_its_unit_everywhere() -> None:
     for stream in (io.StringIO(), Terminal()):
-        rows = [{"rate": rate} for rate in (30.0, 0.5, 60_000, 1 / 3, None)]
+        rows = [{"rate": rate} for rate in (30.0, 0.5, 60_000, 1 / 3, 8701.403, None)]
         Output(None, stream).items(rows, (Column("RATE", "rate", "rate"),), name="rate")
-        cells = stream.getvalue().split()[-5:]
-        assert cells == ["30/s", "0.5/s", "60000/s", "0.333/s", "-"]
+        cells = stream.getvalue().split()[-6:]
+        assert cells == ["30/s", "0.5/s", "60000/s", "0.333/s", "8701/s", "-"]
 
 
 def test_a_wide_table_in_a_pipe_is_never_cut() -> None:

@@ -118,3 +118,13 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(
 
 def test_base64_is_what_rfc_4648_says() -> None:
     assert values("jsonl", b'{"value_b64": "%s"}' % base64.b64encode(b"\xff")) == [b"\xff"]
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [("timestmap", "did you mean 'timestamp'"), ("colour", "may"), ("Key", "did you mean 'key'")],
+)
+def test_a_field_that_a_record_has_not_is_refused(field: str, told: str) -> None:
+    """It would be left out in silence: a time that is misspelt would be now."""
+    with pytest.raises(BadUsage, match=told):
+        list(RecordParser("jsonl").feed(b'{"value": "v", "%s": "x"}\n' % field.encode()))

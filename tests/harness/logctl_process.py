@@ -32,6 +32,12 @@ def run_logctl(*words: str | Path, address: str = "", stdin: bytes = b"") -> End
     return Ended(done.returncode, done.stdout, done.stderr.decode())
 
 
+def activated() -> dict[str, str]:
+    """The environment of a shell in which this one's virtual environment is active."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path}
+
+
 def commands() -> list[list[str]]:
     """Every noun and every verb."""
     context = click.Context(logctl)
