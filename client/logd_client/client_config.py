@@ -25,6 +25,23 @@ BOOTSTRAP_VARIABLE = "LOGD_BOOTSTRAP"
 START_TIMEOUT_MS = 3_000
 """How long a client looks for a broker that answers when it is started by `with`."""
 
+_SERIALIZING = "keys and values are bytes: encode and decode them beside the client"
+_MEMBERS = "members do not share a group yet: name `partitions`"
+_NOT_SECURE_YET = "there is neither TLS nor a login yet: see docs/operations"
+KAFKA_ONLY = {
+    **dict.fromkeys(
+        ("key_serializer", "value_serializer", "key_deserializer", "value_deserializer"),
+        _SERIALIZING,
+    ),
+    **dict.fromkeys(
+        ("session_timeout_ms", "heartbeat_interval_ms", "max_poll_interval_ms"), _MEMBERS
+    ),
+    **dict.fromkeys(("security_protocol", "ssl_cafile", "sasl_mechanism"), _NOT_SECURE_YET),
+    "partition_assignment_strategy": _MEMBERS,
+    "transactional_id": "there are no transactions",
+}
+"""Settings of Kafka's clients that have nothing near here -> why."""
+
 T = TypeVar("T")
 C = TypeVar("C", bound="ClientConfig")
 
@@ -241,6 +258,8 @@ def parse_settings(config_type: type[C], settings: Mapping[str, Any]) -> C:
 
 def _unknown(config_type: type[ClientConfig], name: str, known: list[str]) -> str:
     client = config_type.__name__.removesuffix("Config")
+    if why := KAFKA_ONLY.get(name.replace(".", "_")):
+        return f"{client} has no setting '{name}'; {why}"
     near = difflib.get_close_matches(name.replace(".", "_"), known, 1)
     hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
     return f"{client} has no setting '{name}'; {hint}"

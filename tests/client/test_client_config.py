@@ -33,6 +33,8 @@ def test_every_setting_is_documented_and_a_typed_keyword(config: Any, settings: 
     [
         ({"linger": 3}, "did you mean 'linger_ms'"),
         ({"batch.size": 1024}, "did you mean 'batch_size'"),
+        ({"value.serializer": str}, "are bytes: encode"),
+        ({"session_timeout_ms": 5}, "name `partitions`"),
         ({"zzz": 1}, "known are acks, "),
         ({"acks": 0}, "'all' or 'leader'"),
         ({"acks": True}, "'all' or 'leader'"),
