@@ -34,6 +34,8 @@ TESTED = {
     "dev": "logd/dev",
     "sim": "logd/sim",
     "flight": "logd/flight",
+    "rpc": "logd/rpc",
+    "wire": "logd/wire",
 }
 """Folder of tests -> the package it mirrors. Other folders hold scenarios."""
 
@@ -357,6 +359,7 @@ def test_the_house_has_its_folders() -> None:
     [
         ("proto", "logd_proto", ["logd_client"]),
         ("logd", "logd", ["logd.model", "logd_partitions", "logd.broker"]),
+        ("logd/wire", "logd.wire", ["logd.model", "logd.system", "logd_partitions"]),
         ("partitions", "logd_partitions", ["logd.model", "logd.broker"]),
         ("replication", "logd_replication", ["logd.model", "logd.broker"]),
         ("consumer_groups", "logd_consumer_groups", ["logd.model", "logd.broker"]),

@@ -4,12 +4,13 @@ import asyncio
 
 from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
 from logd.model.seams import Clock, TransportStream
+from logd.wire.fetch_response import read_fetch_response
 from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.core.backoff import Backoff
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.diagnostics import logger
-from logd_client.fetch_wire import FetchLimits, parse_answer, serialize_request
+from logd_client.fetch_request import FetchLimits, serialize_request
 from logd_client.offset_lookup import OffsetLookup
 from logd_proto.v1 import data_pb2
 
@@ -141,7 +142,7 @@ class ConsumerFetcher:
             raise RequestTimeout(f"a fetch was not answered within {bound_ms} ms") from None
         if message is None:
             raise BrokerUnreachable("the broker ended the stream")
-        answer = parse_answer(message)
+        answer = read_fetch_response(message)
         self._positions.accept(
             answer.correlation_id,
             answer.fetched,

@@ -18,9 +18,9 @@ from logd.model.errors import (
     CorruptBatch,
     LogdError,
     RequestTimeout,
-    error_from_reason,
 )
 from logd.model.seams import Transport, TransportStream
+from logd.wire.proto_errors import from_proto_error
 from logd_client.diagnostics import logger
 from logd_proto.v1 import cluster_pb2, common_pb2
 
@@ -177,4 +177,4 @@ def _parse_error(raw: bytes) -> LogdError:
         error = common_pb2.Error.FromString(raw)
     except DecodeError:
         return CorruptBatch("what ended the exchange is no logd.v1.Error")
-    return error_from_reason(error.reason, error.message, error.details)
+    return from_proto_error(error)

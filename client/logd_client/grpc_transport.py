@@ -14,7 +14,6 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import grpc
 import grpc.aio
-from google.rpc import error_details_pb2, status_pb2
 from grpc._cython import cygrpc
 
 from logd.model.errors import (
@@ -23,9 +22,9 @@ from logd.model.errors import (
     LogdError,
     RequestTimeout,
     UsedAfterFork,
-    error_from_reason,
 )
 from logd.model.seams import TransportStream
+from logd.wire.proto_errors import from_status
 
 MESSAGE_BYTES_MAX = 80 << 20
 """Above the largest batch (64 MiB), so that the broker's own check answers first."""
@@ -69,11 +68,9 @@ def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError
     trailers: Any = error.trailing_metadata() or ()
     for key, value in trailers:
         if key == "grpc-status-details-bin":
-            status = status_pb2.Status.FromString(value)
-            for detail in status.details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info) and info.domain == "logd":
-                    return error_from_reason(info.reason, status.message, info.metadata)
+            told = from_status(value)
+            if told is not None:
+                return told
     code, what = error.code(), error.details() or ""
     call = method.rpartition("/")[2]
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -13,6 +13,7 @@ from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
 from logd.model.seams import TransportStream
 from logd.system.background_tasks import BackgroundTasks
+from logd.wire.produce_request import ProduceEntry, write_produce_request
 from logd_client.batch_compressor import BatchCompressor
 from logd_client.broker_connection import BrokerConnection, persist
 from logd_client.client_config import ProducerConfig
@@ -24,13 +25,7 @@ from logd_client.core.producer_session import ProducerSession, SessionLimits
 from logd_client.core.topic_lanes import TopicLanes
 from logd_client.diagnostics import logger
 from logd_client.flush_waiters import FlushWaiters
-from logd_client.produce_request import (
-    ACKS,
-    MESSAGE_BYTES,
-    OutgoingEntry,
-    pack_produce_request,
-    unpack_produce_response,
-)
+from logd_client.produce_response import ACKS, MESSAGE_BYTES, unpack_produce_response
 from logd_client.producer_topics import ProducerTopics
 from logd_proto.v1 import data_pb2
 
@@ -236,18 +231,21 @@ class ProducerSender:
     async def _send(
         self, stream: TransportStream, entries: list[tuple[ProducerBatch, bytes]]
     ) -> None:
+        acks = ACKS[self.config.acks]
+        timeout_ms = min(self.config.request_timeout_ms, self.config.delivery_timeout_ms)
         outgoing = [
-            OutgoingEntry(
+            ProduceEntry(
                 correlation_id=batch.correlation_id,
                 topic_id=batch.lane.topic.routing.topic_id,
                 partition=batch.lane.partition,
                 partitioning_epoch=batch.lane.topic.routing.partitioning_epoch,
+                acks=acks,
+                timeout_ms=timeout_ms,
                 batch=encoded,
             )
             for batch, encoded in entries
         ]
-        timeout_ms = min(self.config.request_timeout_ms, self.config.delivery_timeout_ms)
-        message = pack_produce_request(outgoing, ACKS[self.config.acks], timeout_ms)
+        message = write_produce_request(outgoing)
         try:
             await stream.send(message)
         except LogdError as error:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from logd.model.errors import InvalidConfig, LogdError, TopicExists, error_from_reason
+from logd.model.errors import InvalidConfig, LogdError, TopicExists
+from logd.wire.proto_errors import from_proto_error
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.checked_values import (
     UINT32_MAX,
@@ -27,7 +28,7 @@ def error_of(entry: Any) -> LogdError | None:
     """The typed error of an answer's entry (any message with an `error` field); None: success."""
     if not entry.HasField("error"):
         return None
-    return error_from_reason(entry.error.reason, entry.error.message, entry.error.details)
+    return from_proto_error(entry.error)
 
 
 def topic_ref(name: str) -> common_pb2.TopicRef:

@@ -1,4 +1,4 @@
-"""The columnar body of a record batch: where its buffers lie.
+"""The columnar body of a record batch: where its buffers lie, read and written.
 
 A body is a protobuf message `BatchBody` (proto/logd_proto/v1/batch.proto) of `bytes` fields. Field
 2k is buffer k of `BodyColumns`, field 2k - 1 the zeros that bring it to a multiple of 8, field 31
@@ -11,9 +11,12 @@ Readers take any order of fields, each at most once, and skip `bytes` fields tha
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from logd.model.errors import CorruptBatch, InvalidTimestamp
+from logd.model.seams import Buffer
+from logd.model.varint import TAG_BYTES_MAX, read_varint, write_varint
 
 COLUMN_COUNT = 15
 HEADERS_PER_BATCH_MAX = 1_048_576
@@ -22,6 +25,7 @@ FIELDS_PER_BODY_MAX = 64
 """Bounds the walk; twice what the format has, for columns to come."""
 
 _BYTES_WIRE_TYPE = 2
+_ZEROS = bytes(8)
 _INT32 = struct.Struct("<i")
 
 
@@ -94,8 +98,12 @@ def walk_body(body: memoryview) -> BodyColumns:
     at, end = 0, len(body)
     try:
         while at < end:
-            tag, at = _varint(body, at)
-            length, at = _varint(body, at)
+            tag, length = body[at], body[at + 1]
+            if tag < 0x80 and length < 0x80:
+                at += 2
+            else:
+                tag, at = read_varint(body, at, TAG_BYTES_MAX)
+                length, at = read_varint(body, at, TAG_BYTES_MAX)
             number = tag >> 3
             if tag & 7 != _BYTES_WIRE_TYPE or not number or length > end - at:
                 raise CorruptBatch(f"the body is cut or no BatchBody at byte {at} (tag {tag})")
@@ -107,23 +115,33 @@ def walk_body(body: memoryview) -> BodyColumns:
             at += length
     except IndexError:
         raise CorruptBatch("the body ends within a tag or a length") from None
+    except ValueError as error:
+        raise CorruptBatch(f"a tag or length of the body is {error}") from None
     return BodyColumns._make(columns[1:])
 
 
-def _varint(body: memoryview, at: int) -> tuple[int, int]:
-    """A varint of at most 5 bytes and where it ends."""
-    byte = body[at]
-    if byte < 0x80:
-        return byte, at + 1
-    value, shift = byte & 0x7F, 7
-    while shift < 35:
-        at += 1
-        byte = body[at]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at + 1
-        shift += 7
-    raise CorruptBatch(f"a tag or length of the body has over 5 bytes, up to byte {at}")
+def frame_body(buffers: Sequence[Buffer]) -> list[Buffer]:
+    """The parts of a canonical body whose buffer k is buffers[k - 1]."""
+    parts: list[Buffer] = []
+    at = 0
+    for k, buffer in enumerate(buffers, 1):
+        if not buffer:
+            continue
+        frame = write_varint(2 * k << 3 | _BYTES_WIRE_TYPE) + write_varint(len(buffer))
+        pad = _pad(2 * k - 1, at + len(frame))
+        parts += (pad, frame, buffer)
+        at += len(pad) + len(frame) + len(buffer)
+    parts.append(_pad(2 * COLUMN_COUNT + 1, at))
+    return parts
+
+
+def _pad(number: int, at: int) -> bytes:
+    """The pad field after which what would lie at `at` lies at a multiple of 8."""
+    if at % 8 == 0:
+        return b""
+    tag = write_varint(number << 3 | _BYTES_WIRE_TYPE)
+    count = -(at + len(tag) + 1) % 8 or 8
+    return tag + bytes((count,)) + _ZEROS[:count]
 
 
 def _check_binary(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from logd.model.batch_body import HEADERS_PER_BATCH_MAX
+from logd.model.batch_body import HEADERS_PER_BATCH_MAX, frame_body
 from logd.model.batch_codecs import compress
 from logd.model.binary_columns import ALL_NULL, pack_column, pack_empty
 from logd.model.errors import InvalidTimestamp, RecordTooLarge
@@ -37,7 +37,6 @@ from logd.model.timestamp_runs import TimestampRuns
 Headers = Sequence[tuple[str, bytes | None]]
 """One record's headers: names and values, in order; a name may stand more than once."""
 
-_ZEROS = bytes(8)
 _CRC_AT = 44
 _IDENTITY = struct.Struct("<qii")
 _IDENTITY_AT = HEADER_BYTES - _IDENTITY.size
@@ -178,7 +177,7 @@ def _pack_body(
     if not (value_column.ends or key_column.ends or timestamp_deltas or header_buffers):
         value_column = pack_empty(len(values))
     no_offset_deltas = no_record_flags = b""
-    return _frame_body(
+    return frame_body(
         [
             *value_column,
             *key_column,
@@ -224,36 +223,3 @@ def _pack_headers(headers: Sequence[Headers]) -> tuple[Buffer, ...]:
     pairs = [pair for record in headers for pair in record]
     names = pack_column([name.encode() for name, _ in pairs])
     return ends.tobytes(), names.ends, names.data, *pack_column([value for _, value in pairs])
-
-
-def _frame_body(buffers: Sequence[Buffer]) -> list[Buffer]:
-    """The parts of a BatchBody whose buffer k is buffers[k - 1]."""
-    parts: list[Buffer] = []
-    at = 0
-    for k, buffer in enumerate(buffers, 1):
-        if not buffer:
-            continue
-        frame = _varint(2 * k << 3 | 2) + _varint(len(buffer))
-        pad = _pad(2 * k - 1, at + len(frame))
-        parts += (pad, frame, buffer)
-        at += len(pad) + len(frame) + len(buffer)
-    parts.append(_pad(31, at))
-    return parts
-
-
-def _pad(number: int, at: int) -> bytes:
-    """The pad field after which what would lie at `at` lies at a multiple of 8."""
-    if at % 8 == 0:
-        return b""
-    tag = _varint(number << 3 | 2)
-    count = -(at + len(tag) + 1) % 8 or 8
-    return tag + bytes((count,)) + _ZEROS[:count]
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from harness.fake_fetch_broker import FakeFetchSession, FakeLog
+from logd.wire.fetch_response import read_fetch_response
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
-from logd_client.fetch_wire import FetchLimits, parse_answer, serialize_request
+from logd_client.fetch_request import FetchLimits, serialize_request
 from logd_client.record import Record
 from logd_proto.v1 import data_pb2
 
@@ -91,7 +92,7 @@ class ConsumerMachine(RuleBasedStateMachine):
     def receive(self, elapsed_ms: int) -> None:
         self.now_ms += elapsed_ms
         if self.answers:
-            answer = parse_answer(self.answers.popleft())
+            answer = read_fetch_response(self.answers.popleft())
             self.positions.accept(
                 answer.correlation_id,
                 answer.fetched,

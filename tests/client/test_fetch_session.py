@@ -1,7 +1,8 @@
 """FetchSession: when a request is due, and what it carries."""
 
 from logd.model.errors import LeaderNotAvailable
-from logd_client.core.consumer_positions import ConsumerPositions, PartitionFetched
+from logd.wire.fetch_response import PartitionFetched
+from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.fetch_session import EARLY_EMPTY_BACKOFF_MS, REQUESTS_OUTSTANDING_MAX, Upsert
 
 ID = b"i" * 16

@@ -14,6 +14,7 @@ from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.key_ranges import KeyRouter
 from logd.model.record_batch import Codec
 from logd.sim.seeded_random import SeededRandom
+from logd.wire.produce_request import ProduceEntry, write_produce_request
 from logd_client.core.accumulator import (
     BATCH_OVERHEAD_BYTES,
     RECORD_OVERHEAD_BYTES,
@@ -27,11 +28,7 @@ from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
 from logd_client.core.producer_session import ProducerSession, SessionLimits
 from logd_client.core.rerouting import reroute
 from logd_client.core.topic_lanes import Routing, TopicLanes
-from logd_client.produce_request import (
-    OutgoingEntry,
-    pack_produce_request,
-    unpack_produce_response,
-)
+from logd_client.produce_response import unpack_produce_response
 from logd_proto.v1 import data_pb2
 
 TOPIC = "orders"
@@ -117,16 +114,18 @@ class ProducerWorld:
         self.enqueue(self.accumulator.drain_all() if everything else drain(self.now_ms))
         while entries := self.session.next_entries(self.now_ms, 500):
             outgoing = [
-                OutgoingEntry(
+                ProduceEntry(
                     batch.correlation_id,
                     batch.lane.topic.routing.topic_id,
                     batch.lane.partition,
                     batch.lane.topic.routing.partitioning_epoch,
+                    data_pb2.ACKS_ALL,
+                    1_000,
                     encoded,
                 )
                 for batch, encoded in entries
             ]
-            message = pack_produce_request(outgoing, data_pb2.ACKS_ALL, 1_000)
+            message = write_produce_request(outgoing)
             parsed = data_pb2.ProduceStreamRequest.FromString(message)
             assert parsed.SerializeToString(deterministic=True) == message
             self.requests += parsed.entries

@@ -17,6 +17,7 @@ from logd.model.record_batch import (
     body_crc,
     check_produced,
 )
+from logd.model.varint import read_varint
 
 T0 = 1_700_000_000_000
 
@@ -132,19 +133,11 @@ def locate(batch: bytes, number: int) -> int:
     """Where the content of a field of the body lies, by a walk of the tags."""
     at = 96
     while True:
-        tag, at = varint(batch, at)
-        length, at = varint(batch, at)
+        tag, at = read_varint(batch, at)
+        length, at = read_varint(batch, at)
         if tag == number << 3 | 2:
             return at
         at += length
-
-
-def varint(batch: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while batch[at] & 0x80:
-        value |= (batch[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-    return value | batch[at] << shift, at + 1
 
 
 @pytest.mark.parametrize("codec", [Codec.LZ4, Codec.ZSTD])

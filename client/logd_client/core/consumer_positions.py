@@ -15,7 +15,7 @@ parts of one answer the broker moves positions on by itself, so a part changes n
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from logd.model.errors import (
     LogdError,
@@ -23,6 +23,7 @@ from logd.model.errors import (
     StoredDataCorrupt,
     UnknownPartition,
 )
+from logd.wire.fetch_response import PartitionFetched
 from logd_client.core.batch_reader import BatchReader, fail
 from logd_client.core.checked_values import INT64_MIN, check_int, check_text
 from logd_client.core.fetch_session import FetchPlan, FetchSession
@@ -33,18 +34,6 @@ from logd_client.diagnostics import logger
 from logd_client.record_batch import RecordBatch
 
 OffsetReset = Literal["earliest", "latest", "none"]
-
-
-class PartitionFetched(NamedTuple):
-    """What one partition gave. `batches` are whole; the first may begin before the position."""
-
-    topic_id: bytes
-    partition: int
-    high_watermark: int
-    log_start_offset: int
-    next_offset: int
-    error: LogdError | None
-    batches: memoryview
 
 
 class ConsumerPositions:

@@ -19,8 +19,9 @@ from google.protobuf.message import Message
 from logd.model.arrow_batches import SCHEMA, TIME, record_batch
 from logd.model.arrow_columns import HEADERS
 from logd.model.batch_decoder import decode_batch
-from logd.model.errors import InvalidConfig, LogdError, OffsetOutOfRange, error_from_reason
+from logd.model.errors import InvalidConfig, LogdError, OffsetOutOfRange
 from logd.model.record_batch import split_batches
+from logd.wire.proto_errors import from_proto_error
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
 Call = Callable[[str, Message], Any]
@@ -244,4 +245,4 @@ def _raise_of(answer: Any) -> None:
     """The error of one entry of an answer, if it has one."""
     if answer.HasField("error"):
         error = answer.error
-        raise error_from_reason(error.reason, error.message, error.details)
+        raise from_proto_error(error)

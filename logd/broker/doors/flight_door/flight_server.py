@@ -23,7 +23,6 @@ from google.protobuf.message import Message
 
 from logd.broker.doors.bind_error import bind_error
 from logd.broker.doors.flight_door import arrow_tables
-from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
 from logd.broker.ports import Authorizer, RequestContext
 from logd.flight.flight_exchange import LOOP_LOOKED_AT_S, SCHEMA, THE_END, FlightExchange
@@ -35,6 +34,7 @@ from logd.model.errors import (
     Overloaded,
     UnsupportedVersion,
 )
+from logd.wire.proto_errors import to_proto_error
 
 logger = structlog.get_logger()
 

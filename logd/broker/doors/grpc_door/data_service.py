@@ -2,13 +2,13 @@
 
 import asyncio
 
+from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
 from logd.broker.doors.grpc_door.fetch_stream import (
     FETCH_BYTES_DEFAULT,
     FETCH_BYTES_MAX,
     MAX_WAIT_MS_MAX,
     FetchStream,
 )
-from logd.broker.doors.grpc_door.fetch_wire import fetch_result_head
 from logd.broker.doors.grpc_door.plain_appends import PlainAppends
 from logd.broker.doors.grpc_door.plain_fetches import PlainFetches
 from logd.broker.doors.grpc_door.produce_stream import (
@@ -16,8 +16,6 @@ from logd.broker.doors.grpc_door.produce_stream import (
     to_ack_timeout_ms,
     to_acks,
 )
-from logd.broker.doors.grpc_door.produce_wire import check_plain_request
-from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Refused, Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import (
     resolve_topic,
@@ -42,6 +40,8 @@ from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, Topic
 from logd.model.key_ranges import KeyRouter
 from logd.model.seams import Buffer, Clock, Offload
 from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, Topic
+from logd.wire.field_counts import check_plain_request
+from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import data_pb2
 
 PLAIN_RECORDS_MAX = 10_000

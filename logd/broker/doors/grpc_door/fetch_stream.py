@@ -12,11 +12,12 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
-from logd.broker.doors.grpc_door.fetch_wire import serialize_fetch_response
+from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
 from logd.broker.doors.grpc_door.rpc import Refused, ServerStream, check_request_bytes
 from logd.broker.ports import (
     Authorizer,
@@ -30,6 +31,7 @@ from logd.broker.ports import (
 )
 from logd.model.errors import InvalidConfig, LogdError, Overloaded
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
+from logd.wire.fetch_response import write_fetch_response
 from logd_proto.v1 import data_pb2
 
 FETCH_BYTES_DEFAULT = 1 << 20
@@ -40,6 +42,7 @@ PART_BYTES = 1 << 20
 MAX_WAIT_MS_MAX = 60_000
 REQUESTS_PENDING_MAX = 16
 POSITIONS_PER_STREAM_MAX = 20_000
+_BATCHES = attrgetter("batches")
 
 
 class FetchStream:
@@ -122,7 +125,8 @@ class FetchStream:
             left_bytes -= sum(len(each.batches) for each in fetched)
             more = request.in_parts and left_bytes > 0 and self._goes_on(results)
             wait = replace(wait, max_bytes=min(left_bytes, part_bytes))
-            message = serialize_fetch_response(request.correlation_id, results, more=more)
+            told = zip(map(fetch_result_head, results), map(_BATCHES, results), strict=True)
+            message = write_fetch_response(request.correlation_id, told, more=more)
             if more:
                 self._advance(fetched)
             await self._stream.send(message)

@@ -12,7 +12,6 @@ from logd.broker.doors.grpc_door.group_wire import (
     to_commit,
     to_target,
 )
-from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_topic_id
 from logd.broker.ports import Groups, RequestContext, Topics
@@ -32,6 +31,7 @@ from logd.model.group import (
     ToPlan,
 )
 from logd.model.ids import PartitionId, TopicId
+from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
 

@@ -15,17 +15,18 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2_grpc
+from grpc_status import rpc_status
 
 from logd.broker.doors.bind_error import bind_error
 from logd.broker.doors.grpc_door.grpc_listener import GrpcListener
 from logd.broker.doors.grpc_door.health_service import HealthService
-from logd.broker.doors.grpc_door.proto_errors import to_grpc_status
 from logd.broker.doors.grpc_door.reflection_service import add_reflection
 from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
 from logd.broker.ports import Authorizer, RequestContext
 from logd.model.errors import InvalidConfig, LogdError
 from logd.model.seams import Clock
 from logd.system.background_tasks import BackgroundTasks
+from logd.wire.proto_errors import to_status
 
 logger = structlog.get_logger()
 
@@ -160,7 +161,7 @@ class GrpcServer:
         return handle
 
     async def _abort(self, grpc_context: Any, error: LogdError) -> None:
-        status = to_grpc_status(error)
+        status = rpc_status.to_status(to_status(error))
         with _ends_with_its_client():
             await grpc_context.abort(status.code, status.details, status.trailing_metadata)
 

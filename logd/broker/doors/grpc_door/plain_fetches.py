@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from logd.broker.doors.grpc_door.fetch_wire import fetch_result_head
+from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
 from logd.broker.doors.grpc_door.plain_records import PlainRoom, decode_plain_records
-from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.ports import Fetched, FetchPosition
 from logd.model.errors import Overloaded
 from logd.model.ids import TopicPartition
 from logd.model.seams import Offload
+from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import data_pb2
 
 HELD_BYTES_MAX = 256 << 20

@@ -7,13 +7,13 @@ from functools import partial
 from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
-from logd.broker.doors.grpc_door.produce_wire import Entry, parse_produce_request, serialize_acks
-from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Refused, ServerStream
 from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext, Topics
 from logd.model.errors import CorruptBatch, InvalidConfig, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.seams import Buffer
+from logd.wire.produce_request import ProduceEntry, read_produce_request
+from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import data_pb2
 
 PENDING_ENTRIES_MAX = 1024
@@ -92,7 +92,7 @@ class ProduceStream:
             sender.exception()  # `run` raises it, unless the client went away first
         self._room.set()
 
-    def _where(self, entry: Entry) -> TopicPartition | LogdError:
+    def _where(self, entry: ProduceEntry) -> TopicPartition | LogdError:
         """The entry's partition, if this client may write there."""
         try:
             topic_id = self._authorized.check(entry.topic_id)
@@ -107,7 +107,7 @@ class ProduceStream:
         if closed:
             await asyncio.gather(*map(self._partitions.open, closed), return_exceptions=True)
 
-    async def _append(self, entry: Entry, where: TopicPartition | LogdError) -> None:
+    async def _append(self, entry: ProduceEntry, where: TopicPartition | LogdError) -> None:
         self._pending += 1
         done = partial(self._answer, entry.correlation_id)
         try:
@@ -139,14 +139,16 @@ class ProduceStream:
             self._answered.clear()
             acks, self._acks = self._acks, []
             if acks:
-                await self._stream.send(serialize_acks(acks))
+                await self._stream.send(
+                    data_pb2.ProduceStreamResponse(acks=acks).SerializeToString()
+                )
                 self._pending -= len(acks)
                 self._room.set()
 
 
-def _parse(message: Buffer) -> list[Entry]:
+def _parse(message: Buffer) -> list[ProduceEntry]:
     try:
-        return parse_produce_request(message)
+        return read_produce_request(message)
     except DecodeError as error:
         raise CorruptBatch(f"the message is no ProduceStreamRequest: {error}") from None
 

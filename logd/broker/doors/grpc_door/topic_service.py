@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from logd.broker.doors.grpc_door.proto_errors import to_proto_error
 from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec, topic_resource
 from logd.broker.ports import Partitions, PartitionStatus, RequestContext, Topics, TopicSizes
 from logd.model.errors import AclDenied, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.topic import Topic
+from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2, topics_pb2
 
 _SERVICE = "/logd.v1.TopicService"

@@ -9,10 +9,10 @@ import pytest_asyncio
 
 from harness.door_bench import DoorBench, door_bench
 from logd.broker.doors.grpc_door.data_service import DEADLINE_MARGIN_MS, PLAIN_RECORDS_MAX
-from logd.broker.doors.grpc_door.produce_wire import FIELDS_PER_MESSAGE_MAX
 from logd.model.errors import InvalidConfig, UnknownPartition, UnknownTopic
 from logd.model.key_ranges import KeyRange, KeyRouter
 from logd.model.record_batch import Codec, split_batches
+from logd.wire.field_counts import FIELDS_PER_MESSAGE_MAX
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
 

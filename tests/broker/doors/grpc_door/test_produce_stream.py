@@ -23,11 +23,11 @@ from logd.broker.doors.grpc_door.produce_stream import (
     ProduceStream,
     to_ack_timeout_ms,
 )
-from logd.broker.doors.grpc_door.produce_wire import FIELDS_PER_MESSAGE_MAX
 from logd.broker.ports import Acks, Partitions, Receipt, Topics
 from logd.model.errors import AclDenied, CorruptBatch, InvalidConfig, LogdError, UnknownTopic
 from logd.model.ids import LeaderEpoch, Offset, TopicId, TopicPartition
 from logd.model.seams import Buffer
+from logd.wire.field_counts import FIELDS_PER_MESSAGE_MAX
 from logd_proto.v1.data_pb2 import ProduceAck, ProduceEntry, ProduceStreamRequest
 from logd_proto.v1.data_pb2 import ProduceStreamResponse as Response
 

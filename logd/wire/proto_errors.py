@@ -1,4 +1,5 @@
-"""LogdErrors on the wire: per entry as `logd.v1.Error`, per call as rich status with ErrorInfo.
+"""LogdErrors on the wire and back: per entry as `logd.v1.Error`, per call as rich status with
+ErrorInfo.
 
 Messages and details quote what clients sent, so they are cut here: whatever stands in an error, its
 status fits into gRPC's 8 KiB of metadata. The message travels twice, once as a header where every
@@ -7,14 +8,14 @@ byte that is not printable ASCII takes three, and once in the status, which is s
 
 from collections.abc import Mapping
 
-import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
-from logd.model.errors import LogdError
+from logd.model.errors import LogdError, error_from_reason
 from logd_proto.v1 import common_pb2
 
+DOMAIN = "logd"
 STATUS_BYTES_MAX = 3072
 """Base64 makes 4 KiB of it; above 8 KiB of metadata gRPC fails now and then."""
 MESSAGE_BYTES_MAX = 1000
@@ -34,20 +35,38 @@ def to_proto_error(error: LogdError) -> common_pb2.Error:
     )
 
 
-def to_grpc_status(error: LogdError) -> grpc.Status:
+def from_proto_error(sent: common_pb2.Error) -> LogdError:
+    """As `to_proto_error` was given it, but for what was cut."""
+    return error_from_reason(sent.reason, sent.message, sent.details)
+
+
+def to_status(error: LogdError) -> status_pb2.Status:
     """The status to abort a call with."""
     info = any_pb2.Any()
     info.Pack(
         error_details_pb2.ErrorInfo(
-            reason=error.reason, domain="logd", metadata=_cut_details(error.details)
+            reason=error.reason, domain=DOMAIN, metadata=_cut_details(error.details)
         )
     )
-    status = status_pb2.Status(
+    return status_pb2.Status(
         code=code_pb2.Code.Value(error.code or "UNKNOWN"),
         message=_cut(error.message, MESSAGE_BYTES_MAX),
         details=[info],
     )
-    return rpc_status.to_status(status)
+
+
+def from_status(raw: bytes) -> LogdError | None:
+    """The error in a serialized status; None where none of logd's is in it."""
+    status = status_pb2.Status()
+    try:
+        status.ParseFromString(raw)
+    except DecodeError:
+        return None
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            return error_from_reason(info.reason, status.message, info.metadata)
+    return None
 
 
 def _cut_details(details: Mapping[str, str]) -> dict[str, str]:

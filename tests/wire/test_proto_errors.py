@@ -5,21 +5,22 @@ from urllib.parse import quote
 
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logd.broker.doors.grpc_door.proto_errors import (
-    STATUS_BYTES_MAX,
-    to_grpc_status,
-    to_proto_error,
-)
 from logd.model.errors import ERRORS, LogdError, UnknownTopic
+from logd.wire.proto_errors import (
+    STATUS_BYTES_MAX,
+    to_proto_error,
+    to_status,
+)
 
 METADATA_BYTES_MAX = 8192
 
 
 def status_of(error: LogdError) -> status_pb2.Status:
-    status = to_grpc_status(error)
+    status = rpc_status.to_status(to_status(error))
     ((key, value),) = status.trailing_metadata
     assert key == "grpc-status-details-bin"
     assert len(value) <= STATUS_BYTES_MAX

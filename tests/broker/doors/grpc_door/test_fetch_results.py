@@ -1,12 +1,13 @@
-"""The joined message is what the generated parser understands as the same fields."""
+"""A joined message of heads and batches is what the generated parser, and ours, understand."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logd.broker.doors.grpc_door.fetch_wire import serialize_fetch_response
+from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
 from logd.broker.ports import Fetched
 from logd.model.errors import OffsetOutOfRange
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
+from logd.wire.fetch_response import read_fetch_response, write_fetch_response
 from logd_proto.v1 import data_pb2
 
 FETCHED = st.builds(
@@ -29,7 +30,8 @@ FETCHED = st.builds(
 def test_the_generated_parser_reads_the_same_fields(
     correlation_id: int, results: list[Fetched]
 ) -> None:
-    message = serialize_fetch_response(correlation_id, results)
+    told = [(fetch_result_head(each), each.batches) for each in results]
+    message = write_fetch_response(correlation_id, told)
     response = data_pb2.FetchStreamResponse.FromString(message)
     assert response.correlation_id == correlation_id
     assert len(response.results) == len(results)
@@ -44,3 +46,10 @@ def test_the_generated_parser_reads_the_same_fields(
                 "OFFSET_OUT_OF_RANGE",
                 {"log_start_offset": "4"},
             )
+    answer = read_fetch_response(message)
+    assert (answer.correlation_id, answer.more) == (correlation_id, False)
+    for ours, sent in zip(answer.fetched, results, strict=True):
+        assert (ours.topic_id, ours.partition) == tuple(sent.topic_partition)
+        assert (ours.high_watermark, ours.next_offset) == (sent.high_watermark, sent.next_offset)
+        assert (ours.log_start_offset, ours.batches) == (sent.log_start_offset, sent.batches)
+        assert type(ours.error) is type(sent.error)

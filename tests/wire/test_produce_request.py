@@ -7,17 +7,12 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logd.broker.doors.grpc_door import produce_wire
-from logd.broker.doors.grpc_door.produce_wire import (
-    FIELDS_PER_MESSAGE_MAX,
-    NESTED_FIELDS_MAX,
-    UNCOUNTED_BYTES_MAX,
-    Entry,
-    check_field_count,
-    check_plain_request,
-    parse_produce_request,
-)
+from harness.raw_fields import raw_fields
 from logd.model.errors import InvalidConfig
+from logd.model.varint import write_varint
+from logd.wire import produce_request
+from logd.wire.field_counts import FIELDS_PER_MESSAGE_MAX
+from logd.wire.produce_request import ProduceEntry, read_produce_request, write_produce_request
 from logd_proto.v1 import data_pb2
 
 ENTRIES = st.builds(
@@ -32,8 +27,8 @@ ENTRIES = st.builds(
 )
 
 
-def as_entry(entry: data_pb2.ProduceEntry) -> Entry:
-    return Entry(
+def as_entry(entry: data_pb2.ProduceEntry) -> ProduceEntry:
+    return ProduceEntry(
         entry.correlation_id,
         entry.topic_id,
         entry.partition,
@@ -47,13 +42,13 @@ def as_entry(entry: data_pb2.ProduceEntry) -> Entry:
 @given(st.lists(ENTRIES, max_size=5))
 def test_canonical_bytes(entries: list[data_pb2.ProduceEntry]) -> None:
     message = data_pb2.ProduceStreamRequest(entries=entries).SerializeToString()
-    assert parse_produce_request(message) == [as_entry(entry) for entry in entries]
+    assert read_produce_request(message) == [as_entry(entry) for entry in entries]
 
 
 @given(st.lists(ENTRIES.filter(lambda e: e.batch), min_size=1, max_size=5))
 def test_canonical_bytes_take_the_walk(entries: list[data_pb2.ProduceEntry]) -> None:
     message = data_pb2.ProduceStreamRequest(entries=entries).SerializeToString()
-    walked = produce_wire._walk(message)
+    walked = produce_request._walk(message)
     assert walked is not None
     assert all(isinstance(entry.batch, memoryview) for entry in walked)
 
@@ -71,13 +66,13 @@ def test_shuffled_fields_and_unknown_ones_give_the_same(
     body = b"".join(fields)
     length = len(body)
     prefix = bytes([0x0A, length & 0x7F | 0x80, length >> 7])
-    assert parse_produce_request(prefix + body) == [as_entry(entry)]
+    assert read_produce_request(prefix + body) == [as_entry(entry)]
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_give_entries_or_a_decode_error(message: bytes) -> None:
     try:
-        entries = parse_produce_request(message)
+        entries = read_produce_request(message)
     except DecodeError:
         return
     expected = data_pb2.ProduceStreamRequest.FromString(message).entries
@@ -91,7 +86,7 @@ def test_truncated_messages_never_give_other_bytes(
     message = data_pb2.ProduceStreamRequest(entries=entries).SerializeToString()
     cut = message[: data.draw(st.integers(0, len(message)))]
     try:
-        got = parse_produce_request(cut)
+        got = read_produce_request(cut)
     except DecodeError:
         return
     assert got == [as_entry(e) for e in data_pb2.ProduceStreamRequest.FromString(cut).entries]
@@ -99,44 +94,70 @@ def test_truncated_messages_never_give_other_bytes(
 
 def test_garbage_is_refused() -> None:
     with pytest.raises(DecodeError):
-        parse_produce_request(b"\x0a\xff\xff\xff\xff\xff")
-
-
-def produce_request(headers: int, value: bytes) -> bytes:
-    """One record with so many empty headers."""
-    record = data_pb2.PlainRecord(value=value).SerializeToString() + b"\x22\x00" * headers
-    return data_pb2.ProduceRequest(acks=data_pb2.ACKS_ALL).SerializeToString() + (
-        b"\x1a" + produce_wire_varint(len(record)) + record
-    )
-
-
-def produce_wire_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def test_empty_headers_are_counted_where_they_could_fill_memory() -> None:
-    large = bytes(UNCOUNTED_BYTES_MAX)
-    check_plain_request(produce_request(NESTED_FIELDS_MAX * 2, b""))
-    check_plain_request(produce_request(NESTED_FIELDS_MAX - 10, large))
-    with pytest.raises(InvalidConfig):
-        check_plain_request(produce_request(NESTED_FIELDS_MAX, large))
-
-
-@given(st.binary(max_size=200))
-def test_counting_any_bytes_is_harmless(raw: bytes) -> None:
-    check_field_count(raw)
-    check_plain_request(raw)
+        read_produce_request(b"\x0a\xff\xff\xff\xff\xff")
 
 
 def test_entries_beyond_the_bound_are_refused_whatever_their_form() -> None:
     entry = data_pb2.ProduceEntry(batch=b"x")
     most = data_pb2.ProduceStreamRequest(entries=[entry] * FIELDS_PER_MESSAGE_MAX)
     message = most.SerializeToString()
-    assert len(parse_produce_request(message)) == FIELDS_PER_MESSAGE_MAX
+    assert len(read_produce_request(message)) == FIELDS_PER_MESSAGE_MAX
     for one_more in (b"\x0a\x00", b"\x78\x01", message[: len(message) // len(most.entries)]):
         with pytest.raises(InvalidConfig):
-            parse_produce_request(message + one_more)
+            read_produce_request(message + one_more)
+
+
+GOLDEN = (
+    "0a22"  # an entry of 34 bytes
+    "08ac02 1210 74747474747474747474747474747474 1803 2001 2802 30e807"
+    "7a02 4242"
+    "0a18"  # one of 24 bytes: what is 0 is absent
+    "1210 75757575757575757575757575757575 2801 7a02 4343"
+)
+ENTRIES_OF_GOLDEN = [
+    ProduceEntry(300, b"t" * 16, 3, 1, data_pb2.ACKS_ALL, 1000, b"BB"),
+    ProduceEntry(0, b"u" * 16, 0, 0, data_pb2.ACKS_LEADER, 0, b"CC"),
+]
+
+
+def test_golden_bytes_of_both_directions() -> None:
+    raw = bytes.fromhex(GOLDEN)
+    assert write_produce_request(ENTRIES_OF_GOLDEN) == raw
+    assert read_produce_request(raw) == ENTRIES_OF_GOLDEN
+
+
+@given(st.lists(ENTRIES.filter(lambda e: e.batch), max_size=5))
+def test_what_is_written_is_what_generated_code_writes(
+    entries: list[data_pb2.ProduceEntry],
+) -> None:
+    message = write_produce_request([as_entry(entry) for entry in entries])
+    request = data_pb2.ProduceStreamRequest(entries=entries)
+    assert message == request.SerializeToString(deterministic=True)
+    assert data_pb2.ProduceStreamRequest.FromString(message) == request
+    assert read_produce_request(message) == [as_entry(entry) for entry in entries]
+
+
+@given(
+    st.lists(raw_fields([1, 2, 3, 4, 5, 6, 15, 100], st.binary(max_size=20)), max_size=3),
+    raw_fields([1, 2], st.just(b"")),
+)
+def test_odd_fields_are_read_as_generated_code_reads_them(
+    entries: list[bytes], more: bytes
+) -> None:
+    raw = b"".join(b"\x0a" + write_varint(len(entry)) + entry for entry in entries) + more
+    try:
+        expected = data_pb2.ProduceStreamRequest.FromString(raw).entries
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            read_produce_request(raw)
+        return
+    assert read_produce_request(raw) == [as_entry(entry) for entry in expected]
+
+
+@pytest.mark.parametrize("number", ["partition", "partitioning_epoch", "timeout_ms"])
+def test_a_number_beyond_its_type_is_what_protobuf_makes_of_it(number: str) -> None:
+    """The walk once took all 64 bits."""
+    tag = data_pb2.ProduceEntry.DESCRIPTOR.fields_by_name[number].number << 3
+    entry = bytes([tag]) + write_varint((1 << 32) + 5) + b"\x7a\x01B"
+    (read,) = read_produce_request(b"\x0a" + write_varint(len(entry)) + entry)
+    assert getattr(read, number) == 5
