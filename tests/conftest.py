@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from harness import broker_process
 from logd.model.seams import TransportStream
 from logd.system.background_tasks import BackgroundTasks
-from logd_client.grpc_transport import GrpcTransport
+from logd.system.grpc_transport import GrpcTransport
 
 # A timing is never a test: a busy machine may take as long as it likes over an example.
 settings.register_profile(

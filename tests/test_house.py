@@ -359,7 +359,8 @@ def test_the_house_has_its_folders() -> None:
     [
         ("proto", "logd_proto", ["logd_client"]),
         ("logd", "logd", ["logd.model", "logd_partitions", "logd.broker"]),
-        ("logd/wire", "logd.wire", ["logd.model", "logd.system", "logd_partitions"]),
+        ("logd/wire", "logd.wire", ["logd.model", "logd.rpc", "logd.system"]),
+        ("logd/rpc", "logd.rpc", ["logd.wire", "logd.system", "logd.broker"]),
         ("partitions", "logd_partitions", ["logd.model", "logd.broker"]),
         ("replication", "logd_replication", ["logd.model", "logd.broker"]),
         ("consumer_groups", "logd_consumer_groups", ["logd.model", "logd.broker"]),

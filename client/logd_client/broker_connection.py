@@ -14,6 +14,7 @@ from logd.model.ids import TopicId
 from logd.model.key_ranges import KeyRange, KeyRouter
 from logd.model.seams import Clock, Random, Transport, TransportStream
 from logd.model.topic_config import TopicConfig
+from logd.system.grpc_transport import GrpcTransport
 from logd.system.system_clock import SystemClock
 from logd.system.system_random import SystemRandom
 from logd_client.client_config import BOOTSTRAP_VARIABLE
@@ -22,7 +23,6 @@ from logd_client.core.checked_values import check_text
 from logd_client.core.outage import Outage
 from logd_client.core.topic_lanes import Routing
 from logd_client.diagnostics import logger
-from logd_client.grpc_transport import GrpcTransport
 from logd_client.short_traceback import short_traceback
 from logd_client.use_guard import UseGuard
 from logd_proto.v1 import cluster_pb2, common_pb2, topics_pb2
@@ -31,7 +31,7 @@ M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 RETRY_BACKOFF_MAX_MS = 400
-"""With gRPC's own wait (grpc_transport.py) clients are back within a second of their broker."""
+"""With gRPC's own wait (`GrpcTransport`) clients are back within a second of their broker."""
 
 
 @dataclass(frozen=True, slots=True)

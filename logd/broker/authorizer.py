@@ -1,10 +1,10 @@
 """Who may do what: everyone everything, until there is authentication."""
 
-from logd.broker.ports import RequestContext
+from logd.rpc.rpc import RequestContext
 
 
 class AllowAll:
-    """Implements `ports.Authorizer`."""
+    """Implements `rpc.Authorizer`."""
 
     def authorize(self, context: RequestContext, operation: str, resource: str) -> None:
         return None

@@ -1,32 +1,31 @@
 """A broker without its listeners: what wiring has built, as one thing to drain and close."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from logd.broker.doors.grpc_door.rpc import Rpc
 from logd.broker.maintenance import Maintenance
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import Authorizer, BrokerInfo, HealthProblem
+from logd.broker.ports import BrokerInfo, HealthProblem
 from logd.broker.single_broker import SingleBroker
+from logd.rpc.dispatcher import Dispatcher
+from logd.rpc.listener import Listener
 from logd_consumer_groups.group_coordinator import GroupCoordinator
 
 
 class Broker:
-    """`rpcs` is everything it can be asked; a listener or a simulator calls them."""
+    """What it can be asked comes through the Dispatcher of a listener, real or simulated."""
 
     def __init__(
         self,
         info: BrokerInfo,
-        rpcs: Sequence[Rpc],
-        authorizer: Authorizer,
+        dispatcher: Callable[[Listener], Dispatcher],
         host: PartitionHost,
         groups: GroupCoordinator,
         maintenance: Maintenance,
         cluster: SingleBroker,
     ) -> None:
-        self.rpcs = rpcs
-        self.authorizer = authorizer
+        self.dispatcher = dispatcher
         self._info = info
         self._host = host
         self._groups = groups

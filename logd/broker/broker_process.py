@@ -20,6 +20,7 @@ from logd.broker.printed_lines import PrintedLines
 from logd.broker.start_progress import StartProgress
 from logd.broker.wiring import Seams, open_broker
 from logd.model.errors import InvalidConfig
+from logd.rpc.listener import FLIGHT, PUBLIC
 from logd.system.malloc_thresholds import raise_malloc_thresholds
 from logd.system.open_descriptors import raise_descriptor_limit
 from logd.system.stop_signals import StopSignals
@@ -64,9 +65,9 @@ async def _serve(
     signals = StopSignals(config.drain_timeout_ms / 1000)
     signals.listen()
     broker = await _open(config, seams)
-    server = GrpcServer(broker.authorizer, seams.clock, seams.tasks)
+    server = GrpcServer(broker.dispatcher(PUBLIC), seams.clock, seams.tasks)
     try:
-        port = await server.start(config.listen, broker.rpcs)
+        port = await server.start(config.listen)
         flight, flight_port = _open_flight_door(config, broker)
         address = _advertised(config, port)
         advertised_host = split_address(address)[0]
@@ -136,8 +137,8 @@ def _open_flight_door(config: BrokerConfig, broker: Broker) -> "tuple[FlightServ
                 "flight_listen needs pyarrow: pip install 'logd[arrow]'", field="flight_listen"
             ) from None
         return None, 0
-    door = FlightServer(broker.authorizer)
-    return door, door.start(config.flight_address, broker.rpcs, broker.cluster_id)
+    door = FlightServer(broker.dispatcher(FLIGHT), broker.cluster_id)
+    return door, door.start(config.flight_address)
 
 
 class _Door(Protocol):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from itertools import islice
 
-from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc
-from logd.broker.ports import Connection, RequestContext
+from logd.broker.ports import Connection
 from logd.model.seams import Clock
+from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc
 
 LISTED_MAX = 10_000
 """So many are told, the oldest: an answer has some megabytes at most."""

@@ -38,23 +38,6 @@ Acks = Literal["leader", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class RequestContext:
-    """Who asks, from where, until when. `deadline_ms` is on the monotonic clock; None: no bound."""
-
-    principal: str
-    client_id: str
-    peer: str
-    listener: str
-    deadline_ms: int | None
-
-
-class Authorizer(Protocol):
-    """Says whether a principal may do an operation on a resource; raises AclDenied if not."""
-
-    def authorize(self, context: RequestContext, operation: str, resource: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """What an acknowledgement says. `base_offset` None: a duplicate too old to be remembered."""
 

@@ -12,8 +12,7 @@ from typing import Any, Protocol
 import structlog
 from google.protobuf.message import Message
 
-from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc
-from logd.broker.ports import HealthProblem, RequestContext
+from logd.broker.ports import HealthProblem
 from logd.model.errors import (
     AckTimeout,
     BrokerDraining,
@@ -26,6 +25,7 @@ from logd.model.errors import (
     SyncFailed,
 )
 from logd.model.seams import Clock
+from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc
 
 logger = structlog.get_logger()
 

@@ -34,6 +34,7 @@ from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
 from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
 from logd.model.seams import Clock, FileSystem, MetadataStore, Random
 from logd.model.topic import Topic
+from logd.rpc.dispatcher import Dispatcher
 from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.group_coordinator import GroupCoordinator
 from logd_partitions.disk_errors import write_error
@@ -156,7 +157,8 @@ async def _build(
         broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), version("logd")
     )
     rpcs = [connections.watched(refusals.watched(rpc)) for each in services for rpc in each.rpcs()]
-    return Broker(info, rpcs, authorizer, host, groups, maintenance, single)
+    dispatcher = partial(Dispatcher, rpcs=rpcs, authorizer=authorizer)
+    return Broker(info, dispatcher, host, groups, maintenance, single)
 
 
 def _sources(seams: Seams, directory: LogDirectory) -> list[Callable[[], Sequence[HealthProblem]]]:

@@ -1,8 +1,7 @@
 """The seams: everything through which logd touches the outside world, as Protocols.
 
-Real implementations live in `logd.system` (and where a seam has a home of its own: MetadataStore in
-`logd_replication`, Transport in `logd_client`); the simulator brings others. Nothing below wiring
-names an implementation.
+Real implementations live in `logd.system` (MetadataStore's in `logd_replication`, a home of its
+own); the simulator brings others. Nothing below wiring names an implementation.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -7,6 +7,7 @@ from logd.broker.broker_pools import BrokerPools
 from logd.broker.config import BrokerConfig
 from logd.broker.wiring import Seams, open_broker
 from logd.model.seams import MetadataStore
+from logd.rpc.listener import PUBLIC
 from logd.sim.disk_faults import DiskFaults
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_clock import SimulatedClock
@@ -89,7 +90,7 @@ class SimulatedMachine:
         except Exception:
             self._gone()
             raise
-        self.network.serve(process, self.broker.rpcs)
+        self.network.serve(process, self.broker.dispatcher(PUBLIC))
         return True
 
     async def stop(self) -> bool:

@@ -2,20 +2,20 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
 from typing import Any
 
-from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
-from logd.broker.ports import RequestContext
 from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
+from logd.rpc.dispatcher import Dispatcher
+from logd.rpc.rpc import RequestContext
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_process import SimulatedProcess
 from logd.sim.trace import Trace
+from logd.wire.proto_errors import from_proto_error, to_proto_error
 
 LATENCY_MAX_S = 0.002
-CONTEXT = RequestContext("anonymous", "simulated", "simulated", "public", None)
 _NOBODY = Context()
 """What is under way on the network belongs to no process."""
 
@@ -105,15 +105,11 @@ class ServerSide:
         self._outgoing.send(message)
 
 
-async def _handle(rpc: StreamRpc, stream: ServerSide) -> None:
-    await rpc.handler(CONTEXT, stream)
-
-
 class SimulatedNetwork:
     """Implements `logd.model.seams.Transport` for all clients of the one broker that is up.
 
-    `loss`: the share of unary calls whose request or answer is lost. `failures`: errors of handlers
-    that clients could not make sense of.
+    Clients get what they would get of a real listener: errors as they are after their travel.
+    `loss`: the share of unary calls whose request or answer is lost. `failures`: faults of ours.
     """
 
     def __init__(self, random: SeededRandom, trace: Trace) -> None:
@@ -122,18 +118,18 @@ class SimulatedNetwork:
         self._random = random
         self._trace = trace
         self._server: SimulatedProcess | None = None
-        self._rpcs: dict[str, Rpc] = {}
+        self._dispatcher: Dispatcher | None = None
         self._streams: dict[SimulatedStream, None] = {}
         self._calls: dict[asyncio.Future[bytes], None] = {}
 
-    def serve(self, process: SimulatedProcess, rpcs: Iterable[Rpc]) -> None:
+    def serve(self, process: SimulatedProcess, dispatcher: Dispatcher) -> None:
         """From now on `process` answers."""
         self._server = process
-        self._rpcs = {rpc.method: rpc for rpc in rpcs}
+        self._dispatcher = dispatcher
 
     def down(self) -> None:
         """Nobody answers any more; every connection breaks."""
-        self._server = None
+        self._server = self._dispatcher = None
         self.cut()
 
     def cut(self) -> None:
@@ -155,12 +151,12 @@ class SimulatedNetwork:
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 await self._travel()
-                if self._server is None or self._is_lost():
+                if self._server is None or self._dispatcher is None or self._is_lost():
                     raise BrokerUnreachable(f"no answer from {address}")
-                rpc = self._rpcs[method]
-                assert isinstance(rpc, UnaryRpc)
                 self._trace.note("network", "call", method, len(request))
-                self._server.spawn(self._answer(rpc, request, answer))
+                context = _context(self._dispatcher, timeout_ms)
+                answering = self._dispatcher.unary(context, method, request)
+                self._server.spawn(self._answer(answering, answer))
                 message = await answer
                 await self._travel()
                 if self._is_lost():
@@ -175,13 +171,14 @@ class SimulatedNetwork:
     async def stream(self, address: str, method: str) -> SimulatedStream:
         stream = SimulatedStream(self, self._random)
         await self._travel()
-        if self._server is None or self._is_lost():
+        if self._server is None or self._dispatcher is None or self._is_lost():
             raise BrokerUnreachable(f"nobody listens at {address}")
-        rpc = self._rpcs[method]
-        assert isinstance(rpc, StreamRpc)
         self._trace.note("network", "stream", method)
         self._streams[stream] = None
-        stream.handler = self._server.spawn(_handle(rpc, stream.server_side))
+        handling = self._dispatcher.stream(
+            _context(self._dispatcher, None), method, stream.server_side
+        )
+        stream.handler = self._server.spawn(handling)
         stream.handler.add_done_callback(partial(self._handled, stream), context=_NOBODY.copy())
         return stream
 
@@ -195,17 +192,13 @@ class SimulatedNetwork:
         return bool(self.loss) and self._random.chance(self.loss)
 
     async def _answer(
-        self, rpc: "UnaryRpc[Any]", request: bytes, answer: "asyncio.Future[bytes]"
+        self, answering: Coroutine[Any, Any, bytes], answer: "asyncio.Future[bytes]"
     ) -> None:
         tell: Callable[[], None]
         try:
-            response = await rpc.handler(CONTEXT, rpc.request_type.FromString(request))
-            tell = partial(answer.set_result, response.SerializeToString())
+            tell = partial(answer.set_result, await answering)
         except LogdError as error:
-            tell = partial(answer.set_exception, error)
-        except Exception as error:
-            self.failures.append(f"{rpc.method}: {error!r}")
-            tell = partial(answer.set_exception, BrokerUnreachable(repr(error)))
+            tell = partial(answer.set_exception, self._sent(error))
         if not answer.done():
             tell()
 
@@ -213,12 +206,24 @@ class SimulatedNetwork:
         error: BaseException | None = BrokerUnreachable("the stream was cut")
         if not handler.cancelled():
             error = handler.exception()
-        if error is None:
-            stream.to_client.send(None)
-        elif isinstance(error, LogdError):
+        if isinstance(error, LogdError):
             self._streams.pop(stream, None)
+            error = self._sent(error)
             stream.to_server.cut(error)
             stream.to_client.send(error)  # behind what was sent before
-        elif isinstance(error, Exception):
-            self.failures.append(f"a stream's handler: {error!r}")
-            self.end(stream, BrokerUnreachable(repr(error)))
+        elif error is None:
+            stream.to_client.send(None)
+
+    def _sent(self, error: LogdError) -> LogdError:
+        """What a client gets of it."""
+        if type(error) is LogdError:
+            self.failures.append(repr(error.__cause__ or error))
+        return from_proto_error(to_proto_error(error))
+
+
+def _context(dispatcher: Dispatcher, timeout_ms: int | None) -> RequestContext:
+    deadline_ms = None
+    if timeout_ms is not None:
+        deadline_ms = int(asyncio.get_running_loop().time() * 1000) + timeout_ms
+    listener = dispatcher.listener.name
+    return RequestContext("anonymous", "simulated", "simulated", listener, deadline_ms)

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "logd/broker": "logd.broker",
     "logd/system": "logd.system",
+    "logd/rpc": "logd.rpc",
     "logd/flight": "logd.flight",
     "partitions/logd_partitions": "logd_partitions",
     "replication/logd_replication": "logd_replication",
@@ -30,11 +31,16 @@ CALLS = "logd.broker.doors.grpc_door.grpc_server.STREAMS_PER_CONNECTION_MAX"
 EXCHANGES = "logd.broker.doors.flight_door.flight_server.EXCHANGES_MAX"
 UNSYNCED = "logd_partitions.sync_progress.UNSYNCED_BYTES_MAX"
 OF_THE_CODE = "as many as the code has names, methods or listeners"
+BROKERS = "as many as there are brokers, and methods of the code"
 OF_ONE_START = "of one start or one recovery: what the disk holds"
 RAISED_EPOCHS = "logd_replication.producer_id_blocks.RAISED_EPOCHS_MAX"
 WAITING = "logd.broker.core.purgatory.WAITED_FOR_MAX"
 
 BOUNDS = {
+    "Connections._streams": CALLS,
+    "GrpcTransport._channels": BROKERS,
+    "GrpcTransport._calls": BROKERS,
+    "GrpcTransport._untold": "a read and a write for each stream that is held",
     "Purgatory._by_partition": WAITING,
     "Purgatory._waiting": "logd.broker.core.purgatory.WAITING_FETCHES_MAX",
     "FlightServer._tasks": EXCHANGES,
@@ -42,8 +48,6 @@ BOUNDS = {
     "FetchStream._positions": "logd.broker.doors.grpc_door.fetch_stream.POSITIONS_PER_STREAM_MAX",
     "FetchStream._requests": "logd.broker.doors.grpc_door.fetch_stream.REQUESTS_PENDING_MAX",
     "GrpcListener._servers": "logd.broker.doors.grpc_door.grpc_listener.CALLS_GO_ON_S",
-    "GrpcServer._handlers": OF_THE_CODE,
-    "GrpcServer._services": OF_THE_CODE,
     "HealthService._serving": OF_THE_CODE,
     "PlainAppends._waiting": CALLS,
     "ProduceStream._acks": "logd.broker.doors.grpc_door.produce_stream.PENDING_ENTRIES_MAX",

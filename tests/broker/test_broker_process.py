@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from harness.broker_process import BrokerProcess, free_port
 from logd.model.batch_encoder import encode_batch
 from logd.model.seams import TransportStream
-from logd_client.grpc_transport import GrpcTransport
+from logd.system.grpc_transport import GrpcTransport
 from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, topics_pb2
 
 ORDERS = common_pb2.TopicRef(name="orders")

@@ -10,9 +10,9 @@ from harness.local_transport import CONTEXT
 from harness.manual_clock import ManualClock
 from logd.broker import connections
 from logd.broker.connections import CLIENT_ID_CHARACTERS_MAX, Connections
-from logd.broker.doors.grpc_door.rpc import ServerStream, StreamRpc
-from logd.broker.ports import Connection, RequestContext
+from logd.broker.ports import Connection
 from logd.model.errors import Overloaded
+from logd.rpc.rpc import RequestContext, ServerStream, StreamRpc
 
 STREAM: ServerStream = None  # type: ignore[assignment]
 """No handler here looks at it."""

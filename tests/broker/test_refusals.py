@@ -15,10 +15,10 @@ from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.local_broker import LocalBroker, local_broker
 from harness.local_transport import CONTEXT
 from harness.manual_clock import ManualClock
-from logd.broker.doors.grpc_door.rpc import UnaryRpc
 from logd.broker.refusals import GROUPS_MAX, SEVERITIES, TOLD_MS, TWO_CONSUMERS, Refusals
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import ERRORS, LogdError, Overloaded, StorageFull
+from logd.rpc.rpc import UnaryRpc
 from logd_proto.v1 import common_pb2, data_pb2, groups_pb2, topics_pb2
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ class Case:
         self.topic_id = b""
 
     async def call(self, method: str, request: Any) -> Any:
-        rpc = self.local.transport.rpcs[f"/logd.v1.{method}"]
+        rpc = self.local.transport.dispatcher.rpcs[f"/logd.v1.{method}"]
         assert isinstance(rpc, UnaryRpc)
         return await rpc.handler(CONTEXT, request)
 
@@ -99,7 +99,7 @@ async def waited_for(case: Case, patch: pytest.MonkeyPatch) -> None:
 async def plain_decodes(case: Case, patch: pytest.MonkeyPatch) -> None:
     await case.produce()
     patch.setattr("logd.broker.doors.grpc_door.plain_fetches.HELD_BYTES_MAX", -1)
-    rpc = case.local.transport.rpcs["/logd.v1.DataService/Fetch"]
+    rpc = case.local.transport.dispatcher.rpcs["/logd.v1.DataService/Fetch"]
     service: Any = inspect.unwrap(rpc.handler)
     service.__self__._plain_fetches._held_bytes = 1  # as if another were being decoded
     await case.wait_for_records()

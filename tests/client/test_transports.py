@@ -6,23 +6,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from logd.broker.authorizer import AllowAll
+from harness.dispatchers import dispatcher_of
 from logd.broker.doors.flight_door.flight_server import FlightServer
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
-from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
-from logd.broker.ports import RequestContext
 from logd.flight.flight_exchange import FlightExchange
 from logd.model.errors import LogdError, RequestTimeout, UnknownTopic
 from logd.model.seams import Transport
+from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_network import SimulatedNetwork
 from logd.sim.simulated_process import SimulatedProcess
 from logd.sim.trace import Trace
 from logd.sim.virtual_loop import VirtualLoop
 from logd.system.background_tasks import BackgroundTasks
+from logd.system.grpc_transport import GrpcTransport
 from logd.system.system_clock import SystemClock
 from logd_client.flight_transport import FlightTransport
-from logd_client.grpc_transport import GrpcTransport
 from logd_proto.v1 import cluster_pb2
 
 INFO = "/logd.v1.ClusterService/GetClusterInfo"
@@ -80,8 +79,8 @@ Bench = Callable[[], AbstractAsyncContextManager[tuple[Transport, str, Served]]]
 async def over_grpc() -> AsyncIterator[tuple[Transport, str, Served]]:
     served = Served()
     clock = SystemClock()
-    server = GrpcServer(AllowAll(), clock, BackgroundTasks(clock))
-    address = f"127.0.0.1:{await server.start('127.0.0.1:0', served.rpcs())}"
+    server = GrpcServer(dispatcher_of(served.rpcs()), clock, BackgroundTasks(clock))
+    address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     transport = GrpcTransport("tester")
     try:
         yield transport, address, served
@@ -93,8 +92,8 @@ async def over_grpc() -> AsyncIterator[tuple[Transport, str, Served]]:
 @asynccontextmanager
 async def over_flight() -> AsyncIterator[tuple[Transport, str, Served]]:
     async with over_grpc() as (calls, address, served):
-        door = FlightServer(AllowAll())
-        port = door.start("127.0.0.1:0", served.rpcs(), served.info.cluster_id)
+        door = FlightServer(dispatcher_of(served.rpcs(), "flight"), served.info.cluster_id)
+        port = door.start("127.0.0.1:0")
         served.info.brokers.add(address=address, flight_address=f"127.0.0.1:{port}")
         transport = FlightTransport(calls, "tester")
         probe = await transport.stream(address, ECHO)
@@ -110,7 +109,7 @@ async def over_flight() -> AsyncIterator[tuple[Transport, str, Served]]:
 async def simulated() -> AsyncIterator[tuple[Transport, str, Served]]:
     served, server = Served(), SimulatedProcess("server")
     network = SimulatedNetwork(SeededRandom(1), Trace(asyncio.get_running_loop().time))
-    network.serve(server, served.rpcs())
+    network.serve(server, dispatcher_of(served.rpcs()))
     yield network, "broker:1", served
     server.die()
     server.bury()

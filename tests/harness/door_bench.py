@@ -1,18 +1,18 @@
-"""The calls of a broker in this process, as the server makes them, with what goes wrong typed."""
+"""The calls of a broker in this process, as any listener makes them."""
 
 import inspect
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from harness.faulty_file_system import FaultyFileSystem
 from harness.local_broker import LocalBroker, local_broker
 from harness.local_transport import CONTEXT, LocalStream
 from logd.broker.core.purgatory import Purgatory
-from logd.broker.doors.grpc_door.rpc import UnaryRpc
 from logd.model.batch_encoder import encode_batch
+from logd.rpc.calls import CALLS
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
 
@@ -22,14 +22,13 @@ class DoorBench:
     def __init__(self, local: LocalBroker) -> None:
         self.local = local
         self.clock = local.clock
-        self.rpcs = local.transport.rpcs
+        self.rpcs = local.transport.dispatcher.rpcs
 
     async def call(self, method: str, request: Any, **context: Any) -> Any:
-        rpc = cast(UnaryRpc[Any], self.rpcs[f"/logd.v1.{method}"])
-        message = request.SerializeToString()
-        rpc.check_size(message)
-        asked = replace(CONTEXT, **context)
-        return await rpc.handler(asked, rpc.request_type.FromString(message))
+        path, asked = f"/logd.v1.{method}", replace(CONTEXT, **context)
+        raw = request.SerializeToString()
+        answer = await self.local.transport.unary("", path, raw, context=asked)
+        return CALLS[path].response_type.FromString(answer)
 
     async def stream(self, method: str) -> LocalStream:
         return await self.local.transport.stream("", f"/logd.v1.{method}")

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
-from logd.broker.authorizer import AllowAll
+from harness.dispatchers import dispatcher_of
 from logd.broker.doors.flight_door.flight_server import FlightServer
-from logd.broker.doors.grpc_door.rpc import ServerStream, StreamRpc
-from logd.broker.ports import RequestContext
 from logd.flight.flight_exchange import FlightExchange
 from logd.model.errors import UnknownTopic
 from logd.model.seams import TransportStream
+from logd.rpc.rpc import RequestContext, ServerStream, StreamRpc
 from logd_client.flight_transport import THREADS, FlightTransport
 from logd_proto.v1 import cluster_pb2
 
@@ -53,12 +52,12 @@ class FlightBench:
     """`address` of the door; how many streams it is `serving`, and with which `contexts`."""
 
     def __init__(self) -> None:
-        self.server = FlightServer(AllowAll())
         self.contexts: list[RequestContext] = []
         self.serving = 0
         served = [(ECHO, self._echo), (REFUSE, self._refuse), (POUR, self._pour)]
         rpcs = [StreamRpc(method, handler, "read") for method, handler in served]
-        self.address = f"127.0.0.1:{self.server.start('127.0.0.1:0', rpcs, CLUSTER)}"
+        self.server = FlightServer(dispatcher_of(rpcs, "flight"), CLUSTER)
+        self.address = f"127.0.0.1:{self.server.start('127.0.0.1:0')}"
 
     async def open(self, method: str) -> FlightExchange:
         stream = await self.stream(method)

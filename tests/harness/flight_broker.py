@@ -5,22 +5,24 @@
 So no stream comes through gRPC in silence, be it of the SDK in a test or of `logctl`.
 """
 
-from collections.abc import Iterable
-
 from logd.broker import broker_process
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
-from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc
-from logd.broker.ports import RequestContext
 from logd.main import main
 from logd.model.errors import BrokerUnreachable
+from logd.model.seams import Clock
+from logd.rpc.dispatcher import Dispatcher
+from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc
+from logd.system.background_tasks import BackgroundTasks
 
 
 class StreamlessGrpcServer(GrpcServer):
     """Refuses streams as a broker that is just dying: a client that found the other door dead at a
     kill may come here, and shall try again."""
 
-    async def start(self, address: str, rpcs: Iterable[Rpc]) -> int:
-        return await super().start(address, [_without_stream(rpc) for rpc in rpcs])
+    def __init__(self, dispatcher: Dispatcher, clock: Clock, tasks: BackgroundTasks) -> None:
+        for method, rpc in dispatcher.rpcs.items():
+            dispatcher.rpcs[method] = _without_stream(rpc)
+        super().__init__(dispatcher, clock, tasks)
 
 
 def _without_stream(rpc: Rpc) -> Rpc:

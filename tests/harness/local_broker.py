@@ -12,6 +12,7 @@ from logd.broker.broker_pools import BrokerPools
 from logd.broker.config import BrokerConfig
 from logd.broker.wiring import Seams, open_broker
 from logd.model.seams import FileSystem, MetadataStore
+from logd.rpc.listener import PUBLIC
 from logd.sim.seeded_random import SeededRandom
 from logd.system.background_tasks import BackgroundTasks
 from logd.system.os_file_system import OsFileSystem
@@ -24,7 +25,7 @@ class LocalBroker:
     def __init__(self, broker: Broker, clock: ManualClock) -> None:
         self.broker = broker
         self.clock = clock
-        self.transport = LocalTransport(broker.rpcs)
+        self.transport = LocalTransport(broker.dispatcher(PUBLIC))
 
 
 @asynccontextmanager
@@ -59,3 +60,4 @@ async def local_broker(
         yield local
     finally:
         await broker.close()
+    assert local.transport.faults == []

@@ -1,11 +1,12 @@
-"""A Transport that calls a broker's handlers in this process: no sockets, no gRPC."""
+"""A Transport that calls a broker in this process: no sockets, no gRPC."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
 
-from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
-from logd.broker.ports import RequestContext
-from logd.model.errors import BrokerUnreachable
+from logd.model.errors import BrokerUnreachable, LogdError
+from logd.rpc.dispatcher import Dispatcher
+from logd.rpc.rpc import RequestContext
+from logd.wire.proto_errors import from_proto_error, to_proto_error
 
 CONTEXT = RequestContext("anonymous", "local", "local", "public", None)
 
@@ -13,14 +14,21 @@ CONTEXT = RequestContext("anonymous", "local", "local", "public", None)
 class LocalStream:
     """Implements `TransportStream`; `rpc.ServerStream` is its other side."""
 
-    def __init__(self, rpc: StreamRpc) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, method: str, note: Callable[[LogdError], None]
+    ) -> None:
+        self._note = note
         self._to_server: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._to_client: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._server = asyncio.ensure_future(self._serve(rpc))
+        self._server = asyncio.ensure_future(self._serve(dispatcher, method))
 
-    async def _serve(self, rpc: StreamRpc) -> None:
+    async def _serve(self, dispatcher: Dispatcher, method: str) -> None:
         try:
-            await rpc.handler(CONTEXT, _ServerSide(self._to_server, self._to_client))
+            side = _ServerSide(self._to_server, self._to_client)
+            await dispatcher.stream(CONTEXT, method, side)
+        except LogdError as error:
+            self._note(error)
+            raise
         finally:
             self._to_client.put_nowait(None)
 
@@ -39,8 +47,8 @@ class LocalStream:
         if self._server.cancelled():
             raise BrokerUnreachable("the stream was cut")
         error = self._server.exception() if self._server.done() else None
-        if error is not None:
-            raise error
+        if isinstance(error, LogdError):
+            raise from_proto_error(to_proto_error(error)) from error
 
     async def finish_sending(self) -> None:
         self._to_server.put_nowait(None)
@@ -65,22 +73,35 @@ class _ServerSide:
 
 
 class LocalTransport:
-    """Implements `logd.model.seams.Transport` for the one broker whose calls it is given."""
+    """Implements `logd.model.seams.Transport` for the one broker whose calls it is given.
 
-    def __init__(self, rpcs: Iterable[Rpc]) -> None:
-        self.rpcs = {rpc.method: rpc for rpc in rpcs}
+    `faults`: what was wrong with the broker itself, which clients are told without its inside.
+    """
 
-    async def unary(self, address: str, method: str, request: bytes, timeout_ms: int) -> bytes:
-        rpc = self.rpcs[method]
-        assert isinstance(rpc, UnaryRpc)
-        response = await rpc.handler(CONTEXT, rpc.request_type.FromString(request))
-        answer: bytes = response.SerializeToString()
-        return answer
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self.faults: list[BaseException] = []
+
+    async def unary(
+        self,
+        address: str,
+        method: str,
+        request: bytes,
+        timeout_ms: int = 0,
+        context: RequestContext = CONTEXT,
+    ) -> bytes:
+        try:
+            return await self.dispatcher.unary(context, method, request)
+        except LogdError as error:
+            self._note(error)
+            raise from_proto_error(to_proto_error(error)) from error
 
     async def stream(self, address: str, method: str) -> LocalStream:
-        rpc = self.rpcs[method]
-        assert isinstance(rpc, StreamRpc)
-        return LocalStream(rpc)
+        return LocalStream(self.dispatcher, method, self._note)
 
     async def close(self) -> None:
         return None
+
+    def _note(self, error: LogdError) -> None:
+        if type(error) is LogdError:
+            self.faults.append(error.__cause__ or error)

@@ -10,9 +10,10 @@ from logd.broker.doors.flight_door.flight_server import FlightServer
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.flight.flight_exchange import FlightExchange
 from logd.model.seams import TransportStream
+from logd.rpc.listener import FLIGHT, PUBLIC
 from logd.system.background_tasks import BackgroundTasks
+from logd.system.grpc_transport import GrpcTransport
 from logd_client.flight_transport import FlightTransport
-from logd_client.grpc_transport import GrpcTransport
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
 Way = Literal["unary", "grpc", "flight"]
@@ -84,11 +85,11 @@ class TwoDoors:
 
     async def serve(self, stack: AsyncExitStack, local: LocalBroker) -> tuple[str, str]:
         broker = local.broker
-        grpc = GrpcServer(broker.authorizer, local.clock, BackgroundTasks(local.clock))
-        flight = FlightServer(broker.authorizer)
-        port = await grpc.start("127.0.0.1:0", broker.rpcs)
+        grpc = GrpcServer(broker.dispatcher(PUBLIC), local.clock, BackgroundTasks(local.clock))
+        flight = FlightServer(broker.dispatcher(FLIGHT), broker.cluster_id)
+        port = await grpc.start("127.0.0.1:0")
         stack.push_async_callback(grpc.stop, 0)
-        flight_port = flight.start("127.0.0.1:0", broker.rpcs, broker.cluster_id)
+        flight_port = flight.start("127.0.0.1:0")
         stack.push_async_callback(flight.stop, 10)
         stack.push_async_callback(self._close)
         self.address, self.flight_address = f"127.0.0.1:{port}", f"127.0.0.1:{flight_port}"

@@ -20,8 +20,8 @@ from harness.foreign_batch import TIME_MS, ForeignBatch, every_case
 from harness.two_doors import WAYS, TwoDoors, Way, two_doors
 from logd.model import binary_columns
 from logd.model.errors import UndecodableBatch
+from logd.system.grpc_transport import GrpcTransport
 from logd_client.consumer import Consumer
-from logd_client.grpc_transport import GrpcTransport
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch
 from logd_proto.v1 import common_pb2, data_pb2

@@ -17,7 +17,7 @@ from harness.broker_process import BrokerProcess
 from harness.raw_call import RawCaller
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import LogdError
-from logd_client.grpc_transport import GrpcTransport
+from logd.system.grpc_transport import GrpcTransport
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
 BATCH = encode_batch([b"v" * 100], timestamps_ms=1)

@@ -18,7 +18,7 @@ import pytest
 from harness.broker_process import free_port
 from harness.raw_call import RawCaller
 from logd.model.errors import LogdError
-from logd_client.grpc_transport import GrpcTransport
+from logd.system.grpc_transport import GrpcTransport
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
 pytestmark = pytest.mark.slow

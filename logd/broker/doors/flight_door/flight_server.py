@@ -11,20 +11,17 @@ the door is for clients one trusts.
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.flight as flight
-import structlog
 from google.protobuf.message import Message
 
 from logd.broker.doors.bind_error import bind_error
 from logd.broker.doors.flight_door import arrow_tables
-from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
-from logd.broker.ports import Authorizer, RequestContext
 from logd.flight.flight_exchange import LOOP_LOOKED_AT_S, SCHEMA, THE_END, FlightExchange
 from logd.model import arrow_batches
 from logd.model.errors import (
@@ -32,37 +29,33 @@ from logd.model.errors import (
     InvalidConfig,
     LogdError,
     Overloaded,
-    UnsupportedVersion,
 )
+from logd.rpc.dispatcher import Dispatcher, unexpected
+from logd.rpc.rpc import RequestContext
 from logd.wire.proto_errors import to_proto_error
-
-logger = structlog.get_logger()
 
 EXCHANGES_MAX = 256
 """And tables being read or written. What is refused here, the SDK does through gRPC."""
 CLIENT_ID_HEADER = "logd-client-id"
 CLUSTER_ID_HEADER = "logd-cluster-id"
-LISTENER = "flight"
 
 
 class FlightServer:
     """One listener. `start` and `stop` are the loop's; exchanges come in threads of pyarrow's."""
 
-    def __init__(self, authorizer: Authorizer) -> None:
-        self._authorizer = authorizer
+    def __init__(self, dispatcher: Dispatcher, cluster_id: str) -> None:
+        """A client that says it wants another cluster is refused: the address that it was given led
+        it elsewhere, as that of a broker behind a tunnel may."""
+        self._dispatcher = dispatcher
+        self._cluster_id = cluster_id
         self._server: _Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, address: str, rpcs: Iterable[Rpc], cluster_id: str) -> int:
-        """Bind and serve; returns the port. Raises InvalidConfig.
-
-        A client that says it wants another cluster is refused: the address that it was given led
-        it elsewhere, as that of a broker behind a tunnel may.
-        """
-        by_method = {rpc.method: rpc for rpc in rpcs}
+    def start(self, address: str) -> int:
+        """Bind and serve; returns the port. Raises InvalidConfig."""
         try:
             self._server = _Listener(
-                f"grpc://{address}", by_method, cluster_id, self._authorizer, self._tasks
+                f"grpc://{address}", self._dispatcher, self._cluster_id, self._tasks
             )
         except (pa.ArrowException, OSError) as error:
             raise bind_error(address, "flight_listen") from error
@@ -109,14 +102,12 @@ class _Listener(flight.FlightServerBase):  # type: ignore[misc]
     def __init__(
         self,
         location: str,
-        rpcs: dict[str, Rpc],
+        dispatcher: Dispatcher,
         cluster_id: str,
-        authorizer: Authorizer,
         tasks: "set[asyncio.Task[None]]",
     ) -> None:
-        self._rpcs = rpcs
+        self._dispatcher = dispatcher
         self._cluster_id = cluster_id
-        self._authorizer = authorizer
         self._loop = asyncio.get_running_loop()
         self._tasks = tasks
         self._places = threading.Semaphore(EXCHANGES_MAX)
@@ -125,10 +116,9 @@ class _Listener(flight.FlightServerBase):  # type: ignore[misc]
 
     def do_exchange(self, call: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         with self._admitted(call):
-            rpc = self._rpcs.get((descriptor.command or b"").decode(errors="replace"))
-            if not isinstance(rpc, StreamRpc):
-                raise UnsupportedVersion(f"no exchange is called {descriptor.command!r}")
-            self._exchange(rpc, _context_of(call), reader, writer)
+            method = (descriptor.command or b"").decode(errors="replace")
+            self._dispatcher.stream_rpc(method)  # refuses before anything has begun
+            self._exchange(method, self._context_of(call), reader, writer)
 
     def list_flights(self, call: Any, criteria: bytes) -> list[Any]:
         with self._admitted(call):
@@ -184,18 +174,21 @@ class _Listener(flight.FlightServerBase):  # type: ignore[misc]
         except (pa.ArrowException, OSError):
             raise  # the client has gone
         except Exception as fault:
-            raise _refusal(_unexpected("Flight", fault)) from None
+            raise _refusal(unexpected("Flight", fault)) from None
 
     def _asker(self, call: Any) -> arrow_tables.Call:
-        return partial(self._ask, _context_of(call))
+        return partial(self._ask, self._context_of(call))
+
+    def _context_of(self, call: Any) -> RequestContext:
+        client_id: str = call.get_middleware("headers").client_id
+        listener = self._dispatcher.listener.name
+        return RequestContext("anonymous", client_id, call.peer(), listener, None)
 
     def _ask(self, context: RequestContext, method: str, request: Message) -> Message:
         """The answer of one of the calls of `logd.v1`. Raises LogdErrors."""
-        rpc = self._rpcs[method]
-        assert isinstance(rpc, UnaryRpc), "a call with one answer"
         if self.draining:
             raise BrokerDraining("the broker is shutting down")
-        answering = rpc.answer(self._authorizer, context, request)
+        answering = self._dispatcher.answer(context, method, request)
         try:
             future = asyncio.run_coroutine_threadsafe(answering, self._loop)
         except RuntimeError:  # the loop is closed
@@ -204,20 +197,17 @@ class _Listener(flight.FlightServerBase):  # type: ignore[misc]
         while True:
             try:
                 return future.result(LOOP_LOOKED_AT_S)
-            except LogdError:
-                raise
             except TimeoutError:
                 if self._loop.is_closed():
                     raise BrokerDraining("the broker is shutting down") from None
-            except Exception as fault:
-                raise _unexpected(method, fault) from None
 
-    def _exchange(self, rpc: StreamRpc, context: RequestContext, reader: Any, writer: Any) -> None:
+    def _exchange(self, method: str, context: RequestContext, reader: Any, writer: Any) -> None:
         writer.begin(SCHEMA)
         exchange = FlightExchange(self._loop, reader, writer)
         writing = threading.Thread(target=exchange.write_all, name="flight-write", daemon=True)
         writing.start()
-        serving = _Serving(rpc, context, exchange, self._tasks)
+        handling = partial(self._dispatcher.stream, context, method, exchange)
+        serving = _Serving(handling, exchange, self._tasks)
         self._loop.call_soon_threadsafe(serving.start)
         exchange.read_all()
         self._loop.call_soon_threadsafe(serving.client_done)
@@ -231,20 +221,17 @@ class _Serving:
 
     def __init__(
         self,
-        rpc: StreamRpc,
-        context: RequestContext,
+        handling: Callable[[], Coroutine[Any, Any, None]],
         exchange: FlightExchange,
         tasks: "set[asyncio.Task[None]]",
     ) -> None:
-        self._rpc = rpc
-        self._context = context
+        self._handling = handling
         self._exchange = exchange
         self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        handling = self._rpc.handler(self._context, self._exchange)
-        self._task = asyncio.ensure_future(handling)
+        self._task = asyncio.ensure_future(self._handling())
         self._tasks.add(self._task)
         self._task.add_done_callback(self._ended)
 
@@ -263,14 +250,8 @@ class _Serving:
         if task.cancelled():
             return self._exchange.error or BrokerDraining("the broker is shutting down")
         raised = task.exception()
-        if raised is None or isinstance(raised, LogdError):
-            return raised
-        return _unexpected(self._rpc.method, raised)
-
-
-def _context_of(call: Any) -> RequestContext:
-    client_id: str = call.get_middleware("headers").client_id
-    return RequestContext("anonymous", client_id, call.peer(), LISTENER, None)
+        assert raised is None or isinstance(raised, LogdError), "a Dispatcher's errors are typed"
+        return raised
 
 
 def _path_of(descriptor: Any) -> list[str]:
@@ -279,12 +260,6 @@ def _path_of(descriptor: Any) -> list[str]:
         return [part.decode() for part in descriptor.path or ()]
     except UnicodeDecodeError as error:
         raise InvalidConfig(f"the path is not UTF-8: {error}", field="descriptor") from None
-
-
-def _unexpected(method: str, fault: BaseException) -> LogdError:
-    """A fault of ours: logged with its traceback, told to the client without one."""
-    logger.error("a request failed unexpectedly", method=method, exc_info=fault)
-    return LogdError(f"the broker failed unexpectedly: {type(fault).__name__}")
 
 
 def _refusal(error: LogdError) -> Exception:

@@ -1,8 +1,9 @@
 """What a stream's client may do on which topics, asked once for each."""
 
-from logd.broker.doors.grpc_door.topic_refs import id_resource, to_topic_id
-from logd.broker.ports import Authorizer, RequestContext, Topics
+from logd.broker.doors.grpc_door.topic_refs import to_topic_id
 from logd.model.ids import TopicId
+from logd.rpc.resources import TopicNames, topic_of_id
+from logd.rpc.rpc import Authorizer, RequestContext
 
 REMEMBERED_MAX = 20_000
 """Past it all are asked about anew: a client may name ids that no topic has, without end."""
@@ -12,7 +13,7 @@ class AuthorizedTopics:
     """Of one stream and one operation."""
 
     def __init__(
-        self, authorizer: Authorizer, topics: Topics, context: RequestContext, operation: str
+        self, authorizer: Authorizer, topics: TopicNames, context: RequestContext, operation: str
     ) -> None:
         self._authorizer = authorizer
         self._topics = topics
@@ -24,7 +25,7 @@ class AuthorizedTopics:
         """The id. Raises InconsistentTopicId, AclDenied."""
         topic_id = to_topic_id(raw)
         if topic_id not in self._authorized:
-            resource = id_resource(self._topics, topic_id)
+            resource = topic_of_id(self._topics, topic_id)
             self._authorizer.authorize(self._context, self._operation, resource)
             if len(self._authorized) >= REMEMBERED_MAX:
                 self._authorized.clear()

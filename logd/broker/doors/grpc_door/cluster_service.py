@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
-from logd.broker.ports import Cluster, Connection, RequestContext, Topics
+from logd.broker.ports import Cluster, Connection, Topics
+from logd.rpc.calls import bound
+from logd.rpc.rpc import RequestContext, Rpc
 from logd_proto.v1 import cluster_pb2
-
-_SERVICE = "/logd.v1.ClusterService"
 
 
 class ClusterService:
@@ -20,29 +19,7 @@ class ClusterService:
         self._connections = connections
 
     def rpcs(self) -> list[Rpc]:
-        return [
-            UnaryRpc(
-                f"{_SERVICE}/GetClusterInfo",
-                cluster_pb2.GetClusterInfoRequest,
-                self.get_cluster_info,
-                "describe",
-                lambda r: "cluster",
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/GetClusterHealth",
-                cluster_pb2.GetClusterHealthRequest,
-                self.get_cluster_health,
-                "describe",
-                lambda r: "cluster",
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/ListConnections",
-                cluster_pb2.ListConnectionsRequest,
-                self.list_connections,
-                "describe",
-                lambda r: "cluster",
-            ),
-        ]
+        return bound(self, self._topics)
 
     async def get_cluster_info(
         self, context: RequestContext, request: cluster_pb2.GetClusterInfoRequest

@@ -1,6 +1,8 @@
 """DataService: thin handlers between the wire and the ports."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
 from logd.broker.doors.grpc_door.fetch_stream import (
@@ -16,15 +18,9 @@ from logd.broker.doors.grpc_door.produce_stream import (
     to_ack_timeout_ms,
     to_acks,
 )
-from logd.broker.doors.grpc_door.rpc import Refused, Rpc, ServerStream, StreamRpc, UnaryRpc
-from logd.broker.doors.grpc_door.topic_refs import (
-    resolve_topic,
-    to_offset_spec,
-    topic_resource,
-)
+from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec
 from logd.broker.ports import (
     Acks,
-    Authorizer,
     Fetched,
     FetchInterrupt,
     FetchPosition,
@@ -32,7 +28,6 @@ from logd.broker.ports import (
     Partitions,
     ProducerIds,
     Receipt,
-    RequestContext,
     Topics,
 )
 from logd.model.errors import InvalidConfig, LogdError
@@ -40,7 +35,8 @@ from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, Topic
 from logd.model.key_ranges import KeyRouter
 from logd.model.seams import Buffer, Clock, Offload
 from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, Topic
-from logd.wire.field_counts import check_plain_request
+from logd.rpc.calls import bound
+from logd.rpc.rpc import Authorizer, Refused, RequestContext, Rpc, ServerStream
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import data_pb2
 
@@ -48,7 +44,6 @@ PLAIN_RECORDS_MAX = 10_000
 """Plain records are for small use: each costs the broker an encode."""
 DEADLINE_MARGIN_MS = 500
 """A long poll answers so much before the client's deadline."""
-_SERVICE = "/logd.v1.DataService"
 
 
 class DataService:
@@ -76,47 +71,19 @@ class DataService:
         self._rotation = 0
 
     def rpcs(self) -> list[Rpc]:
-        return [
-            StreamRpc(f"{_SERVICE}/ProduceStream", self.produce_stream, "write"),
-            StreamRpc(f"{_SERVICE}/FetchStream", self.fetch_stream, "read"),
-            UnaryRpc(
-                f"{_SERVICE}/Produce",
-                data_pb2.ProduceRequest,
-                self.produce,
-                "write",
-                lambda r: topic_resource(self._topics, r.topic),
-                check_size=check_plain_request,
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/Fetch",
-                data_pb2.FetchRequest,
-                self.fetch,
-                "read",
-                lambda r: topic_resource(self._topics, r.topic),
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/ListOffsets",
-                data_pb2.ListOffsetsRequest,
-                self.list_offsets,
-                "describe",
-                lambda r: topic_resource(self._topics, r.topic),
-            ),
-            UnaryRpc(
-                f"{_SERVICE}/InitProducer",
-                data_pb2.InitProducerRequest,
-                self.init_producer,
-                "write",
-                lambda r: "cluster",
-            ),
-        ]
+        return bound(self, self._topics)
 
-    async def produce_stream(self, context: RequestContext, stream: ServerStream) -> None:
-        await ProduceStream(
+    def produce_stream(
+        self, context: RequestContext, stream: ServerStream
+    ) -> Coroutine[Any, Any, None]:
+        return ProduceStream(
             self._partitions, self._topics, self._authorizer, context, stream, self._refused
         ).run()
 
-    async def fetch_stream(self, context: RequestContext, stream: ServerStream) -> None:
-        await FetchStream(
+    def fetch_stream(
+        self, context: RequestContext, stream: ServerStream
+    ) -> Coroutine[Any, Any, None]:
+        return FetchStream(
             self._partitions, self._topics, self._authorizer, context, stream, self._refused
         ).run()
 

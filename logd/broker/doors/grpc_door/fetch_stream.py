@@ -18,19 +18,23 @@ from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
 from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
-from logd.broker.doors.grpc_door.rpc import Refused, ServerStream, check_request_bytes
 from logd.broker.ports import (
-    Authorizer,
     Fetched,
     FetchInterrupt,
     FetchPosition,
     FetchWait,
     Partitions,
-    RequestContext,
     Topics,
 )
 from logd.model.errors import InvalidConfig, LogdError, Overloaded
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
+from logd.rpc.rpc import (
+    Authorizer,
+    Refused,
+    RequestContext,
+    ServerStream,
+    check_request_bytes,
+)
 from logd.wire.fetch_response import write_fetch_response
 from logd_proto.v1 import data_pb2
 

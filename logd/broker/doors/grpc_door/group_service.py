@@ -1,7 +1,6 @@
 """GroupService: thin handlers between the wire and the Groups port."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from logd.broker.doors.grpc_door.group_wire import (
     from_committed,
@@ -12,9 +11,8 @@ from logd.broker.doors.grpc_door.group_wire import (
     to_commit,
     to_target,
 )
-from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
 from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_topic_id
-from logd.broker.ports import Groups, RequestContext, Topics
+from logd.broker.ports import Groups, Topics
 from logd.model.errors import InvalidConfig, UnknownTopic
 from logd.model.group import (
     ByDuration,
@@ -31,11 +29,11 @@ from logd.model.group import (
     ToPlan,
 )
 from logd.model.ids import PartitionId, TopicId
+from logd.rpc.calls import bound
+from logd.rpc.rpc import RequestContext, Rpc
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
-
-_SERVICE = "/logd.v1.GroupService"
 
 
 class GroupService:
@@ -46,35 +44,7 @@ class GroupService:
         self._topics = topics
 
     def rpcs(self) -> list[Rpc]:
-        calls: list[tuple[str, Any, Any, str]] = [
-            ("CommitOffsets", pb.CommitOffsetsRequest, self.commit_offsets, "read"),
-            ("FetchOffsets", pb.FetchOffsetsRequest, self.fetch_offsets, "read"),
-            ("DescribeGroup", pb.DescribeGroupRequest, self.describe_group, "describe"),
-            ("DescribeLag", pb.DescribeLagRequest, self.describe_lag, "describe"),
-            ("DeleteGroup", pb.DeleteGroupRequest, self.delete_group, "delete"),
-            ("ResetOffsets", pb.ResetOffsetsRequest, self.reset_offsets, "alter"),
-            ("UndoReset", pb.UndoResetRequest, self.undo_reset, "alter"),
-            ("ListResets", pb.ListResetsRequest, self.list_resets, "describe"),
-        ]
-        return [
-            UnaryRpc(
-                f"{_SERVICE}/ListGroups",
-                pb.ListGroupsRequest,
-                self.list_groups,
-                "describe",
-                lambda r: "cluster",
-            ),
-            *(
-                UnaryRpc(
-                    f"{_SERVICE}/{name}",
-                    request_type,
-                    handler,
-                    operation,
-                    lambda r: f"group:{r.group}",
-                )
-                for name, request_type, handler, operation in calls
-            ),
-        ]
+        return bound(self, self._topics)
 
     async def commit_offsets(
         self, context: RequestContext, request: pb.CommitOffsetsRequest

@@ -1,4 +1,4 @@
-"""The gRPC listener: serves tables of calls, health v1 and reflection on grpc.aio.
+"""A gRPC listener: serves a Dispatcher's calls, health v1 and reflection on grpc.aio.
 
 Memory bound: at most CONNECTIONS_MAX * STREAMS_PER_CONNECTION_MAX calls, each with one message of
 at most MESSAGE_BYTES_MAX in flight towards the handler; flow control holds the rest in the clients.
@@ -6,14 +6,11 @@ In practice a client has a few streams, and a message is about 1 MiB.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
-import structlog
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_status import rpc_status
 
@@ -21,14 +18,12 @@ from logd.broker.doors.bind_error import bind_error
 from logd.broker.doors.grpc_door.grpc_listener import GrpcListener
 from logd.broker.doors.grpc_door.health_service import HealthService
 from logd.broker.doors.grpc_door.reflection_service import add_reflection
-from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc, UnaryRpc
-from logd.broker.ports import Authorizer, RequestContext
-from logd.model.errors import InvalidConfig, LogdError
+from logd.model.errors import LogdError
 from logd.model.seams import Clock
+from logd.rpc.dispatcher import Dispatcher
+from logd.rpc.rpc import RequestContext, StreamRpc
 from logd.system.background_tasks import BackgroundTasks
 from logd.wire.proto_errors import to_status
-
-logger = structlog.get_logger()
 
 MESSAGE_BYTES_MAX = 80 << 20
 """Above the largest batch a topic may take (64 MiB), so that the broker's own check answers."""
@@ -56,47 +51,40 @@ class _GrpcServerStream:
         self._context = context
 
     async def receive(self) -> bytes | None:
-        with _ends_with_its_client():
+        try:
             message = await self._context.read()
+        except Exception as error:
+            raise _end_of(self._context, error) from None
         return None if message is grpc.aio.EOF else message
 
     async def send(self, message: bytes) -> None:
-        with _ends_with_its_client():
+        try:
             await self._context.write(message)
+        except Exception as error:
+            raise _end_of(self._context, error) from None
 
 
-@contextmanager
-def _ends_with_its_client() -> Iterator[None]:
-    """What grpc cannot send any more, since the client has gone, ends the call as one that was
+def _end_of(context: Any, error: Exception) -> BaseException:
+    """What grpc cannot do any more, since the client has gone, ends the call as one that was
     cancelled: nobody is left to be told, and nothing is wrong here."""
-    try:
-        yield
-    except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError(str(error)) from None
+    if isinstance(error, grpc.aio.InternalError) or context.done():
+        return asyncio.CancelledError(str(error))
+    return error
 
 
 class GrpcServer:
     """One listener."""
 
-    def __init__(
-        self,
-        authorizer: Authorizer,
-        clock: Clock,
-        tasks: BackgroundTasks,
-        listener: str = "public",
-    ) -> None:
-        self._authorizer = authorizer
+    def __init__(self, dispatcher: Dispatcher, clock: Clock, tasks: BackgroundTasks) -> None:
+        self._dispatcher = dispatcher
         self._clock = clock
-        self._listener = listener
-        self._handlers: dict[str, Any] = {}
+        self._handlers = {method: self._handler_of(method) for method in dispatcher.rpcs}
+        self._services = sorted({method.split("/")[1] for method in self._handlers})
         self._port = GrpcListener(self._make_server, tasks)
         self._health = HealthService()
-        self._services: list[str] = []
 
-    async def start(self, address: str, rpcs: Iterable[Rpc]) -> int:
+    async def start(self, address: str) -> int:
         """Bind and serve; returns the port. Health says NOT_SERVING until `set_serving`."""
-        self._handlers = {rpc.method: self._handler_of(rpc) for rpc in rpcs}
-        self._services = sorted({method.split("/")[1] for method in self._handlers})
         self.set_serving(False)
         try:
             return await self._port.start(address)
@@ -117,60 +105,31 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         await self._port.stop(grace_s)
 
-    def _handler_of(self, rpc: Rpc) -> Any:
-        if isinstance(rpc, StreamRpc):
-            return grpc.stream_stream_rpc_method_handler(self._stream(rpc))
-        return grpc.unary_unary_rpc_method_handler(self._unary(rpc))
+    def _handler_of(self, method: str) -> Any:
+        if isinstance(self._dispatcher.rpcs[method], StreamRpc):
+            return grpc.stream_stream_rpc_method_handler(self._stream(method))
+        return grpc.unary_unary_rpc_method_handler(self._unary(method))
 
-    def _unary(self, rpc: UnaryRpc[Any]) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    def _unary(self, method: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def handle(message: bytes, grpc_context: Any) -> bytes:
+            context = self._context_of(grpc_context)
             try:
-                context = self._context_of(grpc_context)
-                rpc.check_size(message)
-                try:
-                    request = rpc.request_type.FromString(message)
-                except DecodeError as error:
-                    raise InvalidConfig(
-                        f"the request is no {rpc.request_type.DESCRIPTOR.name}: {error}"
-                    ) from None
-                response = await rpc.answer(self._authorizer, context, request)
-                return response.SerializeToString()
-            except grpc.aio.AbortError:
-                raise
+                return await self._dispatcher.unary(context, method, message)
             except LogdError as error:
-                await self._abort(grpc_context, error)
-            except Exception as error:
-                await self._unexpected(grpc_context, rpc.method, error)
+                await _abort(grpc_context, error)
             raise AssertionError("abort raises")
 
         return handle
 
-    def _stream(self, rpc: StreamRpc) -> Callable[[Any, Any], Awaitable[None]]:
+    def _stream(self, method: str) -> Callable[[Any, Any], Awaitable[None]]:
         async def handle(_: Any, grpc_context: Any) -> None:
             context = self._context_of(grpc_context)
             try:
-                await rpc.handler(context, _GrpcServerStream(grpc_context))
-            except grpc.aio.AbortError:
-                raise
+                await self._dispatcher.stream(context, method, _GrpcServerStream(grpc_context))
             except LogdError as error:
-                await self._abort(grpc_context, error)
-            except Exception as error:
-                if not grpc_context.done():  # else the client has gone: nothing to tell, nobody
-                    await self._unexpected(grpc_context, rpc.method, error)
+                await _abort(grpc_context, error)
 
         return handle
-
-    async def _abort(self, grpc_context: Any, error: LogdError) -> None:
-        status = rpc_status.to_status(to_status(error))
-        with _ends_with_its_client():
-            await grpc_context.abort(status.code, status.details, status.trailing_metadata)
-
-    async def _unexpected(self, grpc_context: Any, method: str, error: Exception) -> None:
-        """A fault of ours: logged with its traceback, told to the client without one."""
-        logger.error("a request failed unexpectedly", method=method, exc_info=error)
-        await self._abort(
-            grpc_context, LogdError(f"the broker failed unexpectedly: {type(error).__name__}")
-        )
 
     def _context_of(self, grpc_context: Any) -> RequestContext:
         client_id = ""
@@ -181,9 +140,16 @@ class GrpcServer:
         deadline_ms = None
         if left_s is not None:
             deadline_ms = self._clock.monotonic_ms() + int(left_s * 1000)
-        return RequestContext(
-            "anonymous", client_id, grpc_context.peer(), self._listener, deadline_ms
-        )
+        listener = self._dispatcher.listener.name
+        return RequestContext("anonymous", client_id, grpc_context.peer(), listener, deadline_ms)
+
+
+async def _abort(grpc_context: Any, error: LogdError) -> None:
+    status = rpc_status.to_status(to_status(error))
+    try:
+        await grpc_context.abort(status.code, status.details, status.trailing_metadata)
+    except grpc.aio.InternalError as gone:
+        raise _end_of(grpc_context, gone) from None
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -193,4 +159,5 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._handlers = handlers
 
     def service(self, handler_call_details: Any) -> Any:
+        """None makes grpc answer UNIMPLEMENTED."""
         return self._handlers.get(handler_call_details.method)

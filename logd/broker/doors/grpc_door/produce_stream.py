@@ -7,11 +7,11 @@ from functools import partial
 from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
-from logd.broker.doors.grpc_door.rpc import Refused, ServerStream
-from logd.broker.ports import Acks, Authorizer, Partitions, Receipt, RequestContext, Topics
+from logd.broker.ports import Acks, Partitions, Receipt, Topics
 from logd.model.errors import CorruptBatch, InvalidConfig, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.seams import Buffer
+from logd.rpc.rpc import Authorizer, Refused, RequestContext, ServerStream
 from logd.wire.produce_request import ProduceEntry, read_produce_request
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import data_pb2

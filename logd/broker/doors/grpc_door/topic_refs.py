@@ -1,7 +1,7 @@
 """Finds the topic that a request names, by id or by name."""
 
 from logd.broker.ports import OffsetSpec, Topics
-from logd.model.errors import InconsistentTopicId, InvalidConfig, UnknownTopic
+from logd.model.errors import InconsistentTopicId, InvalidConfig
 from logd.model.ids import TOPIC_ID_BYTES, TopicId
 from logd.model.topic import Topic
 from logd_proto.v1 import common_pb2
@@ -28,19 +28,6 @@ def resolve_topic(topics: Topics, ref: common_pb2.TopicRef) -> Topic:
             f"this id is that of topic '{topic.name}', not of '{ref.name}'", field="topic"
         )
     return topic
-
-
-def topic_resource(topics: Topics, ref: common_pb2.TopicRef) -> str:
-    """What the Authorizer is asked about: the topic by its name, whichever way it was named."""
-    return id_resource(topics, TopicId(ref.topic_id)) if ref.topic_id else f"topic:{ref.name}"
-
-
-def id_resource(topics: Topics, topic_id: TopicId) -> str:
-    """As `topic_resource`, of an id; one that nobody has stands for itself."""
-    try:
-        return f"topic:{topics.by_id(topic_id).name}"
-    except UnknownTopic:
-        return f"topic:{topic_id.hex()}"
 
 
 def to_offset_spec(spec: common_pb2.OffsetSpec) -> OffsetSpec:

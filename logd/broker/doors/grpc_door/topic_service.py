@@ -2,18 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
-from logd.broker.doors.grpc_door.rpc import Rpc, UnaryRpc
-from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec, topic_resource
-from logd.broker.ports import Partitions, PartitionStatus, RequestContext, Topics, TopicSizes
+from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec
+from logd.broker.ports import Partitions, PartitionStatus, Topics, TopicSizes
 from logd.model.errors import AclDenied, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.topic import Topic
+from logd.rpc.calls import bound
+from logd.rpc.rpc import RequestContext, Rpc
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2, topics_pb2
 
-_SERVICE = "/logd.v1.TopicService"
 STATUS_AT_ONCE_MAX = 64
 """Partitions whose status is looked up at the same time."""
 
@@ -27,37 +26,7 @@ class TopicService:
         self._sizes = sizes
 
     def rpcs(self) -> list[Rpc]:
-        pb = topics_pb2
-
-        def topic(request: Any) -> str:
-            return topic_resource(self._topics, request.topic)
-
-        def new_topic(request: pb.CreateTopicRequest) -> str:
-            return f"topic:{request.name}"
-
-        def topic_or_all(request: pb.DescribePartitionsRequest) -> str:
-            return topic(request) if request.HasField("topic") else "cluster"
-
-        calls: list[tuple[str, Any, Any, str, Any]] = [
-            ("CreateTopic", pb.CreateTopicRequest, self.create_topic, "create", new_topic),
-            ("ListTopics", pb.ListTopicsRequest, self.list_topics, "describe", lambda r: "cluster"),
-            ("DescribeTopic", pb.DescribeTopicRequest, self.describe_topic, "describe", topic),
-            ("AlterTopic", pb.AlterTopicRequest, self.alter_topic, "alter", topic),
-            ("AddPartitions", pb.AddPartitionsRequest, self.add_partitions, "alter", topic),
-            ("DeleteTopic", pb.DeleteTopicRequest, self.delete_topic, "delete", topic),
-            ("DeleteRecords", pb.DeleteRecordsRequest, self.delete_records, "delete", topic),
-            (
-                "DescribePartitions",
-                pb.DescribePartitionsRequest,
-                self.describe_partitions,
-                "describe",
-                topic_or_all,
-            ),
-        ]
-        return [
-            UnaryRpc(f"{_SERVICE}/{name}", request_type, handler, operation, resource)
-            for name, request_type, handler, operation, resource in calls
-        ]
+        return bound(self, self._topics)
 
     async def create_topic(
         self, context: RequestContext, request: topics_pb2.CreateTopicRequest

@@ -4,10 +4,10 @@ import pytest
 
 from logd.broker.doors.grpc_door import authorized_topics
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
-from logd.broker.ports import RequestContext
 from logd.model.errors import AclDenied, InconsistentTopicId, UnknownTopic
 from logd.model.ids import TopicId
 from logd.model.topic import Topic
+from logd.rpc.rpc import RequestContext
 
 CONTEXT = RequestContext("someone", "", "peer", "public", None)
 
@@ -37,7 +37,7 @@ def topic_id(number: int) -> bytes:
 
 def test_who_may_is_asked_once_who_may_not_each_time() -> None:
     authorizer = Authorizer()
-    topics = AuthorizedTopics(authorizer, NoTopics(), CONTEXT, "read")  # type: ignore[arg-type]
+    topics = AuthorizedTopics(authorizer, NoTopics(), CONTEXT, "read")
     for _ in range(2):
         assert topics.check(topic_id(1)) == topic_id(1)
         with pytest.raises(AclDenied):
@@ -51,7 +51,7 @@ def test_ids_that_no_topic_has_are_not_remembered_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(authorized_topics, "REMEMBERED_MAX", 5)
-    topics = AuthorizedTopics(Authorizer(), NoTopics(), CONTEXT, "read")  # type: ignore[arg-type]
+    topics = AuthorizedTopics(Authorizer(), NoTopics(), CONTEXT, "read")
     for number in range(23):
         topics.check(topic_id(number))
         assert len(topics._authorized) <= 5

@@ -9,8 +9,7 @@ import pytest_asyncio
 
 from harness.group_bench import GroupBench
 from logd.broker.doors.grpc_door.group_service import GroupService
-from logd.broker.doors.grpc_door.rpc import UnaryRpc
-from logd.broker.ports import Groups, RequestContext, Topics
+from logd.broker.ports import Groups, Topics
 from logd.model.errors import (
     GroupRewound,
     InconsistentTopicId,
@@ -20,6 +19,7 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.ids import TopicPartition
+from logd.rpc.rpc import RequestContext, UnaryRpc
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
 

@@ -12,15 +12,14 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
+from harness.dispatchers import dispatcher_of
 from harness.manual_clock import ManualClock
 from harness.raw_call import RawCaller
-from logd.broker.authorizer import AllowAll
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
-from logd.broker.doors.grpc_door.rpc import Rpc, ServerStream, StreamRpc, UnaryRpc
-from logd.broker.ports import RequestContext
 from logd.model.errors import AddressInUse, InvalidConfig, LogdError, UnknownTopic
+from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.system.background_tasks import BackgroundTasks
-from logd_client.grpc_transport import GrpcTransport, error_from_rpc
+from logd.system.grpc_transport import GrpcTransport, error_from_rpc
 from logd_proto.v1 import cluster_pb2
 
 UNARY = "/logd.v1.Test/Unary"
@@ -88,14 +87,14 @@ class Listening:
 @pytest_asyncio.fixture
 async def listening() -> AsyncIterator[Listening]:
     service, clock = Service(), ManualClock()
-    server = GrpcServer(AllowAll(), clock, BackgroundTasks(clock))
     request_type = cluster_pb2.Broker
     rpcs: list[Rpc] = [
         UnaryRpc(UNARY, request_type, service.unary, "describe", lambda r: "cluster"),
         StreamRpc(STREAM, service.stream, "read"),
         StreamRpc(FLOOD, service.flood, "read"),
     ]
-    port = await server.start("127.0.0.1:0", rpcs)
+    server = GrpcServer(dispatcher_of(rpcs), clock, BackgroundTasks(clock))
+    port = await server.start("127.0.0.1:0")
     transport = GrpcTransport("the-client")
     yield Listening(service, server, clock, f"127.0.0.1:{port}", transport)
     await transport.close()
@@ -243,9 +242,9 @@ async def test_health_of_all_and_of_each_service(listening: Listening) -> None:
 
 async def test_a_port_that_is_taken(listening: Listening) -> None:
     clock = ManualClock()
-    second = GrpcServer(AllowAll(), clock, BackgroundTasks(clock))
+    second = GrpcServer(dispatcher_of([]), clock, BackgroundTasks(clock))
     with pytest.raises(AddressInUse) as raised:
-        await second.start(listening.address, [])
+        await second.start(listening.address)
     assert raised.value.details["address"] == listening.address
     await second.stop(0)
 

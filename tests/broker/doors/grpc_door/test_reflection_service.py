@@ -14,10 +14,10 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionResponse,
 )
 
+from harness.dispatchers import dispatcher_of
 from harness.manual_clock import ManualClock
-from logd.broker.authorizer import AllowAll
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
-from logd.broker.doors.grpc_door.rpc import Rpc, StreamRpc
+from logd.rpc.rpc import Rpc, StreamRpc
 from logd.system.background_tasks import BackgroundTasks
 from logd_proto.v1 import batch_pb2, cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_pb2
 
@@ -33,9 +33,9 @@ async def nothing(*_: object) -> None: ...
 @pytest_asyncio.fixture
 async def address() -> AsyncIterator[str]:
     clock = ManualClock()
-    server = GrpcServer(AllowAll(), clock, BackgroundTasks(clock))
     rpcs: list[Rpc] = [StreamRpc(f"/logd.v1.{name}/Any", nothing, "read") for name in SERVICES]
-    yield f"127.0.0.1:{await server.start('127.0.0.1:0', rpcs)}"
+    server = GrpcServer(dispatcher_of(rpcs), clock, BackgroundTasks(clock))
+    yield f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     await server.stop(0)
 
 

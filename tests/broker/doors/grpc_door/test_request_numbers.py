@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 
 from harness.local_broker import LocalBroker, local_broker
 from harness.local_transport import CONTEXT
-from logd.broker.doors.grpc_door.rpc import UnaryRpc
 from logd.model.errors import LogdError
+from logd.rpc.rpc import UnaryRpc
 from logd_client.admin import Admin
 from logd_client.producer import Producer
 from logd_proto.v1 import common_pb2, data_pb2, groups_pb2, topics_pb2
@@ -128,7 +128,7 @@ def variants(message: Message) -> Iterator[tuple[str, int]]:
 
 
 async def _answer(local: LocalBroker, method: str, request: Message) -> Message:
-    rpc = local.transport.rpcs[f"/logd.v1.{method}"]
+    rpc = local.transport.dispatcher.rpcs[f"/logd.v1.{method}"]
     assert isinstance(rpc, UnaryRpc)
     answer = await rpc.handler(CONTEXT, rpc.request_type.FromString(request.SerializeToString()))
     answer.SerializeToString()

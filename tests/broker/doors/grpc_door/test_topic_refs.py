@@ -6,11 +6,9 @@ from typing import cast
 import pytest
 
 from logd.broker.doors.grpc_door.topic_refs import (
-    id_resource,
     resolve_topic,
     to_offset_spec,
     to_topic_id,
-    topic_resource,
 )
 from logd.broker.ports import OffsetSpec, Topics
 from logd.model.errors import InconsistentTopicId, InvalidConfig, UnknownTopic
@@ -52,7 +50,6 @@ def test_a_topic_by_name_by_id_and_by_both() -> None:
     by_both = TopicRef(name="orders", topic_id=ORDERS.topic_id)
     for ref in (TopicRef(name="orders"), TopicRef(topic_id=ORDERS.topic_id), by_both):
         assert resolve_topic(TOPICS, ref) is ORDERS
-        assert topic_resource(TOPICS, ref) == "topic:orders"
 
 
 @pytest.mark.parametrize(
@@ -69,13 +66,6 @@ def test_a_topic_by_name_by_id_and_by_both() -> None:
 def test_what_names_no_topic(ref: TopicRef, error: type[Exception]) -> None:
     with pytest.raises(error):
         resolve_topic(TOPICS, ref)
-
-
-def test_the_resource_is_what_the_request_acts_on() -> None:
-    mismatch = TopicRef(name="harmless", topic_id=ORDERS.topic_id)
-    assert topic_resource(TOPICS, mismatch) == "topic:orders", "the id wins"
-    assert topic_resource(TOPICS, TopicRef(name="other")) == "topic:other"
-    assert id_resource(TOPICS, TopicId(b"x" * 16)) == "topic:" + "78" * 16
 
 
 def test_topic_ids_have_sixteen_bytes() -> None:

@@ -1,7 +1,4 @@
-"""How the services declare their calls: one table entry a call, serialized bytes in and out.
-
-The gRPC server, the simulator's transport and the test that walks every call all read these tables.
-"""
+"""Calls with their handlers, as a Dispatcher is given them, and who asks."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,13 +6,32 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from logd.broker.ports import Authorizer, RequestContext
 from logd.model.errors import InvalidConfig, LogdError
 from logd.model.seams import Buffer
 
 Refused = Callable[[LogdError], object]
 """Told of an error that one entry of a stream is given."""
 Request = TypeVar("Request", bound=Message)
+
+REQUEST_BYTES_MAX = 4 << 20
+"""Of calls that carry no batches. Parsed, a hostile request takes fifty times its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Who asks, from where, until when. `deadline_ms` is on the monotonic clock; None: no bound."""
+
+    principal: str
+    client_id: str
+    peer: str
+    listener: str
+    deadline_ms: int | None
+
+
+class Authorizer(Protocol):
+    """Says whether a principal may do an operation on a resource; raises AclDenied if not."""
+
+    def authorize(self, context: RequestContext, operation: str, resource: str) -> None: ...
 
 
 class ServerStream(Protocol):
@@ -26,10 +42,6 @@ class ServerStream(Protocol):
         ...
 
     async def send(self, message: bytes) -> None: ...
-
-
-REQUEST_BYTES_MAX = 4 << 20
-"""Of calls that carry no batches. Parsed, a hostile request takes fifty times its bytes."""
 
 
 def check_request_bytes(message: Buffer) -> None:
@@ -55,15 +67,8 @@ class UnaryRpc(Generic[Request]):
     handler: Callable[[RequestContext, Request], Awaitable[Message]]
     operation: str
     resource: Callable[[Request], str]
-    check_size: Callable[[bytes], None] = check_request_bytes
+    check_size: Callable[[Buffer], None] = check_request_bytes
     """Called before parsing: raises InvalidConfig."""
-
-    async def answer(
-        self, authorizer: Authorizer, context: RequestContext, request: Request
-    ) -> Message:
-        """What a door does once it has the request. Raises LogdErrors."""
-        authorizer.authorize(context, self.operation, self.resource(request))
-        return await self.handler(context, request)
 
 
 @dataclass(frozen=True, slots=True)

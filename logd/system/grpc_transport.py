@@ -21,6 +21,7 @@ from logd.model.errors import (
     ClientClosed,
     LogdError,
     RequestTimeout,
+    UnsupportedVersion,
     UsedAfterFork,
 )
 from logd.model.seams import TransportStream
@@ -75,6 +76,8 @@ def error_from_rpc(error: grpc.RpcError, address: str, method: str) -> LogdError
     call = method.rpartition("/")[2]
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return RequestTimeout(f"{call} was not answered by {address} in time", address=address)
+    if code == grpc.StatusCode.UNIMPLEMENTED:
+        return UnsupportedVersion(f"the broker at {address} has no call {call} there")
     if code in _CONNECTION_CODES:
         unreachable = BrokerUnreachable(f"no broker answers at {address}: {what}", address=address)
         unreachable.unsent = what.startswith(NEVER_CONNECTED)

@@ -14,7 +14,7 @@ from grpc._cython import cygrpc
 from harness.broker_process import BrokerProcess
 from logd.model.errors import BrokerUnreachable, ClientClosed, UsedAfterFork
 from logd.model.seams import TransportStream
-from logd_client.grpc_transport import GrpcTransport
+from logd.system.grpc_transport import GrpcTransport
 
 NOWHERE, METHOD = "127.0.0.1:1", "/logd.v1.TopicService/ListTopics"
 

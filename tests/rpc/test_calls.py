@@ -1,7 +1,9 @@
 """Every call of every service is in the tables, and none is carried out without being allowed."""
 
+import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 import pytest_asyncio
@@ -9,11 +11,13 @@ import pytest_asyncio
 from harness.door_bench import DoorBench, door_bench
 from harness.manual_clock import ManualClock
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
-from logd.broker.doors.grpc_door.rpc import REQUEST_BYTES_MAX, StreamRpc, UnaryRpc
-from logd.broker.ports import RequestContext
 from logd.model.errors import AclDenied, InvalidConfig
+from logd.rpc.calls import CALLS, handler_name
+from logd.rpc.dispatcher import Dispatcher
+from logd.rpc.listener import PUBLIC
+from logd.rpc.rpc import REQUEST_BYTES_MAX, RequestContext, StreamRpc, UnaryRpc
 from logd.system.background_tasks import BackgroundTasks
-from logd_client.grpc_transport import GrpcTransport
+from logd.system.grpc_transport import GrpcTransport
 from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_pb2
 
 SERVICES = [
@@ -82,6 +86,18 @@ async def test_the_tables_hold_exactly_the_services_of_the_protos(bench: DoorBen
                 assert rpc.request_type.DESCRIPTOR.full_name == method.input_type.full_name
 
 
+def test_handlers_take_and_give_what_the_table_says(bench: DoorBench) -> None:
+    """They are found by name: so nothing else holds their types to those of the calls."""
+    for method, rpc in bench.rpcs.items():
+        handler: Any = inspect.unwrap(rpc.handler)
+        assert handler.__name__ == handler_name(method)
+        hints = get_type_hints(handler)
+        assert hints["context"] is RequestContext
+        if isinstance(rpc, UnaryRpc):
+            call = CALLS[method]
+            assert (hints["request"], hints["return"]) == (call.request_type, call.response_type)
+
+
 class Denying:
     """Refuses everything, and remembers what it was asked."""
 
@@ -98,8 +114,9 @@ async def test_who_is_denied_gets_acl_denied_from_every_call(bench: DoorBench) -
     ref = common_pb2.TopicRef(topic_id=topic.topic_id)
     authorizer = Denying()
     clock = ManualClock()
-    server = GrpcServer(authorizer, clock, BackgroundTasks(clock))
-    address = f"127.0.0.1:{await server.start('127.0.0.1:0', bench.rpcs.values())}"
+    dispatcher = Dispatcher(PUBLIC, bench.rpcs.values(), authorizer)
+    server = GrpcServer(dispatcher, clock, BackgroundTasks(clock))
+    address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     transport = GrpcTransport("test")
     try:
         for method, rpc in bench.rpcs.items():

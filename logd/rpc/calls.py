@@ -1,0 +1,115 @@
+"""The table of calls: all that can be asked of a broker, and what the Authorizer is asked first."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from logd.model.seams import Buffer
+from logd.rpc.resources import TopicNames, cluster, group, new_topic, topic, topic_or_all
+from logd.rpc.rpc import Rpc, StreamRpc, UnaryRpc, check_request_bytes
+from logd.wire.field_counts import check_plain_request
+from logd_proto.v1 import cluster_pb2, data_pb2, groups_pb2, topics_pb2
+
+Resource = Callable[[TopicNames, Any], str]
+
+
+class Call(NamedTuple):
+    """One row. `resource` is None for streams, which ask for the topic of each entry."""
+
+    method: str
+    request_type: type[Message]
+    response_type: type[Message]
+    operation: str
+    resource: Resource | None
+    check_size: Callable[[Buffer], None]
+
+    def bind(self, handler: Any, topics: TopicNames) -> Rpc:
+        """With what carries it out."""
+        if self.resource is None:
+            return StreamRpc(self.method, handler, self.operation)
+        resource = partial(self.resource, topics)
+        return UnaryRpc(
+            self.method, self.request_type, handler, self.operation, resource, self.check_size
+        )
+
+
+def _calls(file: Any, service_name: str, **asked: tuple[Any, ...]) -> dict[str, Call]:
+    """Operation, resource and check of size, where it is another, of each call of a service; its
+    types are the proto's."""
+    service = file.DESCRIPTOR.services_by_name[service_name]
+    assert set(asked) == set(service.methods_by_name), f"the calls of {service.full_name}"
+    rows: dict[str, Call] = {}
+    for name, (operation, resource, *check_size) in asked.items():
+        described, method = service.methods_by_name[name], f"/{service.full_name}/{name}"
+        types = GetMessageClass(described.input_type), GetMessageClass(described.output_type)
+        check = check_size[0] if check_size else check_request_bytes
+        assert described.client_streaming == (resource is None)
+        rows[method] = Call(method, *types, operation, resource, check)
+    return rows
+
+
+CALLS: Mapping[str, Call] = {
+    **_calls(
+        data_pb2,
+        "DataService",
+        ProduceStream=("write", None),
+        FetchStream=("read", None),
+        Produce=("write", topic, check_plain_request),
+        Fetch=("read", topic),
+        ListOffsets=("describe", topic),
+        InitProducer=("write", cluster),
+    ),
+    **_calls(
+        topics_pb2,
+        "TopicService",
+        CreateTopic=("create", new_topic),
+        ListTopics=("describe", cluster),
+        DescribeTopic=("describe", topic),
+        AlterTopic=("alter", topic),
+        AddPartitions=("alter", topic),
+        DeleteTopic=("delete", topic),
+        DeleteRecords=("delete", topic),
+        DescribePartitions=("describe", topic_or_all),
+    ),
+    **_calls(
+        groups_pb2,
+        "GroupService",
+        CommitOffsets=("read", group),
+        FetchOffsets=("read", group),
+        ListGroups=("describe", cluster),
+        DescribeGroup=("describe", group),
+        DescribeLag=("describe", group),
+        DeleteGroup=("delete", group),
+        ResetOffsets=("alter", group),
+        UndoReset=("alter", group),
+        ListResets=("describe", group),
+    ),
+    **_calls(
+        cluster_pb2,
+        "ClusterService",
+        GetClusterInfo=("describe", cluster),
+        GetClusterHealth=("describe", cluster),
+        ListConnections=("describe", cluster),
+    ),
+}
+"""By their full paths."""
+
+
+def bound(service: object, topics: TopicNames) -> list[Rpc]:
+    """The calls of the service that has the name of this object's class. Their handlers are its
+    methods, named as the calls are, as Python writes names."""
+    path = f"/logd.v1.{type(service).__name__}/"
+    return [
+        call.bind(getattr(service, handler_name(method)), topics)
+        for method, call in CALLS.items()
+        if method.startswith(path)
+    ]
+
+
+def handler_name(method: str) -> str:
+    """'/logd.v1.DataService/ListOffsets' -> 'list_offsets'."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", method.rpartition("/")[2]).lower()
