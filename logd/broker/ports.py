@@ -1,7 +1,7 @@
 """What the doors need from the rest of the broker, as Protocols. `wiring.py` binds them.
 
-Doors import this and `logd.model` only. Every method runs on the broker's loop; errors are
-LogdErrors.
+Doors import this, `logd.rpc`, `logd.wire` and `logd.model` only. Every method runs on the broker's
+loop; errors are LogdErrors.
 """
 
 from collections.abc import Callable, Mapping, Sequence

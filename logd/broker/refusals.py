@@ -1,12 +1,11 @@
 """What this broker refuses for reasons of its own: told in cluster health, and on stderr.
 
-Errors leave a broker in two ways: a call raises one, or an entry of its answer holds one. `watched`
-sees both of every call but the streams, which note their entries themselves.
+Errors leave a broker in two ways: a call raises one, or an entry of its answer holds one. A
+Dispatcher tells of both, but for the entries of streams, which these note themselves.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import wraps
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
@@ -17,7 +16,6 @@ from logd.model.errors import (
     AckTimeout,
     BrokerDraining,
     CoordinatorLoading,
-    LogdError,
     LogReadOnly,
     Overloaded,
     StorageFull,
@@ -25,7 +23,6 @@ from logd.model.errors import (
     SyncFailed,
 )
 from logd.model.seams import Clock
-from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc
 
 logger = structlog.get_logger()
 
@@ -75,7 +72,7 @@ class _Noted:
 
 
 class Refusals:
-    """On the loop. A source of a SingleBroker."""
+    """On the loop. Implements `dispatcher.Watch`; a source of a SingleBroker."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -101,49 +98,19 @@ class Refusals:
             for (reason, resource), noted in self._noted.items()
         ]
 
-    def watched(self, rpc: Rpc) -> Rpc:
-        """The call, with its errors noted."""
-        if isinstance(rpc, StreamRpc):
-            return replace(rpc, handler=self._watched_stream(rpc.handler))
-        return replace(rpc, handler=self._watched_unary(rpc.handler))
-
-    def _watched_stream(
-        self, handler: Callable[[RequestContext, ServerStream], Awaitable[None]]
-    ) -> Callable[[RequestContext, ServerStream], Awaitable[None]]:
-        @wraps(handler)
-        async def handle(context: RequestContext, stream: ServerStream) -> None:
-            try:
-                await handler(context, stream)
-            except LogdError as error:
-                self.note(error)
-                raise
-
-        return handle
-
-    def _watched_unary(
-        self, handler: Callable[[RequestContext, Any], Awaitable[Message]]
-    ) -> Callable[[RequestContext, Any], Awaitable[Message]]:
-        @wraps(handler)
-        async def handle(context: RequestContext, request: Any) -> Message:
-            try:
-                response = await handler(context, request)
-            except LogdError as error:
-                self.note(error)
-                raise
-            for entry_error in _entry_errors(response):
-                self.note(entry_error)
-            if other := getattr(response, "also_consumed_by", ""):
-                self._note(
-                    "warning",
-                    TWO_CONSUMERS,
-                    f"group:{request.group}",
-                    f"'{request.consumer_id}' and '{other}' consume the same partitions of group "
-                    f"'{request.group}', and each commits over the other: stop one, or give it "
-                    "other partitions or another group",
-                )
-            return response
-
-        return handle
+    def answered(self, request: Any, response: Any) -> None:
+        """What one call was given: its entries may hold errors."""
+        for entry_error in _entry_errors(response):
+            self.note(entry_error)
+        if other := getattr(response, "also_consumed_by", ""):
+            self._note(
+                "warning",
+                TWO_CONSUMERS,
+                f"group:{request.group}",
+                f"'{request.consumer_id}' and '{other}' consume the same partitions of group "
+                f"'{request.group}', and each commits over the other: stop one, or give it other "
+                "partitions or another group",
+            )
 
     def _note(self, severity: str, reason: str, resource: str, message: str) -> None:
         self._forget_old()

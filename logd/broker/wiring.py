@@ -34,6 +34,7 @@ from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
 from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
 from logd.model.seams import Clock, FileSystem, MetadataStore, Random
 from logd.model.topic import Topic
+from logd.rpc.calls import bound
 from logd.rpc.dispatcher import Dispatcher
 from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.group_coordinator import GroupCoordinator
@@ -156,8 +157,8 @@ async def _build(
     info = BrokerInfo(
         broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), version("logd")
     )
-    rpcs = [connections.watched(refusals.watched(rpc)) for each in services for rpc in each.rpcs()]
-    dispatcher = partial(Dispatcher, rpcs=rpcs, authorizer=authorizer)
+    rpcs = [connections.watched(rpc) for each in services for rpc in bound(each, catalog)]
+    dispatcher = partial(Dispatcher, rpcs=rpcs, authorizer=authorizer, watch=refusals)
     return Broker(info, dispatcher, host, groups, maintenance, single)
 
 

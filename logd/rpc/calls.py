@@ -27,15 +27,6 @@ class Call(NamedTuple):
     resource: Resource | None
     check_size: Callable[[Buffer], None]
 
-    def bind(self, handler: Any, topics: TopicNames) -> Rpc:
-        """With what carries it out."""
-        if self.resource is None:
-            return StreamRpc(self.method, handler, self.operation)
-        resource = partial(self.resource, topics)
-        return UnaryRpc(
-            self.method, self.request_type, handler, self.operation, resource, self.check_size
-        )
-
 
 def _calls(file: Any, service_name: str, **asked: tuple[Any, ...]) -> dict[str, Call]:
     """Operation, resource and check of size, where it is another, of each call of a service; its
@@ -103,11 +94,17 @@ def bound(service: object, topics: TopicNames) -> list[Rpc]:
     """The calls of the service that has the name of this object's class. Their handlers are its
     methods, named as the calls are, as Python writes names."""
     path = f"/logd.v1.{type(service).__name__}/"
-    return [
-        call.bind(getattr(service, handler_name(method)), topics)
-        for method, call in CALLS.items()
-        if method.startswith(path)
-    ]
+    rpcs: list[Rpc] = []
+    for method, call in CALLS.items():
+        if not method.startswith(path):
+            continue
+        handler = getattr(service, handler_name(method))
+        if call.resource is None:
+            rpcs.append(StreamRpc(method, handler, call.operation))
+        else:
+            asked = call.operation, partial(call.resource, topics), call.check_size
+            rpcs.append(UnaryRpc(method, call.request_type, handler, *asked))
+    return rpcs
 
 
 def handler_name(method: str) -> str:

@@ -1,6 +1,7 @@
 """The one way that a call takes into the broker, through whatever it came."""
 
 from collections.abc import Iterable
+from typing import Any, Protocol
 
 import structlog
 from google.protobuf.message import DecodeError, Message
@@ -12,6 +13,16 @@ from logd.rpc.rpc import Authorizer, RequestContext, Rpc, ServerStream, StreamRp
 logger = structlog.get_logger()
 
 
+class Watch(Protocol):
+    """Hears what calls come to."""
+
+    def note(self, error: LogdError) -> None:
+        """What one is refused with."""
+        ...
+
+    def answered(self, request: Any, response: Any) -> None: ...
+
+
 class Dispatcher:
     """Answers the calls of one listener: of its services, whatever else it is given.
 
@@ -19,10 +30,13 @@ class Dispatcher:
     `__cause__` it is; it is logged, and told to no client but by its class.
     """
 
-    def __init__(self, listener: Listener, rpcs: Iterable[Rpc], authorizer: Authorizer) -> None:
+    def __init__(
+        self, listener: Listener, rpcs: Iterable[Rpc], authorizer: Authorizer, watch: Watch
+    ) -> None:
         self.listener = listener
         self.rpcs = {rpc.method: rpc for rpc in rpcs if listener.has(rpc.method)}
         self._authorizer = authorizer
+        self._watch = watch
 
     async def unary(self, context: RequestContext, method: str, message: bytes) -> bytes:
         """The serialized answer to a serialized request."""
@@ -45,8 +59,11 @@ class Dispatcher:
             raise _unknown(method)
         try:
             self._authorizer.authorize(context, rpc.operation, rpc.resource(request))
-            return await rpc.handler(context, request)
-        except LogdError:
+            response = await rpc.handler(context, request)
+            self._watch.answered(request, response)
+            return response
+        except LogdError as error:
+            self._watch.note(error)
             raise
         except Exception as fault:
             raise unexpected(method, fault) from fault
@@ -63,7 +80,8 @@ class Dispatcher:
         rpc = self.stream_rpc(method)
         try:
             await rpc.handler(context, stream)
-        except LogdError:
+        except LogdError as error:
+            self._watch.note(error)
             raise
         except Exception as fault:
             raise unexpected(method, fault) from fault

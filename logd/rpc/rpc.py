@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -11,7 +11,6 @@ from logd.model.seams import Buffer
 
 Refused = Callable[[LogdError], object]
 """Told of an error that one entry of a stream is given."""
-Request = TypeVar("Request", bound=Message)
 
 REQUEST_BYTES_MAX = 4 << 20
 """Of calls that carry no batches. Parsed, a hostile request takes fifty times its bytes."""
@@ -55,7 +54,7 @@ def check_request_bytes(message: Buffer) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class UnaryRpc(Generic[Request]):
+class UnaryRpc:
     """A call with one request and one response.
 
     `operation` and `resource(request)` are what the Authorizer is asked, before the handler runs:
@@ -63,10 +62,10 @@ class UnaryRpc(Generic[Request]):
     """
 
     method: str
-    request_type: type[Request]
-    handler: Callable[[RequestContext, Request], Awaitable[Message]]
+    request_type: type[Message]
+    handler: Callable[[RequestContext, Any], Awaitable[Message]]
     operation: str
-    resource: Callable[[Request], str]
+    resource: Callable[[Any], str]
     check_size: Callable[[Buffer], None] = check_request_bytes
     """Called before parsing: raises InvalidConfig."""
 
@@ -80,4 +79,4 @@ class StreamRpc:
     operation: str
 
 
-Rpc = UnaryRpc[Any] | StreamRpc
+Rpc = UnaryRpc | StreamRpc

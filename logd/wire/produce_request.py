@@ -7,7 +7,8 @@ generated parser. Source: protobuf encoding guide.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from logd.model.seams import Buffer
 from logd.model.varint import TAG_BYTES_MAX, VARINT_BYTES_MAX, read_varint, write_varint
@@ -35,6 +36,9 @@ class ProduceEntry(NamedTuple):
     batch: Buffer
 
 
+_FIELDS = attrgetter(*ProduceEntry._fields)
+
+
 def write_produce_request(entries: Sequence[ProduceEntry]) -> bytes:
     """One message. Batches are not empty."""
     parts: list[Buffer] = []
@@ -60,18 +64,7 @@ def read_produce_request(message: Buffer) -> list[ProduceEntry]:
     if entries is None:
         check_field_count(message)
         parsed = data_pb2.ProduceStreamRequest.FromString(bytes(message))
-        entries = [
-            ProduceEntry(
-                e.correlation_id,
-                e.topic_id,
-                e.partition,
-                e.partitioning_epoch,
-                e.acks,
-                e.timeout_ms,
-                e.batch,
-            )
-            for e in parsed.entries
-        ]
+        entries = [ProduceEntry(*_FIELDS(entry)) for entry in parsed.entries]
     return entries
 
 
@@ -96,8 +89,7 @@ def _walk(message: Buffer) -> list[ProduceEntry] | None:
 
 
 def _walk_entry(view: memoryview, at: int, end: int) -> ProduceEntry | None:
-    numbers = [0, 0, 0, 0, 0, 0]
-    topic_id = b""
+    fields: list[Any] = [0, b"", 0, 0, 0, 0, b""]
     last_tag = 0
     while at < end:
         tag, value = view[at], view[at + 1]
@@ -113,7 +105,7 @@ def _walk_entry(view: memoryview, at: int, end: int) -> ProduceEntry | None:
         if slot is not None:
             if value > _MOST[slot]:
                 return None
-            numbers[slot] = value
+            fields[slot] = value
             continue
         stop = at + value
         if stop > end:
@@ -121,18 +113,10 @@ def _walk_entry(view: memoryview, at: int, end: int) -> ProduceEntry | None:
         if tag == _BATCH:
             if stop != end:
                 return None
-            correlation_id, _, partition, partitioning_epoch, acks, timeout_ms = numbers
-            return ProduceEntry(
-                correlation_id,
-                topic_id,
-                partition,
-                partitioning_epoch,
-                acks,
-                timeout_ms,
-                view[at:end],
-            )
+            fields[6] = view[at:end]
+            return ProduceEntry(*fields)
         if tag != _TOPIC_ID:
             return None
-        topic_id = bytes(view[at:stop])
+        fields[1] = bytes(view[at:stop])
         at = stop
     return None

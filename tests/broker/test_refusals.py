@@ -13,12 +13,11 @@ from structlog.testing import capture_logs
 
 from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.local_broker import LocalBroker, local_broker
-from harness.local_transport import CONTEXT
 from harness.manual_clock import ManualClock
 from logd.broker.refusals import GROUPS_MAX, SEVERITIES, TOLD_MS, TWO_CONSUMERS, Refusals
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import ERRORS, LogdError, Overloaded, StorageFull
-from logd.rpc.rpc import UnaryRpc
+from logd.rpc.calls import CALLS
 from logd_proto.v1 import common_pb2, data_pb2, groups_pb2, topics_pb2
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +32,9 @@ class Case:
         self.topic_id = b""
 
     async def call(self, method: str, request: Any) -> Any:
-        rpc = self.local.transport.dispatcher.rpcs[f"/logd.v1.{method}"]
-        assert isinstance(rpc, UnaryRpc)
-        return await rpc.handler(CONTEXT, request)
+        path = f"/logd.v1.{method}"
+        raw = await self.local.transport.unary("", path, request.SerializeToString())
+        return CALLS[path].response_type.FromString(raw)
 
     async def create(self, name: str, partitions: int = 1) -> bytes:
         request = topics_pb2.CreateTopicRequest(name=name, partitions=partitions)

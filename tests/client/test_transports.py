@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from harness.dispatchers import dispatcher_of
+from harness.dispatchers import dispatcher
 from logd.broker.doors.flight_door.flight_server import FlightServer
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.flight.flight_exchange import FlightExchange
@@ -79,7 +79,7 @@ Bench = Callable[[], AbstractAsyncContextManager[tuple[Transport, str, Served]]]
 async def over_grpc() -> AsyncIterator[tuple[Transport, str, Served]]:
     served = Served()
     clock = SystemClock()
-    server = GrpcServer(dispatcher_of(served.rpcs()), clock, BackgroundTasks(clock))
+    server = GrpcServer(dispatcher(served.rpcs()), clock, BackgroundTasks(clock))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     transport = GrpcTransport("tester")
     try:
@@ -92,7 +92,7 @@ async def over_grpc() -> AsyncIterator[tuple[Transport, str, Served]]:
 @asynccontextmanager
 async def over_flight() -> AsyncIterator[tuple[Transport, str, Served]]:
     async with over_grpc() as (calls, address, served):
-        door = FlightServer(dispatcher_of(served.rpcs(), "flight"), served.info.cluster_id)
+        door = FlightServer(dispatcher(served.rpcs(), "flight"), served.info.cluster_id)
         port = door.start("127.0.0.1:0")
         served.info.brokers.add(address=address, flight_address=f"127.0.0.1:{port}")
         transport = FlightTransport(calls, "tester")
@@ -109,7 +109,7 @@ async def over_flight() -> AsyncIterator[tuple[Transport, str, Served]]:
 async def simulated() -> AsyncIterator[tuple[Transport, str, Served]]:
     served, server = Served(), SimulatedProcess("server")
     network = SimulatedNetwork(SeededRandom(1), Trace(asyncio.get_running_loop().time))
-    network.serve(server, dispatcher_of(served.rpcs()))
+    network.serve(server, dispatcher(served.rpcs()))
     yield network, "broker:1", served
     server.die()
     server.bury()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
-from harness.dispatchers import dispatcher_of
+from harness.dispatchers import dispatcher
 from logd.broker.doors.flight_door.flight_server import FlightServer
 from logd.flight.flight_exchange import FlightExchange
 from logd.model.errors import UnknownTopic
@@ -56,7 +56,7 @@ class FlightBench:
         self.serving = 0
         served = [(ECHO, self._echo), (REFUSE, self._refuse), (POUR, self._pour)]
         rpcs = [StreamRpc(method, handler, "read") for method, handler in served]
-        self.server = FlightServer(dispatcher_of(rpcs, "flight"), CLUSTER)
+        self.server = FlightServer(dispatcher(rpcs, "flight"), CLUSTER)
         self.address = f"127.0.0.1:{self.server.start('127.0.0.1:0')}"
 
     async def open(self, method: str) -> FlightExchange:

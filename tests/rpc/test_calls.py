@@ -8,12 +8,12 @@ from typing import Any, get_type_hints
 import pytest
 import pytest_asyncio
 
+from harness.dispatchers import dispatcher
 from harness.door_bench import DoorBench, door_bench
 from harness.manual_clock import ManualClock
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.model.errors import AclDenied, InvalidConfig
 from logd.rpc.calls import CALLS, handler_name
-from logd.rpc.dispatcher import Dispatcher
 from logd.rpc.listener import PUBLIC
 from logd.rpc.rpc import REQUEST_BYTES_MAX, RequestContext, StreamRpc, UnaryRpc
 from logd.system.background_tasks import BackgroundTasks
@@ -114,8 +114,8 @@ async def test_who_is_denied_gets_acl_denied_from_every_call(bench: DoorBench) -
     ref = common_pb2.TopicRef(topic_id=topic.topic_id)
     authorizer = Denying()
     clock = ManualClock()
-    dispatcher = Dispatcher(PUBLIC, bench.rpcs.values(), authorizer)
-    server = GrpcServer(dispatcher, clock, BackgroundTasks(clock))
+    calls = dispatcher(bench.rpcs.values(), PUBLIC, authorizer)
+    server = GrpcServer(calls, clock, BackgroundTasks(clock))
     address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     transport = GrpcTransport("test")
     try:
@@ -123,7 +123,7 @@ async def test_who_is_denied_gets_acl_denied_from_every_call(bench: DoorBench) -
             service, name = method.removeprefix("/logd.v1.").split("/")
             if not isinstance(rpc, UnaryRpc):
                 continue
-            request = rpc.request_type()
+            request: Any = rpc.request_type()
             fields = request.DESCRIPTOR.fields_by_name
             if "topic" in fields:
                 request.topic.CopyFrom(ref)

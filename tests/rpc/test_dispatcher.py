@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.dispatchers import dispatcher
 from harness.local_broker import LocalBroker, local_broker
 from harness.local_transport import LocalTransport
 from logd.broker.doors.flight_door.flight_server import FlightServer
@@ -136,7 +137,7 @@ Serve = Callable[[LocalBroker, AsyncExitStack], Awaitable[tuple[Transport, str, 
 def dispatcher_of(local: LocalBroker, listener: Listener) -> Dispatcher:
     """Of a broker's calls, with two that are broken, and what is another listener's."""
     rpcs = [*local.transport.dispatcher.rpcs.values(), *ODD_RPCS]
-    return Dispatcher(listener, rpcs, KeepsASecret())
+    return dispatcher(rpcs, listener, KeepsASecret())
 
 
 async def over_grpc(local: LocalBroker, stack: AsyncExitStack) -> tuple[Transport, str, str]:

@@ -10,12 +10,11 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from harness.dispatchers import dispatcher
 from harness.manual_clock import ManualClock
-from logd.broker.authorizer import AllowAll
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.model.errors import UnsupportedVersion
 from logd.rpc.calls import CALLS
-from logd.rpc.dispatcher import Dispatcher
 from logd.rpc.listener import FLIGHT, PUBLIC, Listener
 from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.system.background_tasks import BackgroundTasks
@@ -50,8 +49,7 @@ async def addresses() -> AsyncIterator[dict[str, str]]:
     """Of a public and an internal listener of one broker."""
     clock, servers, found = ManualClock(), [], {}
     for listener in LISTENERS.values():
-        dispatcher = Dispatcher(listener, RPCS, AllowAll())
-        server = GrpcServer(dispatcher, clock, BackgroundTasks(clock))
+        server = GrpcServer(dispatcher(RPCS, listener), clock, BackgroundTasks(clock))
         found[listener.name] = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
         server.set_serving(True)
         servers.append(server)

@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from harness.dispatchers import dispatcher_of
+from harness.dispatchers import dispatcher
 from logd.model.errors import BrokerUnreachable, RequestTimeout, UnknownTopic
 from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc, UnaryRpc
 from logd.sim.seeded_random import SeededRandom
@@ -42,7 +42,7 @@ def run(scenario: Callable[[SimulatedNetwork, SimulatedProcess], Awaitable[None]
     async def main() -> None:
         network = SimulatedNetwork(SeededRandom(1), Trace(loop.time))
         server = SimulatedProcess("server")
-        network.serve(server, dispatcher_of(rpcs(call)))
+        network.serve(server, dispatcher(rpcs(call)))
         await scenario(network, server)
         server.die()
         server.bury()
@@ -58,7 +58,7 @@ def test_answers_errors_and_time_outs() -> None:
         assert cluster_pb2.GetClusterInfoResponse.FromString(answer).cluster_id == "c"
         with pytest.raises(RequestTimeout):
             await network.unary("b:1", CALL, REQUEST, 500)
-        network.serve(server, dispatcher_of(rpcs(refuse)))
+        network.serve(server, dispatcher(rpcs(refuse)))
         with pytest.raises(UnknownTopic):
             await network.unary("b:1", CALL, REQUEST, 500)
         network.loss = 1.0

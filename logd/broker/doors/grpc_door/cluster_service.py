@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from logd.broker.ports import Cluster, Connection, Topics
-from logd.rpc.calls import bound
-from logd.rpc.rpc import RequestContext, Rpc
+from logd.rpc.rpc import RequestContext
 from logd_proto.v1 import cluster_pb2
 
 
@@ -17,9 +16,6 @@ class ClusterService:
         self._cluster = cluster
         self._topics = topics
         self._connections = connections
-
-    def rpcs(self) -> list[Rpc]:
-        return bound(self, self._topics)
 
     async def get_cluster_info(
         self, context: RequestContext, request: cluster_pb2.GetClusterInfoRequest

@@ -1,8 +1,7 @@
 """DataService: thin handlers between the wire and the ports."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable
 
 from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
 from logd.broker.doors.grpc_door.fetch_stream import (
@@ -35,8 +34,7 @@ from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, Topic
 from logd.model.key_ranges import KeyRouter
 from logd.model.seams import Buffer, Clock, Offload
 from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, Topic
-from logd.rpc.calls import bound
-from logd.rpc.rpc import Authorizer, Refused, RequestContext, Rpc, ServerStream
+from logd.rpc.rpc import Authorizer, Refused, RequestContext, ServerStream
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import data_pb2
 
@@ -70,19 +68,12 @@ class DataService:
         self._plain_appends = PlainAppends(partitions, clock)
         self._rotation = 0
 
-    def rpcs(self) -> list[Rpc]:
-        return bound(self, self._topics)
-
-    def produce_stream(
-        self, context: RequestContext, stream: ServerStream
-    ) -> Coroutine[Any, Any, None]:
+    def produce_stream(self, context: RequestContext, stream: ServerStream) -> Awaitable[None]:
         return ProduceStream(
             self._partitions, self._topics, self._authorizer, context, stream, self._refused
         ).run()
 
-    def fetch_stream(
-        self, context: RequestContext, stream: ServerStream
-    ) -> Coroutine[Any, Any, None]:
+    def fetch_stream(self, context: RequestContext, stream: ServerStream) -> Awaitable[None]:
         return FetchStream(
             self._partitions, self._topics, self._authorizer, context, stream, self._refused
         ).run()

@@ -29,8 +29,7 @@ from logd.model.group import (
     ToPlan,
 )
 from logd.model.ids import PartitionId, TopicId
-from logd.rpc.calls import bound
-from logd.rpc.rpc import RequestContext, Rpc
+from logd.rpc.rpc import RequestContext
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
@@ -42,9 +41,6 @@ class GroupService:
     def __init__(self, groups: Groups, topics: Topics) -> None:
         self._groups = groups
         self._topics = topics
-
-    def rpcs(self) -> list[Rpc]:
-        return bound(self, self._topics)
 
     async def commit_offsets(
         self, context: RequestContext, request: pb.CommitOffsetsRequest

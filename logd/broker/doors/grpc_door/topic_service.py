@@ -8,8 +8,7 @@ from logd.broker.ports import Partitions, PartitionStatus, Topics, TopicSizes
 from logd.model.errors import AclDenied, LogdError
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.topic import Topic
-from logd.rpc.calls import bound
-from logd.rpc.rpc import RequestContext, Rpc
+from logd.rpc.rpc import RequestContext
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2, topics_pb2
 
@@ -24,9 +23,6 @@ class TopicService:
         self._topics = topics
         self._partitions = partitions
         self._sizes = sizes
-
-    def rpcs(self) -> list[Rpc]:
-        return bound(self, self._topics)
 
     async def create_topic(
         self, context: RequestContext, request: topics_pb2.CreateTopicRequest

@@ -19,6 +19,7 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.ids import TopicPartition
+from logd.rpc.calls import bound
 from logd.rpc.rpc import RequestContext, UnaryRpc
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
@@ -34,9 +35,10 @@ class Door:
 
     def __post_init__(self) -> None:
         groups: Groups = self.bench.groups
+        topics = cast(Topics, self.bench.view)
         self.rpcs = {
-            rpc.method.removeprefix("/logd.v1.GroupService/"): cast(UnaryRpc[Any], rpc)
-            for rpc in GroupService(groups, cast(Topics, self.bench.view)).rpcs()
+            rpc.method.removeprefix("/logd.v1.GroupService/"): cast(UnaryRpc, rpc)
+            for rpc in bound(GroupService(groups, topics), topics)
         }
 
     async def call(self, method: str, request: Any) -> Any:

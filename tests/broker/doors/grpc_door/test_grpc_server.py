@@ -12,7 +12,7 @@ import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from harness.dispatchers import dispatcher_of
+from harness.dispatchers import dispatcher
 from harness.manual_clock import ManualClock
 from harness.raw_call import RawCaller
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
@@ -93,7 +93,7 @@ async def listening() -> AsyncIterator[Listening]:
         StreamRpc(STREAM, service.stream, "read"),
         StreamRpc(FLOOD, service.flood, "read"),
     ]
-    server = GrpcServer(dispatcher_of(rpcs), clock, BackgroundTasks(clock))
+    server = GrpcServer(dispatcher(rpcs), clock, BackgroundTasks(clock))
     port = await server.start("127.0.0.1:0")
     transport = GrpcTransport("the-client")
     yield Listening(service, server, clock, f"127.0.0.1:{port}", transport)
@@ -242,7 +242,7 @@ async def test_health_of_all_and_of_each_service(listening: Listening) -> None:
 
 async def test_a_port_that_is_taken(listening: Listening) -> None:
     clock = ManualClock()
-    second = GrpcServer(dispatcher_of([]), clock, BackgroundTasks(clock))
+    second = GrpcServer(dispatcher([]), clock, BackgroundTasks(clock))
     with pytest.raises(AddressInUse) as raised:
         await second.start(listening.address)
     assert raised.value.details["address"] == listening.address

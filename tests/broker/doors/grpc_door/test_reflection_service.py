@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionResponse,
 )
 
-from harness.dispatchers import dispatcher_of
+from harness.dispatchers import dispatcher
 from harness.manual_clock import ManualClock
 from logd.broker.doors.grpc_door.grpc_server import GrpcServer
 from logd.rpc.rpc import Rpc, StreamRpc
@@ -34,7 +34,7 @@ async def nothing(*_: object) -> None: ...
 async def address() -> AsyncIterator[str]:
     clock = ManualClock()
     rpcs: list[Rpc] = [StreamRpc(f"/logd.v1.{name}/Any", nothing, "read") for name in SERVICES]
-    server = GrpcServer(dispatcher_of(rpcs), clock, BackgroundTasks(clock))
+    server = GrpcServer(dispatcher(rpcs), clock, BackgroundTasks(clock))
     yield f"127.0.0.1:{await server.start('127.0.0.1:0')}"
     await server.stop(0)
 
