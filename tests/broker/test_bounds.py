@@ -37,7 +37,6 @@ RAISED_EPOCHS = "logd_replication.producer_id_blocks.RAISED_EPOCHS_MAX"
 WAITING = "logd.broker.core.purgatory.WAITED_FOR_MAX"
 
 BOUNDS = {
-    "Connections._streams": CALLS,
     "GrpcTransport._channels": BROKERS,
     "GrpcTransport._calls": BROKERS,
     "GrpcTransport._untold": "a read and a write for each stream that is held",
