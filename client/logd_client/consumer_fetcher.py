@@ -1,6 +1,7 @@
 """Keeps a FetchStream open and the consumer's buffer filled: the shell around ConsumerPositions."""
 
 import asyncio
+from typing import NamedTuple
 
 from logd.model.errors import BrokerUnreachable, LogdError, RequestTimeout
 from logd.model.seams import Clock, TransportStream
@@ -9,14 +10,24 @@ from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.core.backoff import Backoff
 from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.core.fetch_session import FetchPlan
 from logd_client.diagnostics import logger
-from logd_client.fetch_request import FetchLimits, serialize_request
 from logd_client.offset_lookup import OffsetLookup
 from logd_proto.v1 import data_pb2
 
 REQUEST_FIRST_BYTES = 64 << 10
 """After an answer of so much the next request goes out before the application sees it, so that the
 broker need not wait until it is consumed. After a smaller one the application comes first."""
+
+
+class FetchLimits(NamedTuple):
+    """The bounds that stand in every request."""
+
+    min_bytes: int
+    max_bytes: int
+    max_partition_bytes: int
+    max_wait_ms: int
+    isolation: data_pb2.Isolation
 
 
 class ConsumerFetcher:
@@ -158,3 +169,28 @@ class ConsumerFetcher:
         self._failure = None
         self._connection.answered()
         self._backoff.reset()
+
+
+def serialize_request(plan: FetchPlan, limits: FetchLimits) -> bytes:
+    """A FetchStreamRequest."""
+    return data_pb2.FetchStreamRequest(
+        correlation_id=plan.correlation_id,
+        partitions=[
+            data_pb2.FetchPartition(
+                topic_id=each.topic_id,
+                partition=each.partition,
+                offset=each.offset,
+                max_bytes=limits.max_partition_bytes,
+            )
+            for each in plan.upserts
+        ],
+        forget=[
+            data_pb2.ForgetPartition(topic_id=topic_id, partition=partition)
+            for topic_id, partition in plan.forgets
+        ],
+        min_bytes=limits.min_bytes,
+        max_bytes=limits.max_bytes,
+        max_wait_ms=limits.max_wait_ms,
+        isolation=limits.isolation,
+        in_parts=True,
+    ).SerializeToString()

@@ -1,6 +1,6 @@
 """Which clients write and read now: the streams that they hold open."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from itertools import islice
@@ -44,20 +44,17 @@ class Connections:
 
     def watched(self, rpc: Rpc) -> Rpc:
         """The call, noted while it lasts if it is a stream."""
-        if isinstance(rpc, StreamRpc):
-            return replace(rpc, handler=self._watched(rpc.handler, rpc.operation))
-        return rpc
+        if not isinstance(rpc, StreamRpc):
+            return rpc
+        serve, does = rpc.handler, rpc.operation
 
-    def _watched(
-        self, handler: Callable[[RequestContext, ServerStream], Awaitable[None]], does: str
-    ) -> Callable[[RequestContext, ServerStream], Awaitable[None]]:
-        @wraps(handler)
+        @wraps(serve)
         async def handle(context: RequestContext, stream: ServerStream) -> None:
             noted = _Stream(context, does, self._clock.wall_ms())
             self._streams[noted] = None
             try:
-                await handler(context, stream)
+                await serve(context, stream)
             finally:
                 del self._streams[noted]
 
-        return handle
+        return replace(rpc, handler=handle)

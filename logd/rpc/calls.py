@@ -9,12 +9,16 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from logd.model.seams import Buffer
-from logd.rpc.resources import TopicNames, cluster, group, new_topic, topic, topic_or_all
+from logd.rpc.resources import TopicNames, topic, topic_or_all
 from logd.rpc.rpc import Rpc, StreamRpc, UnaryRpc, check_request_bytes
 from logd.wire.field_counts import check_plain_request
 from logd_proto.v1 import cluster_pb2, data_pb2, groups_pb2, topics_pb2
 
-Resource = Callable[[TopicNames, Any], str]
+Resource = str | Callable[[TopicNames, Any], str]
+"""What a request is about: a function of it, or a text that its fields are put into."""
+CLUSTER = "cluster"
+GROUP = "group:{0.group}"
+NEW_TOPIC = "topic:{0.name}"
 
 
 class Call(NamedTuple):
@@ -52,13 +56,13 @@ CALLS: Mapping[str, Call] = {
         Produce=("write", topic, check_plain_request),
         Fetch=("read", topic),
         ListOffsets=("describe", topic),
-        InitProducer=("write", cluster),
+        InitProducer=("write", CLUSTER),
     ),
     **_calls(
         topics_pb2,
         "TopicService",
-        CreateTopic=("create", new_topic),
-        ListTopics=("describe", cluster),
+        CreateTopic=("create", NEW_TOPIC),
+        ListTopics=("describe", CLUSTER),
         DescribeTopic=("describe", topic),
         AlterTopic=("alter", topic),
         AddPartitions=("alter", topic),
@@ -69,22 +73,22 @@ CALLS: Mapping[str, Call] = {
     **_calls(
         groups_pb2,
         "GroupService",
-        CommitOffsets=("read", group),
-        FetchOffsets=("read", group),
-        ListGroups=("describe", cluster),
-        DescribeGroup=("describe", group),
-        DescribeLag=("describe", group),
-        DeleteGroup=("delete", group),
-        ResetOffsets=("alter", group),
-        UndoReset=("alter", group),
-        ListResets=("describe", group),
+        CommitOffsets=("read", GROUP),
+        FetchOffsets=("read", GROUP),
+        ListGroups=("describe", CLUSTER),
+        DescribeGroup=("describe", GROUP),
+        DescribeLag=("describe", GROUP),
+        DeleteGroup=("delete", GROUP),
+        ResetOffsets=("alter", GROUP),
+        UndoReset=("alter", GROUP),
+        ListResets=("describe", GROUP),
     ),
     **_calls(
         cluster_pb2,
         "ClusterService",
-        GetClusterInfo=("describe", cluster),
-        GetClusterHealth=("describe", cluster),
-        ListConnections=("describe", cluster),
+        GetClusterInfo=("describe", CLUSTER),
+        GetClusterHealth=("describe", CLUSTER),
+        ListConnections=("describe", CLUSTER),
     ),
 }
 """By their full paths."""
@@ -98,12 +102,13 @@ def bound(service: object, topics: TopicNames) -> list[Rpc]:
     for method, call in CALLS.items():
         if not method.startswith(path):
             continue
-        handler = getattr(service, handler_name(method))
-        if call.resource is None:
+        handler, about = getattr(service, handler_name(method)), call.resource
+        if about is None:
             rpcs.append(StreamRpc(method, handler, call.operation))
-        else:
-            asked = call.operation, partial(call.resource, topics), call.check_size
-            rpcs.append(UnaryRpc(method, call.request_type, handler, *asked))
+            continue
+        resource = about.format if isinstance(about, str) else partial(about, topics)
+        asked = call.operation, resource, call.check_size
+        rpcs.append(UnaryRpc(method, call.request_type, handler, *asked))
     return rpcs
 
 

@@ -1,4 +1,4 @@
-"""What the Authorizer is asked about, by name: topics, groups, the cluster."""
+"""Topics as the Authorizer is asked about them: by name, whichever way a request names them."""
 
 from typing import Any, Protocol
 
@@ -15,23 +15,8 @@ class TopicNames(Protocol):
         ...
 
 
-def cluster(topics: TopicNames, request: Any) -> str:
-    """Of what no topic or group is concerned by, or all are."""
-    return "cluster"
-
-
-def group(topics: TopicNames, request: Any) -> str:
-    """The group that a request names."""
-    return f"group:{request.group}"
-
-
-def new_topic(topics: TopicNames, request: Any) -> str:
-    """One that is to be created."""
-    return f"topic:{request.name}"
-
-
 def topic(topics: TopicNames, request: Any) -> str:
-    """The topic by its name, whichever way the request names it."""
+    """The one that a request is about."""
     ref = request.topic
     return topic_of_id(topics, TopicId(ref.topic_id)) if ref.topic_id else f"topic:{ref.name}"
 

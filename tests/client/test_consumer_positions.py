@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from harness.fake_fetch_broker import FakeFetchSession, FakeLog
 from logd.wire.fetch_response import read_fetch_response
+from logd_client.consumer_fetcher import FetchLimits, serialize_request
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
-from logd_client.fetch_request import FetchLimits, serialize_request
 from logd_client.record import Record
 from logd_proto.v1 import data_pb2
 

@@ -45,7 +45,11 @@ _OPTIONS = [
 
 
 class _GrpcServerStream:
-    """Implements `rpc.ServerStream` on a grpc.aio context."""
+    """Implements `rpc.ServerStream` on a grpc.aio context.
+
+    What grpc cannot do any more, since the client has gone or the call has ended, ends whoever asks
+    for it as cancelled: nobody is left to be told, and nothing is wrong here.
+    """
 
     def __init__(self, context: Any) -> None:
         self._context = context
@@ -53,23 +57,15 @@ class _GrpcServerStream:
     async def receive(self) -> bytes | None:
         try:
             message = await self._context.read()
-        except Exception as error:
-            raise _end_of(self._context, error) from None
+        except grpc.aio.BaseError as error:
+            raise asyncio.CancelledError(str(error)) from None
         return None if message is grpc.aio.EOF else message
 
     async def send(self, message: bytes) -> None:
         try:
             await self._context.write(message)
-        except Exception as error:
-            raise _end_of(self._context, error) from None
-
-
-def _end_of(context: Any, error: Exception) -> BaseException:
-    """What grpc cannot do any more, since the client has gone, ends the call as one that was
-    cancelled: nobody is left to be told, and nothing is wrong here."""
-    if isinstance(error, grpc.aio.InternalError) or context.done():
-        return asyncio.CancelledError(str(error))
-    return error
+        except grpc.aio.BaseError as error:
+            raise asyncio.CancelledError(str(error)) from None
 
 
 class GrpcServer:
@@ -149,7 +145,7 @@ async def _abort(grpc_context: Any, error: LogdError) -> None:
     try:
         await grpc_context.abort(status.code, status.details, status.trailing_metadata)
     except grpc.aio.InternalError as gone:
-        raise _end_of(grpc_context, gone) from None
+        raise asyncio.CancelledError(str(gone)) from None
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]

@@ -1,5 +1,5 @@
+from logd_client.consumer_fetcher import FetchLimits, serialize_request
 from logd_client.core.fetch_session import FetchPlan, Upsert
-from logd_client.fetch_request import FetchLimits, serialize_request
 from logd_proto.v1 import data_pb2
 
 
