@@ -118,7 +118,8 @@ class _Opening:
                 finally:
                     _close(writer)
         except flight.FlightError as error:
-            self._tell(_error_of(error.extra_info) or BrokerUnreachable(str(error)))
+            raw = error.extra_info
+            self._tell(_parse_error(raw) if raw else BrokerUnreachable(str(error)))
         except Exception as error:  # of any kind: else the caller waits for nothing
             self._tell(BrokerUnreachable(f"the Flight door at {self._door}: {error}"))
 
@@ -166,10 +167,6 @@ def _options() -> list[tuple[str, int]]:
         ("grpc.experimental.tcp_min_read_chunk_size", 1 << 20),
         ("grpc.experimental.tcp_max_read_chunk_size", 4 << 20),
     ]
-
-
-def _error_of(extra_info: bytes | None) -> LogdError | None:
-    return _parse_error(extra_info) if extra_info else None
 
 
 def _parse_error(raw: bytes) -> LogdError:

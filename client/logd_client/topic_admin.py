@@ -26,9 +26,7 @@ from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 
 def error_of(entry: Any) -> LogdError | None:
     """The typed error of an answer's entry (any message with an `error` field); None: success."""
-    if not entry.HasField("error"):
-        return None
-    return from_proto_error(entry.error)
+    return from_proto_error(entry.error) if entry.HasField("error") else None
 
 
 def topic_ref(name: str) -> common_pb2.TopicRef:

@@ -29,7 +29,7 @@ class Call(NamedTuple):
     response_type: type[Message]
     operation: str
     resource: Resource | None
-    check_size: Callable[[Buffer], None]
+    check_size: Callable[[Buffer], None] = check_request_bytes
 
 
 def _calls(file: Any, service_name: str, **asked: tuple[Any, ...]) -> dict[str, Call]:
@@ -38,12 +38,11 @@ def _calls(file: Any, service_name: str, **asked: tuple[Any, ...]) -> dict[str, 
     service = file.DESCRIPTOR.services_by_name[service_name]
     assert set(asked) == set(service.methods_by_name), f"the calls of {service.full_name}"
     rows: dict[str, Call] = {}
-    for name, (operation, resource, *check_size) in asked.items():
+    for name, row in asked.items():
         described, method = service.methods_by_name[name], f"/{service.full_name}/{name}"
         types = GetMessageClass(described.input_type), GetMessageClass(described.output_type)
-        check = check_size[0] if check_size else check_request_bytes
-        assert described.client_streaming == (resource is None)
-        rows[method] = Call(method, *types, operation, resource, check)
+        rows[method] = Call(method, *types, *row)
+        assert described.client_streaming == (rows[method].resource is None)
     return rows
 
 

@@ -117,19 +117,17 @@ class SimulatedNetwork:
         self.failures: list[str] = []
         self._random = random
         self._trace = trace
-        self._server: SimulatedProcess | None = None
-        self._dispatcher: Dispatcher | None = None
+        self._server: tuple[SimulatedProcess, Dispatcher] | None = None
         self._streams: dict[SimulatedStream, None] = {}
         self._calls: dict[asyncio.Future[bytes], None] = {}
 
     def serve(self, process: SimulatedProcess, dispatcher: Dispatcher) -> None:
         """From now on `process` answers."""
-        self._server = process
-        self._dispatcher = dispatcher
+        self._server = process, dispatcher
 
     def down(self) -> None:
         """Nobody answers any more; every connection breaks."""
-        self._server = self._dispatcher = None
+        self._server = None
         self.cut()
 
     def cut(self) -> None:
@@ -151,12 +149,12 @@ class SimulatedNetwork:
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 await self._travel()
-                if self._server is None or self._dispatcher is None or self._is_lost():
+                if self._server is None or self._is_lost():
                     raise BrokerUnreachable(f"no answer from {address}")
+                process, dispatcher = self._server
                 self._trace.note("network", "call", method, len(request))
-                context = _context(self._dispatcher, timeout_ms)
-                answering = self._dispatcher.unary(context, method, request)
-                self._server.spawn(self._answer(answering, answer))
+                answering = dispatcher.unary(_context(dispatcher, timeout_ms), method, request)
+                process.spawn(self._answer(answering, answer))
                 message = await answer
                 await self._travel()
                 if self._is_lost():
@@ -171,14 +169,13 @@ class SimulatedNetwork:
     async def stream(self, address: str, method: str) -> SimulatedStream:
         stream = SimulatedStream(self, self._random)
         await self._travel()
-        if self._server is None or self._dispatcher is None or self._is_lost():
+        if self._server is None or self._is_lost():
             raise BrokerUnreachable(f"nobody listens at {address}")
+        process, dispatcher = self._server
         self._trace.note("network", "stream", method)
         self._streams[stream] = None
-        handling = self._dispatcher.stream(
-            _context(self._dispatcher, None), method, stream.server_side
-        )
-        stream.handler = self._server.spawn(handling)
+        handling = dispatcher.stream(_context(dispatcher), method, stream.server_side)
+        stream.handler = process.spawn(handling)
         stream.handler.add_done_callback(partial(self._handled, stream), context=_NOBODY.copy())
         return stream
 
@@ -221,7 +218,7 @@ class SimulatedNetwork:
         return from_proto_error(to_proto_error(error))
 
 
-def _context(dispatcher: Dispatcher, timeout_ms: int | None) -> RequestContext:
+def _context(dispatcher: Dispatcher, timeout_ms: int | None = None) -> RequestContext:
     deadline_ms = None
     if timeout_ms is not None:
         deadline_ms = int(asyncio.get_running_loop().time() * 1000) + timeout_ms

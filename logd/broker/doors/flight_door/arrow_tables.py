@@ -244,5 +244,4 @@ def _records(columns: dict[str, list[Any]]) -> Iterator[data_pb2.PlainRecord]:
 def _raise_of(answer: Any) -> None:
     """The error of one entry of an answer, if it has one."""
     if answer.HasField("error"):
-        error = answer.error
-        raise from_proto_error(error)
+        raise from_proto_error(answer.error)
