@@ -127,11 +127,12 @@ def frame_body(buffers: Sequence[Buffer]) -> list[Buffer]:
     for k, buffer in enumerate(buffers, 1):
         if not buffer:
             continue
-        frame = write_varint(2 * k << 3 | _BYTES_WIRE_TYPE) + write_varint(len(buffer))
-        pad = _pad(2 * k - 1, at + len(frame))
-        parts += (pad, frame, buffer)
-        at += len(pad) + len(frame) + len(buffer)
-    parts.append(_pad(2 * COLUMN_COUNT + 1, at))
+        size = len(buffer)
+        frame = _TAGS[k] + (_SMALL[size] if size <= 0x7F else write_varint(size))
+        head = _PADS[k][(at + len(frame)) % 8] + frame
+        parts += (head, buffer)
+        at += len(head) + size
+    parts.append(_PADS[COLUMN_COUNT + 1][at % 8])
     return parts
 
 
@@ -142,6 +143,12 @@ def _pad(number: int, at: int) -> bytes:
     tag = write_varint(number << 3 | _BYTES_WIRE_TYPE)
     count = -(at + len(tag) + 1) % 8 or 8
     return tag + bytes((count,)) + _ZEROS[:count]
+
+
+_SMALL = [write_varint(size) for size in range(0x80)]
+_TAGS = [write_varint(2 * k << 3 | _BYTES_WIRE_TYPE) for k in range(COLUMN_COUNT + 1)]
+_PADS = [[], *([_pad(2 * k - 1, at) for at in range(8)] for k in range(1, COLUMN_COUNT + 2))]
+"""Of buffer k, counted from 1: its tag, and the pad before it; the last is the tail's pad."""
 
 
 def _check_binary(

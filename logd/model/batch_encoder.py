@@ -37,6 +37,9 @@ from logd.model.timestamp_runs import TimestampRuns
 Headers = Sequence[tuple[str, bytes | None]]
 """One record's headers: names and values, in order; a name may stand more than once."""
 
+JOINED_BYTES_MAX = 4 << 10
+"""A smaller body is one part: to look at each part costs more than its copy."""
+
 _CRC_AT = 44
 _IDENTITY = struct.Struct("<qii")
 _IDENTITY_AT = HEADER_BYTES - _IDENTITY.size
@@ -128,13 +131,17 @@ def draft_batch(
 ) -> BatchDraft:
     """What of `encode_batch` needs the records. Takes and raises the same."""
     count = len(values)
-    _check_limit(count, RECORDS_PER_BATCH_MAX, "records")
+    if count > RECORDS_PER_BATCH_MAX:
+        raise _beyond(RECORDS_PER_BATCH_MAX, "records", count)
     assert count > 0, "a batch has a record"
     assert keys is None or len(keys) == count, "a key for each record"
     base_timestamp_ms, max_timestamp_ms, deltas = _pack_timestamps(timestamps_ms, count)
     body = _pack_body(values, keys, deltas, headers, value_bytes_max)
     uncompressed_bytes = sum(map(len, body))
-    _check_limit(uncompressed_bytes, UNCOMPRESSED_BATCH_BYTES_MAX, "bytes of body")
+    if uncompressed_bytes > UNCOMPRESSED_BATCH_BYTES_MAX:
+        raise _beyond(UNCOMPRESSED_BATCH_BYTES_MAX, "bytes of body", uncompressed_bytes)
+    if uncompressed_bytes < JOINED_BYTES_MAX:
+        body = [b"".join(body)]
     return BatchDraft(count, base_timestamp_ms, max_timestamp_ms, uncompressed_bytes, body)
 
 
@@ -155,11 +162,10 @@ def _seal(header: bytes, body: Sequence[Buffer]) -> bytes:
     return b"".join([header[:_CRC_AT], _CRC.pack(crc), header[_CRC_AT + 4 :], *body])
 
 
-def _check_limit(size: int, limit: int, what: str) -> None:
-    if size > limit:
-        raise RecordTooLarge(
-            f"a batch holds at most {limit} {what}, not {size}", size=size, limit=limit
-        )
+def _beyond(limit: int, what: str, size: int) -> RecordTooLarge:
+    return RecordTooLarge(
+        f"a batch holds at most {limit} {what}, not {size}", size=size, limit=limit
+    )
 
 
 def _pack_body(
@@ -194,10 +200,10 @@ def _pack_timestamps(
 ) -> tuple[int, int, bytes]:
     """base_timestamp_ms, max_timestamp_ms and the deltas, which are empty where all are equal."""
     times: Sequence[int]
-    if isinstance(timestamps_ms, int):
-        times = (timestamps_ms,)
-    elif isinstance(timestamps_ms, TimestampRuns):
+    if isinstance(timestamps_ms, TimestampRuns):
         times = timestamps_ms.times_ms
+    elif isinstance(timestamps_ms, int):
+        times = (timestamps_ms,)
     else:
         assert len(timestamps_ms) == count, "a timestamp for each record"
         times = timestamps_ms
@@ -219,7 +225,8 @@ def _pack_headers(headers: Sequence[Headers]) -> tuple[Buffer, ...]:
     ends = array("i", accumulate(map(len, headers), initial=0))
     if ends[-1] == 0:
         return ()
-    _check_limit(ends[-1], HEADERS_PER_BATCH_MAX, "headers")
+    if ends[-1] > HEADERS_PER_BATCH_MAX:
+        raise _beyond(HEADERS_PER_BATCH_MAX, "headers", ends[-1])
     pairs = [pair for record in headers for pair in record]
     names = pack_column([name.encode() for name, _ in pairs])
     return ends.tobytes(), names.ends, names.data, *pack_column([value for _, value in pairs])

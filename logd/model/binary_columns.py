@@ -62,7 +62,8 @@ def pack_column(
     if len(entries) >= arrow_pack_min:
         return _pack_by_arrow(entries)
     data = b"".join(filter(None, entries))
-    _check_size(data)
+    if len(data) > INT32_MAX:
+        raise column_too_large()
     lengths = (0 if entry is None else len(entry) for entry in entries)
     return PackedColumn(_pack_ends(len(entries), lengths), data, _pack_nulls(entries))
 
@@ -73,7 +74,8 @@ def _pack_bytes(entries: Sequence[bytes], longest: int) -> PackedColumn:
     if not maybe_even and count >= arrow_pack_min:
         return _pack_by_arrow(entries)
     data = b"".join(entries)
-    _check_size(data)
+    if len(data) > INT32_MAX:
+        raise column_too_large()
     if maybe_even and len(data) == longest * count:
         return PackedColumn(_even_ends(count, longest), data, b"")
     return PackedColumn(_pack_ends(count, map(len, entries)), data, b"")
@@ -87,11 +89,6 @@ def _pack_by_arrow(entries: Sequence[bytes | None]) -> PackedColumn:
     from logd.model import arrow_columns
 
     return arrow_columns.pack_column(entries)
-
-
-def _check_size(data: bytes) -> None:
-    if len(data) > INT32_MAX:
-        raise column_too_large()
 
 
 def pack_empty(count: int) -> PackedColumn:
