@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 # gRPC reads it when it loads. Its fork handlers do not know grpc.aio's threads: every tenth fork of
 # a process with a client died of a segmentation fault, whether or not the child wanted a client.
@@ -112,7 +112,7 @@ class GrpcTransportStream:
             message = await _UntilTold(self._call.read(), self._untold)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error, *self._where) from None
-        return None if message is grpc.aio.EOF else cast(bytes, message)
+        return None if message is grpc.aio.EOF else message
 
     async def _ended(self) -> LogdError:
         """Why nothing can be sent any more, as far as gRPC has told."""
@@ -130,40 +130,41 @@ class _UntilTold:
     """Awaits a coroutine of grpc.aio. What gRPC is to tell it stands in `untold` until it is told,
     also where the wait is cancelled; the coroutine goes no further then.
 
-    As asyncio.shield, but for no task and no turn of the loop: it is done for each message.
+    As asyncio.shield, but for no task and no turn of the loop: it is done for each message. It is
+    itself what the task waits for in place of gRPC's future, which must not be cancelled: then the
+    task alone wakes. So it has what a task asks of a future (see asyncio.isfuture), and no more.
     """
 
-    __slots__ = ("_untold", "_work")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_cancelled",
+        "_context",
+        "_event",
+        "_untold",
+        "_wake",
+        "_work",
+        "get_loop",
+    )
+
+    _event: "asyncio.Future[Any]"
+    get_loop: Callable[[], asyncio.AbstractEventLoop]
 
     def __init__(self, work: Coroutine[Any, Any, Any], untold: "set[asyncio.Future[Any]]") -> None:
         self._work = work
         self._untold = untold
+        self._cancelled = False
 
     def __await__(self) -> Generator[Any, Any, Any]:
         while True:
             try:
-                event: asyncio.Future[Any] = self._work.send(None)
+                self._event = event = self._work.send(None)
             except StopIteration as ended:
                 return ended.value
-            yield _Event(event, self._untold)
-
-
-class _Event:
-    """What a task waits for in place of a future of grpc.aio, which must not be cancelled: then the
-    task alone wakes. It has what a task asks of a future (see asyncio.isfuture), and no more."""
-
-    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_event", "_untold", "_wake")
-
-    def __init__(self, event: "asyncio.Future[Any]", untold: "set[asyncio.Future[Any]]") -> None:
-        event._asyncio_future_blocking = False
-        self._asyncio_future_blocking = True
-        self._cancelled = False
-        self._event = event
-        self._untold = untold
-        untold.add(event)
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        return self._event.get_loop()
+            event._asyncio_future_blocking = False
+            self._asyncio_future_blocking = True
+            self.get_loop = event.get_loop
+            self._untold.add(event)
+            yield self
 
     def add_done_callback(self, wake: Callable[[Any], object], *, context: Context) -> None:
         self._wake, self._context = wake, context
