@@ -1,6 +1,7 @@
 """Who waits for the outcomes of records, and the failures that nobody has been told of."""
 
 import asyncio
+from collections.abc import Iterable
 
 from logd.model.errors import LogdError
 from logd_client.core.outcomes import with_outcome
@@ -26,12 +27,17 @@ class FlushWaiters:
         finally:
             del self._waiting[flushed]
 
-    def settled(self, batch: ProducerBatch) -> None:
-        """Its outcome is known."""
-        if isinstance(batch.outcome, LogdError) and len(self._failed) < FAILED_BATCHES_KEPT_MAX:
+    def failed(self, batch: ProducerBatch) -> None:
+        """The next flush has to tell of it, unless a handle does before."""
+        if len(self._failed) < FAILED_BATCHES_KEPT_MAX:
             self._failed.append(batch)
+
+    def settled(self, batches: Iterable[ProducerBatch]) -> None:
+        """Their outcomes are known."""
+        if not self._waiting:
+            return
         for flushed, pending in self._waiting.items():
-            pending.discard(batch)
+            pending.difference_update(batches)
             if not pending and not flushed.done():
                 flushed.set_result(None)
 

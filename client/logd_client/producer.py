@@ -1,4 +1,20 @@
-"""The asynchronous producer."""
+"""The asynchronous producer.
+
+How it works: `send` adds a record to the open batch of its partition (`OpenBatch`, found by
+`TopicLanes`), in this thread and without waiting, and gives a handle: batch and index. A batch that
+is full, or has lingered for linger_ms, is closed (`Accumulator`) and given to `ProducerSession`: it
+numbers each partition's batches, and says what to send, what an answer means and what to do where
+none comes. Nothing of that touches the world. `ProducerSender` does: one task takes what is ready,
+encodes it and writes it to a stream; another reads the answers. With the answer the batch has its
+outcome, its future wakes all who await a handle of it, and its bytes of buffer_memory are free.
+
+Time passes between three parties on one loop, and none may starve the others:
+- who sends waits (`_put`) only while the buffer is full, and is woken whenever bytes come free;
+- a full batch makes who sends give the loop one turn (`owes_turn`), so that the sender can run;
+- the sender sleeps until there is something to send, or a batch or retry is due.
+
+Most records take the shortest way of an OpenBatch, room ahead: in `send` and `send_nowait`.
+"""
 
 import asyncio
 import contextlib
@@ -17,8 +33,9 @@ from logd_client.client_config import (
     ProducerSettings,
     parse_settings,
 )
-from logd_client.core.producer_batch import ProducerBatch
-from logd_client.core.topic_lanes import Lengths, OpenColumn, TopicLanes
+from logd_client.core.accumulator import Accumulator
+from logd_client.core.open_batch import NOT_OPEN
+from logd_client.core.topic_lanes import Lengths, TopicLanes
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
 from logd_client.send_errors import (
@@ -73,9 +90,6 @@ class Producer:
         self._guard = UseGuard("Producer", self._forget)
         self._sender: ProducerSender | None = None
         self._topics: dict[str, TopicLanes] = {}
-        self._columns: dict[str, OpenColumn] = {}
-        self._full: Sequence[ProducerBatch] = ()
-        self._filled_seen = 0
         self._waiters: dict[asyncio.Future[None], None] = {}
 
     async def __aenter__(self) -> Self:
@@ -98,7 +112,7 @@ class Producer:
 
     def _forget(self) -> None:
         """In a forked child: no batch there will be sent, so none takes a record."""
-        self._topics, self._columns = {}, {}
+        self._topics = {}
 
     @short_traceback
     async def start(self) -> None:
@@ -139,12 +153,17 @@ class Producer:
         TypeError for what is not bytes.
         """
         plain = key is None and partition is None and headers is None and timestamp_ms is None
-        if plain and topic in self._columns and type(value) is bytes:
-            values, value_bytes_max, count_max, batch = self._columns[topic]
-            if len(values) < count_max and len(value) <= value_bytes_max:
+        lanes: TopicLanes | None
+        try:
+            lanes = self._topics[topic]
+            open_batch = lanes.ahead
+        except KeyError:
+            lanes, open_batch = None, NOT_OPEN
+        if plain and type(value) is bytes:
+            values = open_batch.values
+            if len(values) < open_batch.ahead_end and len(value) <= open_batch.ahead_value_bytes:
                 values.append(value)
-                return RecordHandle(batch, len(values) - 1)
-        lanes = self._topics.get(topic)
+                return RecordHandle(open_batch.batch, len(values) - 1)
         if lanes is None or not self._guard.usable:
             lanes = await self._lanes(topic)
         try:
@@ -157,9 +176,9 @@ class Producer:
         if added is None:
             record = (value, key, partition, headers, timestamp_ms)
             added = await self._put(topic, TopicLanes.add, *record)
-        handle = RecordHandle(added, len(added.values) - 1)
-        if self._full and self._owes_turn:
-            await self._give_turn()
+        handle = RecordHandle(added.batch, len(added.values) - 1)
+        if lanes.accumulator.owes_turn:
+            await _give_turn(lanes.accumulator)
         return handle
 
     def send_nowait(self, topic: str, value: bytes | None, key: bytes | None = None) -> None:
@@ -171,9 +190,13 @@ class Producer:
         later is told by flush(), close() and the diagnostics. Records of one batch may share a
         timestamp, a few ms old.
         """
-        if key is None and type(value) is bytes and topic in self._columns:
-            values, value_bytes_max, count_max, _ = self._columns[topic]
-            if len(values) < count_max and len(value) <= value_bytes_max:
+        if key is None and type(value) is bytes:
+            try:
+                open_batch = self._topics[topic].ahead
+            except KeyError:
+                open_batch = NOT_OPEN
+            values = open_batch.values
+            if len(values) < open_batch.ahead_end and len(value) <= open_batch.ahead_value_bytes:
                 values.append(value)
                 return
         self._send_nowait(topic, value, key)
@@ -185,8 +208,8 @@ class Producer:
         lanes = self._topics.get(topic)
         if lanes is None:
             raise BufferFull(f"topic '{topic}' is not known yet: await send()", topic=topic)
-        if self._full and self._owes_turn:
-            asyncio.get_running_loop().call_soon(self._turn_given)
+        if lanes.accumulator.owes_turn:
+            asyncio.get_running_loop().call_soon(lanes.accumulator.turn_given)
             raise BufferFull("full batches wait for the event loop's turn: await send()")
         try:
             added = lanes.add_plain(value) if key is None else lanes.add(value, key)
@@ -263,13 +286,10 @@ class Producer:
             self._sender = ProducerSender(
                 self.config,
                 self._connection,
-                lock=contextlib.nullcontext(),
                 make_future=self._new_future,
                 on_room=self._on_room,
-                notify=lambda wake: wake(),
             )
-            self._topics, accumulator = self._sender.topics.known, self._sender.accumulator
-            self._full, self._columns = accumulator.full, accumulator.columns
+            self._topics = self._sender.topics.known
         self._check_fatal()
         return await self._sender.topics.lanes(topic)
 
@@ -277,20 +297,6 @@ class Producer:
         """Of a batch that is opened: what the fastest way in does not check is checked here."""
         self._guard.check_loop()
         return SharedFuture(self._guard.check_loop)
-
-    @property
-    def _owes_turn(self) -> bool:
-        """Whether a batch became full since others could last run: who never waits would else keep
-        it from being sent. One turn a batch: the sender may have to wait for the broker."""
-        return self._sender is not None and self._sender.accumulator.filled != self._filled_seen
-
-    def _turn_given(self) -> None:
-        if self._sender is not None:
-            self._filled_seen = self._sender.accumulator.filled
-
-    async def _give_turn(self) -> None:
-        self._turn_given()
-        await asyncio.sleep(0)
 
     def _check_fatal(self) -> None:
         if self._sender is not None and self._sender.session.fatal is not None:
@@ -344,11 +350,12 @@ class Producer:
         partition: int | None,
         places: RecordPlaces,
     ) -> None:
+        accumulator = (await self._lanes(topic)).accumulator
         while (at := len(places)) < len(values):
             what = (values, lengths, at, partition)
             places.extend(await self._put(topic, TopicLanes.add_many, *what))
-            if self._full and self._owes_turn:
-                await self._give_turn()
+            if accumulator.owes_turn:
+                await _give_turn(accumulator)
 
     async def _add_each(
         self,
@@ -364,16 +371,22 @@ class Producer:
         for at, (value, key, timestamp_ms) in enumerate(zip(values, *columns, strict=False)):
             record = (value, key, partition, None, timestamp_ms)
             try:
-                batch = lanes.add(*record)
+                added = lanes.add(*record)
             except RecordTooLarge:
-                batch = None
-            if batch is None:
-                batch = await self._put(topic, TopicLanes.add, *record)
+                added = None
+            if added is None:
+                added = await self._put(topic, TopicLanes.add, *record)
                 lanes = await self._lanes(topic)
-            places.add(batch)
-            if (self._full and self._owes_turn) or at % MANY_STEP == MANY_STEP - 1:
-                await self._give_turn()
+            places.add(added)
+            if lanes.accumulator.owes_turn or at % MANY_STEP == MANY_STEP - 1:
+                await _give_turn(lanes.accumulator)
                 lanes = await self._lanes(topic)
+
+
+async def _give_turn(accumulator: Accumulator) -> None:
+    """One turn a batch: the sender may have to wait for the broker."""
+    accumulator.turn_given()
+    await asyncio.sleep(0)
 
 
 async def find_broker(connection: BrokerConnection, config: ProducerConfig) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import atexit
 import os
+import threading
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError
@@ -19,6 +21,7 @@ from logd_client.broker_connection import BrokerConnection, persist
 from logd_client.client_config import ProducerConfig
 from logd_client.core.accumulator import Accumulator, AccumulatorLimits
 from logd_client.core.outcomes import with_outcome
+from logd_client.core.partition_lane import ClosedBatch
 from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshTopic, Settled
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.producer_session import ProducerSession, SessionLimits
@@ -27,6 +30,7 @@ from logd_client.diagnostics import logger
 from logd_client.flush_waiters import FlushWaiters
 from logd_client.produce_response import ACKS, MESSAGE_BYTES, unpack_produce_response
 from logd_client.producer_topics import ProducerTopics
+from logd_client.sleeper import Sleeper
 from logd_proto.v1 import data_pb2
 
 TICK_MS_MAX = 500
@@ -40,9 +44,9 @@ THROTTLE_MS_MAX = 30_000
 class ProducerSender:
     """Sends what the accumulator holds, on one event loop, and mends the stream when it breaks.
 
-    `lock` guards the accumulator where records are added in other threads; `wake` is how such an
-    addition is announced (any thread may call it). `on_room` is called on the loop whenever buffer
-    space came free or all is over.
+    `lock` guards the accumulator where records are added in other threads (else it is one of its
+    own, as nothing is cheaper), and `notify` then calls on the loop what it is given. `on_room` is
+    called on the loop whenever buffer space came free, or all is over.
     """
 
     def __init__(
@@ -50,17 +54,18 @@ class ProducerSender:
         config: ProducerConfig,
         connection: BrokerConnection,
         *,
-        lock: AbstractContextManager[Any],
+        lock: AbstractContextManager[Any] | None = None,
         make_future: Callable[[], Any],
         on_room: Callable[[], None],
-        notify: Callable[[Callable[[], None]], object],
+        notify: Callable[..., object] | None = None,
     ) -> None:
         self.config = config
         self.connection = connection
-        self._lock = lock
+        self._lock = threading.Lock() if lock is None else lock
         self._on_room = on_room
         self._clock = connection.clock
-        self._wake = asyncio.Event()
+        self._sleeper = Sleeper()
+        self._wake = self._sleeper.wake
         self.accumulator = Accumulator(
             AccumulatorLimits(
                 batch_size=config.batch_size,
@@ -70,7 +75,7 @@ class ProducerSender:
             ),
             self._clock,
             make_future,
-            lambda: notify(self._wake.set),
+            self._sleeper.wake_in if notify is None else partial(notify, self._sleeper.wake_in),
         )
         codec = Codec[config.compression_type.upper()]
         self.session = ProducerSession(
@@ -82,9 +87,12 @@ class ProducerSender:
                 codec=codec,
             )
         )
-        self._compressor = BatchCompressor(codec, self._compressed)
-        self.topics = ProducerTopics(config, connection, self.accumulator, self.session, lock)
+        compresses = codec is not Codec.NONE
+        self._compressor = BatchCompressor(codec, self._compressed) if compresses else None
+        self.topics = ProducerTopics(config, connection, self.accumulator, self.session, self._lock)
         self._backoff = self.topics.new_backoff()
+        self._acks = ACKS[config.acks]
+        self._timeout_ms = min(config.request_timeout_ms, config.delivery_timeout_ms)
         self._stream: TransportStream | None = None
         self._address = connection.address
         self._resume_ms = 0
@@ -105,12 +113,12 @@ class ProducerSender:
         """
         self._raise_failure()
         with self._lock:
-            batches = self.accumulator.drain_all()
-        self._enqueue(batches)
+            closed = self.accumulator.drain_all()
+        self._enqueue(closed)
         self._perform()
         pending = {batch for batch in self.session.unsettled if batch.outcome is None}
         if pending:
-            self._wake.set()
+            self._wake()
             await self._flushes.wait(pending)
         self._raise_failure()
         self._flushes.raise_untold()
@@ -143,7 +151,8 @@ class ProducerSender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._compressor.close()
+        if self._compressor is not None:
+            self._compressor.close()
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close()
@@ -167,56 +176,44 @@ class ProducerSender:
 
     # The writing side
 
-    def _enqueue(self, batches: Sequence[ProducerBatch]) -> None:
-        self._compressor.begin(batches)
-        self.session.enqueue(batches)
+    def _enqueue(self, closed: Sequence[ClosedBatch]) -> None:
+        if self._compressor is not None:
+            self._compressor.begin([batch for _, batch in closed])
+        self.session.enqueue(closed)
 
     def _compressed(self, batch: ProducerBatch) -> None:
         self.session.compressed(batch)
-        self._wake.set()
+        self._wake()
 
     async def _run(self) -> None:
         try:
-            await self._send_all()
+            while True:
+                now_ms = self._clock.monotonic_ms()
+                with self._lock:
+                    closed = self.accumulator.drain(now_ms)
+                    due_ms = self.accumulator.next_due_ms()
+                if closed:
+                    self._enqueue(closed)
+                if now_ms < self._resume_ms:
+                    due_ms = self._resume_ms if due_ms is None else max(due_ms, self._resume_ms)
+                    self._perform()
+                elif await self._send(now_ms) and self.session.wants_turn:
+                    continue
+                resume_ms = self.session.next_resume_ms()
+                await self._sleeper.sleep(self._delay_ms(due_ms, resume_ms))
+                self._sleeper.woken()
+                if resume_ms is not None and resume_ms <= self._clock.monotonic_ms():
+                    self.session.tick(self._clock.monotonic_ms())
+                    self._perform()
         except (asyncio.CancelledError, GeneratorExit):
             self.end("its event loop ended before the producer was closed")
             raise
 
-    async def _send_all(self) -> None:
-        while True:
-            now_ms = self._clock.monotonic_ms()
-            with self._lock:
-                batches = self.accumulator.drain(now_ms)
-                due_ms = self.accumulator.next_due_ms()
-            self._enqueue(batches)
-            self._perform()
-            if now_ms >= self._resume_ms:
-                if self._stream is None and self.session.unsettled:
-                    await self._connect()
-                entries = self.session.next_entries(now_ms, MESSAGE_BYTES)
-                self._perform()
-                if entries and self._stream is not None:
-                    await self._send(self._stream, entries)
-                    continue
-            else:
-                due_ms = self._resume_ms if due_ms is None else max(due_ms, self._resume_ms)
-            await self._wait(due_ms)
-
-    async def _wait(self, until_ms: int | None) -> None:
-        """Until woken, or the time has come."""
-        resume_ms = self.session.next_resume_ms()
-        times = [t for t in (until_ms, resume_ms) if t is not None]
-        timer = None
-        if times:
-            delay_ms = max(0, min(times) - self._clock.monotonic_ms())
-            timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._wake.set)
-        await self._wake.wait()
-        self._wake.clear()
-        if timer is not None:
-            timer.cancel()
-        if resume_ms is not None and resume_ms <= (now_ms := self._clock.monotonic_ms()):
-            self.session.tick(now_ms)
-            self._perform()
+    def _delay_ms(self, due_ms: int | None, resume_ms: int | None) -> int | None:
+        """Until the first of both; None: neither is known."""
+        if due_ms is None or (resume_ms is not None and resume_ms < due_ms):
+            due_ms = resume_ms
+        return None if due_ms is None else due_ms - self._clock.monotonic_ms()
 
     async def _connect(self) -> None:
         self._address = self.connection.address
@@ -228,22 +225,27 @@ class ProducerSender:
         self.session.stream_opened()
         self._spawn("producer: read answers", self._read(self._stream, self._address))
 
-    async def _send(
-        self, stream: TransportStream, entries: list[tuple[ProducerBatch, bytes]]
-    ) -> None:
-        acks = ACKS[self.config.acks]
-        timeout_ms = min(self.config.request_timeout_ms, self.config.delivery_timeout_ms)
+    async def _send(self, now_ms: int) -> bool:
+        """One message, where there is something to send."""
+        if self._stream is None and self.session.unsettled:
+            self._perform()
+            await self._connect()
+        entries = self.session.next_entries(now_ms, MESSAGE_BYTES)
+        self._perform()
+        stream = self._stream
+        if stream is None or not entries:
+            return False
         outgoing = [
             ProduceEntry(
                 correlation_id=batch.correlation_id,
-                topic_id=batch.lane.topic.routing.topic_id,
-                partition=batch.lane.partition,
-                partitioning_epoch=batch.lane.topic.routing.partitioning_epoch,
-                acks=acks,
-                timeout_ms=timeout_ms,
+                topic_id=lane.topic.routing.topic_id,
+                partition=lane.partition,
+                partitioning_epoch=lane.topic.routing.partitioning_epoch,
+                acks=self._acks,
+                timeout_ms=self._timeout_ms,
                 batch=encoded,
             )
-            for batch, encoded in entries
+            for lane, batch, encoded in entries
         ]
         message = write_produce_request(outgoing)
         try:
@@ -255,6 +257,7 @@ class ProducerSender:
             if task is not None and task.cancelling():
                 raise
             self._broken(stream, BrokerUnreachable("the stream was closed under a send"))
+        return True
 
     # The reading side
 
@@ -266,12 +269,14 @@ class ProducerSender:
                 now_ms = self._clock.monotonic_ms()
                 for correlation_id, answer in answers:
                     self.session.answered(correlation_id, answer, now_ms)
-                self._backoff.reset()
+                if self._resume_ms:
+                    self._backoff.reset()
                 self.connection.answered()
                 if throttle_ms:
                     self._resume_ms = now_ms + min(throttle_ms, THROTTLE_MS_MAX)
                 self._perform()
-                self._wake.set()
+                if self.session.wants_turn or self.accumulator.held:  # what may go on now
+                    self._wake()
         except LogdError as received:
             error = received
         except asyncio.CancelledError:
@@ -296,37 +301,42 @@ class ProducerSender:
         self.session.stream_broken(now_ms, unsent=unsent)
         logger.debug("produce_stream_broken", error=str(error), batches_in_flight=in_flight)
         self._perform()
-        self._wake.set()
+        self._wake()
 
     # What the session asks for
 
     def _perform(self) -> None:
         """Carry out what the last events ask for."""
-        room = False
+        if not self.session.actions:
+            return
+        settled: list[ProducerBatch] = []
         for action in self.session.take_actions():
             match action:
                 case Settled(batch):
-                    room = True
-                    self._complete(batch)
+                    settled.append(batch)
                 case GetIdentity(raised):
                     self._spawn("producer: ask for an identity", self._identify(raised))
                 case RefreshTopic(topic):
                     self._spawn("producer: read a topic's metadata", self._refresh(topic))
                 case BreakStream(why):
                     self._broken(self._stream, BrokerUnreachable(why))
-        if room:
-            self._on_room()
+        if settled:
+            self._complete(settled)
 
-    def _complete(self, batch: ProducerBatch) -> None:
+    def _complete(self, batches: Sequence[ProducerBatch]) -> None:
         with self._lock:
-            self.accumulator.release(batch)
-        if isinstance(batch.outcome, LogdError) and not self.ended:
-            where = f"{batch.lane.topic.name}:{batch.lane.partition}"
-            what = f"{batch.outcome.reason}: {batch.outcome.message}"
-            logger.warning("records_failed", where=where, records=batch.record_count, error=what)
-        if not batch.future.done():
+            self.accumulator.release(batches)
+        for batch in batches:
+            if isinstance(batch.outcome, LogdError):
+                self._flushes.failed(batch)
+                if not self.ended:
+                    where = f"{batch.topic}:{batch.partition}"
+                    what = f"{batch.outcome.reason}: {batch.outcome.message}"
+                    count = batch.record_count
+                    logger.warning("records_failed", where=where, records=count, error=what)
             batch.future.set_result(None)
-        self._flushes.settled(batch)
+        self._flushes.settled(batches)
+        self._on_room()
 
     async def _identify(self, raised: tuple[ProducerId, ProducerEpoch] | None) -> None:
         request = data_pb2.InitProducerRequest()
@@ -345,12 +355,12 @@ class ProducerSender:
                 ProducerId(answer.producer_id), ProducerEpoch(answer.producer_epoch)
             )
         self._perform()
-        self._wake.set()
+        self._wake()
 
     async def _refresh(self, topic: TopicLanes) -> None:
         await self.topics.refresh(topic)
         self._perform()
-        self._wake.set()
+        self._wake()
 
     async def _tick(self) -> None:
         tick_ms = max(1, min(TICK_MS_MAX, self.config.delivery_timeout_ms // 8))
@@ -359,11 +369,12 @@ class ProducerSender:
             now_ms = self._clock.monotonic_ms()
             with self._lock:
                 self.session.enqueue(self.accumulator.drain(now_ms))
-                for batch in self.accumulator.overdue(now_ms - self.config.delivery_timeout_ms):
-                    self.accumulator.close(batch)
-                    self.session.enqueue([batch])
+                overdue = self.accumulator.overdue(now_ms - self.config.delivery_timeout_ms)
+                self.session.enqueue(overdue)
             self.session.tick(now_ms)
             self._perform()
+            if self.session.wants_turn:
+                self._wake()
 
 
 _senders: "weakref.WeakSet[ProducerSender]" = weakref.WeakSet()

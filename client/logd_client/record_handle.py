@@ -1,19 +1,18 @@
 """What send() gives: a record on its way, and the receipt that it ends in."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from logd.model.errors import LogdError
+from logd_client.core.open_batch import OpenBatch
 from logd_client.core.outcomes import with_outcome
-from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
+from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added
 
 
-@dataclass(frozen=True, slots=True)
-class RecordReceipt:
+class RecordReceipt(msgspec.Struct, frozen=True):
     """Where a record was written, and who holds it.
 
     `offset` is None only for a duplicate so old that the broker no longer knows it. `timestamp_ms`
@@ -43,12 +42,12 @@ class PendingRecord(msgspec.Struct, eq=False):
     @property
     def topic(self) -> str:
         """The topic it goes to."""
-        return self._batch.lane.topic.name
+        return self._batch.topic
 
     @property
     def partition(self) -> int:
         """The partition it goes to; may change while the topic's partitions do."""
-        return self._batch.outcome_of(self._index)[0].lane.partition
+        return self._batch.outcome_of(self._index)[0].partition
 
     def done(self) -> bool:
         """Whether its outcome is known."""
@@ -62,11 +61,6 @@ class PendingRecord(msgspec.Struct, eq=False):
         batch.told = True
         return outcome
 
-    def _receipt(self) -> RecordReceipt:
-        batch, index, outcome = self._batch.outcome_of(self._index)
-        assert outcome is not None, "asked for before it was known"
-        return receipt_of(batch, index, outcome)
-
 
 class RecordHandle(PendingRecord):
     """`await handle` gives the RecordReceipt, or raises why the record was not acknowledged.
@@ -76,9 +70,8 @@ class RecordHandle(PendingRecord):
     """
 
     def __await__(self) -> Generator[Any, None, RecordReceipt]:
-        if not self.done():
-            yield from self._batch.future.__await__()
-        return self._receipt()
+        yield from self._batch.future.__await__()
+        return receipt_of(self._batch, self._index)
 
 
 class RecordPlaces:
@@ -109,19 +102,13 @@ class RecordPlaces:
         self._runs.append(added)
         self._count += added.records
 
-    def add(self, batch: ProducerBatch) -> None:
-        """The last record of `batch` is the next of the series."""
-        self._runs.append(Added(batch, len(batch.values) - 1, 1))
-        self._count += 1
+    def add(self, open_batch: OpenBatch) -> None:
+        """The last record of `open_batch` is the next of the series."""
+        self.extend(Added(open_batch.batch, len(open_batch.values) - 1, 1))
 
     def receipts(self) -> list[RecordReceipt]:
         """All receipts, once every outcome is known; raises the first failure."""
-        receipts = []
-        for added_to, at in self:
-            batch, index, outcome = added_to.outcome_of(at)
-            assert outcome is not None, "asked for before it was known"
-            receipts.append(receipt_of(batch, index, outcome))
-        return receipts
+        return [receipt_of(batch, index) for batch, index in self]
 
 
 class RecordHandles(Sequence[RecordHandle]):
@@ -150,17 +137,18 @@ class RecordHandles(Sequence[RecordHandle]):
         return self._places.receipts()
 
 
-def receipt_of(
-    batch: ProducerBatch, index: int, outcome: BatchReceipt | LogdError
-) -> RecordReceipt:
-    """The receipt of one record; raises a copy of the error, since each raise adds a traceback."""
+def receipt_of(batch: ProducerBatch, index: int) -> RecordReceipt:
+    """The receipt of record `index` that was added to `batch`, once its outcome is known; raises a
+    copy of the error, since each raise adds a traceback."""
+    batch, index, outcome = batch.outcome_of(index)
+    assert outcome is not None, "asked for before it was known"
     if isinstance(outcome, LogdError):
         batch.told = True
         raise with_outcome(outcome, unknown=outcome.outcome_unknown)
     base_offset = outcome.base_offset
     return RecordReceipt(
-        topic=batch.lane.topic.name,
-        partition=batch.lane.partition,
+        topic=batch.topic,
+        partition=batch.partition,
         offset=None if base_offset is None else base_offset + index,
         leader_epoch=outcome.leader_epoch,
         timestamp_ms=outcome.append_timestamp_ms,

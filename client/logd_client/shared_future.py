@@ -27,7 +27,7 @@ class SharedFuture:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(result)
-        self._waiters.clear()
+        self._waiters = []
 
     def __await__(self) -> Generator[Any, None, None]:
         if not self._done:

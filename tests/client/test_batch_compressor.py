@@ -24,7 +24,7 @@ from logd_client.core.topic_lanes import Routing, TopicLanes
 def full_batches(count: int, value_bytes: int = 100_000) -> list[ProducerBatch]:
     """Each of four records, its number in every byte of them."""
     limits = AccumulatorLimits(5 * value_bytes, 1 << 30, 0, 5)
-    accumulator = Accumulator(limits, ManualClock(), object, lambda: None)
+    accumulator = Accumulator(limits, ManualClock(), object, lambda ms: None)
     routing = Routing(b"t" * 16, KeyRouter(even_ranges(1)), (0,), 1, 0, 1 << 24)
     topic = TopicLanes(
         "orders",
@@ -36,7 +36,7 @@ def full_batches(count: int, value_bytes: int = 100_000) -> list[ProducerBatch]:
     for number in range(count):
         for _ in range(4):
             topic.add(bytes([number]) * value_bytes)
-        batches += accumulator.drain_all()
+        batches += [batch for _, batch in accumulator.drain_all()]
     return batches
 
 

@@ -8,7 +8,7 @@ import pytest
 from harness.fake_broker import FakeBroker
 from harness.fake_transport import FakeTransport
 from harness.virtual_time import in_virtual_time
-from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError
+from logd.model.errors import BrokerUnreachable, ClientClosed, LogdError, NotEnoughReplicas
 from logd.sim.simulated_clock import SimulatedClock
 from logd_client.core.accumulator import Accumulator
 from logd_client.producer import Producer
@@ -135,6 +135,58 @@ async def test_the_unexpected_end_of_a_task_fails_all_that_waits_and_every_later
             await again
     with pytest.raises(ClientClosed):
         producer.send_nowait("orders", b"3")
+
+
+@pytest.mark.parametrize("waits_as", ["full", "open", "refused"])
+def test_an_answer_sends_at_once_what_waited_for_it(waits_as: str) -> None:
+    """Behind a batch in flight: a full one, one that is still open, or itself, refused for now."""
+    broker = FakeBroker()
+    broker.create_topic("orders", partitions=1)
+    transport = FakeTransport(broker)
+    transport.holds_acks = True
+
+    async def waited_ms(clock: SimulatedClock) -> int:
+        settings = {"max_in_flight_requests_per_connection": 1, "batch_size": 2_048}
+        async with make(transport, clock=clock, retry_backoff_ms=3, **settings) as producer:
+            if waits_as == "refused":
+                transport.fault = refuse_once
+            handles = [await producer.send("orders", b"1")]
+            while not transport.held:
+                await asyncio.sleep(0)
+            records = {"full": 3, "open": 1, "refused": 0}[waits_as]
+            handles += [await producer.send("orders", b"2" * 1_500) for _ in range(records)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(transport.held) == 1, "nothing passes the batch in flight"
+            begun_ms = clock.monotonic_ms()
+            transport.holds_acks = False
+            transport.release_acks()
+            for handle in handles:
+                await handle
+            return clock.monotonic_ms() - begun_ms
+
+    def refuse_once(entry: object) -> LogdError | None:
+        transport.fault = lambda entry: None
+        return NotEnoughReplicas("not for now")
+
+    assert in_virtual_time(waited_ms) <= (4 if waits_as == "refused" else 0)
+
+
+def test_each_record_lingers_as_long_as_is_set_however_others_come(
+    transport: FakeTransport,
+) -> None:
+    async def work(clock: SimulatedClock) -> list[int]:
+        async def took_ms(after_ms: int, partition: int) -> int:
+            await asyncio.sleep(after_ms / 1000)
+            begun_ms = clock.monotonic_ms()
+            await (await producer.send("orders", b"v", partition=partition))
+            return clock.monotonic_ms() - begun_ms
+
+        async with make(transport, clock=clock, linger_ms=20) as producer:
+            await (await producer.send("orders", b"first"))
+            return await asyncio.gather(*(took_ms(100 + 7 * p, p) for p in (0, 1, 2)))
+
+    assert in_virtual_time(work) == [20, 20, 20]
 
 
 async def test_it_goes_on_by_itself_when_the_broker_is_back(transport: FakeTransport) -> None:

@@ -15,14 +15,10 @@ from logd.model.key_ranges import KeyRouter
 from logd.model.record_batch import Codec
 from logd.sim.seeded_random import SeededRandom
 from logd.wire.produce_request import ProduceEntry, write_produce_request
-from logd_client.core.accumulator import (
-    BATCH_OVERHEAD_BYTES,
-    RECORD_OVERHEAD_BYTES,
-    Accumulator,
-    AccumulatorLimits,
-)
+from logd_client.core.accumulator import Accumulator, AccumulatorLimits
 from logd_client.core.backoff import Backoff
-from logd_client.core.partition_lane import PartitionLane
+from logd_client.core.open_batch import BATCH_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES
+from logd_client.core.partition_lane import ClosedBatch, PartitionLane
 from logd_client.core.producer_actions import BreakStream, GetIdentity, RefreshTopic, Settled
 from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
 from logd_client.core.producer_session import ProducerSession, SessionLimits
@@ -68,7 +64,7 @@ class ProducerWorld:
         self.settled: list[ProducerBatch] = []
         self.sent: list[tuple[bytes | None, ProducerBatch, int]] = []
         limits = AccumulatorLimits(200, 1 << 20, 5, 8)
-        self.accumulator = Accumulator(limits, self.clock, object, lambda: None)
+        self.accumulator = Accumulator(limits, self.clock, object, lambda ms: None)
         self.session = ProducerSession(SessionLimits(delivery_timeout_ms, 1_000, 8, True, codec))
         self.session.stream_opened()
         self.topic = TopicLanes(TOPIC, self.routing(), self.accumulator, self._lane)
@@ -89,18 +85,18 @@ class ProducerWorld:
         return self.clock.monotonic_ms()
 
     def add(self, key: bytes | None = None, partition: int | None = None) -> None:
-        batch = self.topic.add(b"%d" % len(self.sent), key, partition)
-        assert batch is not None
-        self.sent.append((key, batch, len(batch.values) - 1))
+        added = self.topic.add(b"%d" % len(self.sent), key, partition)
+        assert added is not None
+        self.sent.append((key, added.batch, len(added.values) - 1))
 
     def add_many(self) -> None:
         for key in KEYS * 3:
             self.add(key)
 
-    def enqueue(self, batches: list[ProducerBatch]) -> None:
-        bodies = [(batch, batch.begin_compressing(self.codec)) for batch in batches]
+    def enqueue(self, closed: list[ClosedBatch]) -> None:
+        bodies = [(batch, batch.begin_compressing(self.codec)) for _, batch in closed]
         self.compressing += [(batch, body) for batch, body in bodies if body is not None]
-        self.session.enqueue(batches)
+        self.session.enqueue(closed)
 
     def compressed(self, *, failed: bool = False) -> None:
         """The oldest batch that is compressed apart comes back."""
@@ -116,14 +112,14 @@ class ProducerWorld:
             outgoing = [
                 ProduceEntry(
                     batch.correlation_id,
-                    batch.lane.topic.routing.topic_id,
-                    batch.lane.partition,
-                    batch.lane.topic.routing.partitioning_epoch,
+                    lane.topic.routing.topic_id,
+                    lane.partition,
+                    lane.topic.routing.partitioning_epoch,
                     data_pb2.ACKS_ALL,
                     1_000,
                     encoded,
                 )
-                for batch, encoded in entries
+                for lane, batch, encoded in entries
             ]
             message = write_produce_request(outgoing)
             parsed = data_pb2.ProduceStreamRequest.FromString(message)
@@ -204,9 +200,7 @@ class ProducerWorld:
     def wait(self, ms: int) -> None:
         self.clock.advance(ms)
         self.session.enqueue(self.accumulator.drain(self.now_ms))
-        for batch in self.accumulator.overdue(self.now_ms - self.delivery_timeout_ms):
-            self.accumulator.close(batch)
-            self.session.enqueue([batch])
+        self.session.enqueue(self.accumulator.overdue(self.now_ms - self.delivery_timeout_ms))
         self.session.tick(self.now_ms)
         self.act()
 
@@ -235,7 +229,7 @@ class ProducerWorld:
                 case Settled(batch):
                     assert batch not in self.settled, "completed once"
                     self.settled.append(batch)
-                    self.accumulator.release(batch)
+                    self.accumulator.release([batch])
                 case BreakStream():
                     self.cut()
                 case _:
@@ -271,7 +265,7 @@ class ProducerWorld:
                 if outcome.base_offset is None:
                     assert len(found) == 1
                 else:
-                    assert found == [(final.lane.partition, outcome.base_offset + index)]
+                    assert found == [(final.partition, outcome.base_offset + index)]
             else:
                 assert isinstance(outcome, LogdError), f"record {at} has no outcome"
                 unknown += outcome.outcome_unknown

@@ -1,29 +1,24 @@
 """The producer's buffer: gives open batches room, and hands over those that are ready."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from logd.model.errors import RecordTooLarge
 from logd.model.seams import Clock
-from logd_client.core.partition_lane import PartitionLane
-from logd_client.core.producer_batch import TIMESTAMP_STEP_MS, ProducerBatch
+from logd_client.core.open_batch import (
+    BATCH_OVERHEAD_BYTES,
+    RECORD_OVERHEAD_BYTES,
+    TIMESTAMP_STEP_MS,
+    BufferMemory,
+    OpenBatch,
+)
+from logd_client.core.partition_lane import ClosedBatch, PartitionLane
+from logd_client.core.producer_batch import ProducerBatch
 
 if TYPE_CHECKING:
-    from logd_client.core.topic_lanes import OpenColumn, TopicLanes
-
-RECORD_OVERHEAD_BYTES = 16
-"""Counted for each record besides key and value: their ends and the timestamp. With it no batch of
-BATCH_BYTES_LIMIT exceeds RECORDS_PER_BATCH_MAX."""
-
-BATCH_OVERHEAD_BYTES = 512
-"""Header, tags and pads of an encoded batch, at most."""
-
-GRANT_BYTES_MIN = 4 << 10
-"""A batch is granted room in steps that double from this: so a record costs one subtraction, a
-batch few grants, and little-used partitions little of the buffer."""
+    from logd_client.core.topic_lanes import TopicLanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +32,14 @@ class AccumulatorLimits:
 
 
 class Accumulator:
-    """Holds every open batch of a producer, and counts the bytes of all unsettled ones.
+    """Holds every open batch of a producer, and what all unsettled ones take of `memory`.
 
     Who adds and who drains must not overlap: an async producer does both on its event loop's
     thread; the synchronous one adds in the caller's threads and drains in the loop's, each time
-    under one lock. `notify` is called, perhaps under that lock, when a batch is full or begins to
-    linger. `full` holds batches that wait to be drained. `buffered_bytes` counts granted room, so
-    it is at most twice what is held.
+    under one lock. `notify` is called, perhaps under that lock, when a batch is full, begins to
+    linger or has room ahead, with the ms after which to drain. `owes_turn`: a batch became full
+    since the last `drain` or `turn_given`; who adds and never waits would else keep it from being
+    sent. `held`: the open batches that have lingered long enough, but in lanes that are busy.
     """
 
     def __init__(
@@ -51,139 +47,149 @@ class Accumulator:
         limits: AccumulatorLimits,
         clock: Clock,
         make_future: Callable[[], Any],
-        notify: Callable[[], object],
+        notify: Callable[[int], object],
     ) -> None:
         self.limits = limits
-        self.buffered_bytes = 0
+        self.memory = BufferMemory(limits.buffer_memory)
         self.wall_ms = clock.wall_ms
         self._monotonic_ms = clock.monotonic_ms
         self._make_future = make_future
         self._notify = notify
-        self.full: deque[ProducerBatch] = deque()
-        self.filled = 0
-        """Batches that were ever put into `full`."""
-        self._lingering: deque[ProducerBatch] = deque()
-        self._held: dict[ProducerBatch, None] = {}
-        self.columns: dict[str, OpenColumn] = {}
-        """By topic. Who appends to one tells nobody: `TopicLanes.end_plain` counts what came."""
-        self._columns_until_ms: dict[TopicLanes, int] = {}
+        self.owes_turn = False
+        self.held: dict[PartitionLane, OpenBatch] = {}
+        self._full: list[ClosedBatch] = []
+        self._lingering: deque[tuple[PartitionLane, OpenBatch]] = deque()
+        self._ahead: dict[OpenBatch, None] = {}
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held of buffer_memory."""
+        return self.memory.used_bytes
 
     def make_room(
-        self, lane: PartitionLane, size_bytes: int, *, rotates: bool = False
-    ) -> ProducerBatch | None:
+        self, lane: PartitionLane, size_bytes: int, wall_ms: int, *, rotates: bool = False
+    ) -> OpenBatch | None:
         """An open batch with room for a record of this size; None: the buffer is full.
 
         It is of `lane`, or, where the record does not fit into the lane's batch and so ends it, and
         the record `rotates`, of the lane whose turn it then is. Raises RecordTooLarge.
         """
-        if size_bytes > self.record_bytes_max(lane.topic):
-            raise self.too_large(lane.topic, size_bytes)
-        lane.topic.end_plain()
-        if lane.open is not None and not self._fits(lane.open, size_bytes):
-            self.full.append(lane.open)
-            self.filled += 1
-            self.close(lane.open)
-            self._notify()
+        topic = lane.topic
+        if size_bytes > topic.record_bytes_max or size_bytes > self.memory.limit_bytes:
+            raise self.too_large(topic, size_bytes)
+        open_batch = lane.open
+        if open_batch is not None and not open_batch.fits(size_bytes):
+            self._full.append(lane.end_open())
+            self.owes_turn = True
+            self._notify(0)
             if rotates:
-                return self.make_room(lane.topic.free, size_bytes)
-        if lane.open is None:
-            if self.buffered_bytes + size_bytes > self.limits.buffer_memory:
+                return self.make_room(topic.free, size_bytes, wall_ms)
+            open_batch = None
+        if open_batch is None:
+            if self.memory.used_bytes + size_bytes > self.memory.limit_bytes:
                 return None
-            self._open(lane)
-        batch = lane.open
-        assert batch is not None
-        return batch if self._grant(batch, size_bytes) else None
+            open_batch = self._open(lane, wall_ms)
+        return open_batch if open_batch.grant(size_bytes) else None
 
-    def reserve(self, batch: ProducerBatch, wanted_bytes: int) -> None:
-        """Grant an open batch as much of `wanted_bytes` as batch and buffer allow."""
-        used = batch.reserved_bytes - batch.room_bytes
-        reserved = min(used + wanted_bytes, batch.lane.topic.batch_bytes_max)
-        more = min(reserved - batch.reserved_bytes, self.limits.buffer_memory - self.buffered_bytes)
-        if more > 0:
-            batch.reserved_bytes += more
-            batch.room_bytes += more
-            self.buffered_bytes += more
+    def _open(self, lane: PartitionLane, wall_ms: int) -> OpenBatch:
+        batch = self.new_batch(lane, self._monotonic_ms(), wall_ms)
+        lane.open = batch
+        self._lingering.append((lane, batch))
+        if len(self._lingering) == 1:
+            self._notify(self.limits.linger_ms)
+        return batch
 
-    def drain(self, now_ms: int) -> list[ProducerBatch]:
+    def new_batch(self, lane: PartitionLane, opened_ms: int, stamp_ms: int) -> OpenBatch:
+        """An empty batch for this lane; it is not its open one by that alone."""
+        topic = lane.topic
+        batch = ProducerBatch(topic.name, lane.partition, self._make_future(), opened_ms, stamp_ms)
+        return OpenBatch(batch, self.memory, topic.batch_bytes_max)
+
+    def begin_ahead(self, open_batch: OpenBatch) -> None:
+        """Give it room ahead, until its values cannot share a time any more."""
+        open_batch.begin_ahead(self._monotonic_ms() + TIMESTAMP_STEP_MS)
+        self._ahead[open_batch] = None
+        self._notify(TIMESTAMP_STEP_MS)
+
+    def turn_given(self) -> None:
+        """Who drains could run, or can now."""
+        self.owes_turn = False
+
+    def drain(self, now_ms: int) -> list[ClosedBatch]:
         """Batches that are ready to be sent: full, or lingering long enough in a lane that is not
         busy. `now_ms` is monotonic."""
-        ready = list(self.full)
-        self.full.clear()
-        for batch in [b for b in self._held if b.lane.open is not b]:
-            del self._held[batch]
-        for topic, until_ms in list(self._columns_until_ms.items()):
-            if until_ms <= now_ms:
-                topic.end_plain()
-        due_ms = now_ms - self.limits.linger_ms
-        while self._lingering and (batch := self._lingering[0]).opened_ms <= due_ms:
-            self._lingering.popleft()
-            if batch.lane.open is batch:
-                self._held[batch] = None
-        for batch in list(self._held):
-            if not batch.lane.is_busy(self.limits.in_flight_max):
-                del self._held[batch]
-                self.close(batch)
-                ready.append(batch)
+        ready, self._full, self.owes_turn = self._full, [], False
+        if self._ahead:
+            self._end_ahead(now_ms)
+        if self.held:
+            ready += self._drain_held()
+        lingering, due_ms = self._lingering, now_ms - self.limits.linger_ms
+        while lingering and lingering[0][1].batch.opened_ms <= due_ms:
+            lane, open_batch = lingering.popleft()
+            if lane.open is not open_batch:
+                continue
+            if lane.is_busy(self.limits.in_flight_max):
+                self.held[lane] = open_batch
+            else:
+                ready.append(lane.end_open())
         return ready
 
-    def drain_all(self) -> list[ProducerBatch]:
+    def _end_ahead(self, now_ms: int) -> None:
+        for open_batch in self._ahead:
+            if open_batch.ahead_until_ms <= now_ms:
+                open_batch.end_ahead()
+        self._ahead = {each: None for each in self._ahead if each.ahead_end}
+
+    def _drain_held(self) -> list[ClosedBatch]:
+        held, self.held = self.held, {}
+        ready = []
+        for lane, open_batch in held.items():
+            if lane.open is not open_batch:
+                continue
+            if lane.is_busy(self.limits.in_flight_max):
+                self.held[lane] = open_batch
+            else:
+                ready.append(lane.end_open())
+        return ready
+
+    def drain_all(self) -> list[ClosedBatch]:
         """As `drain`, but every batch with a record in it."""
-        ready = list(self.full)
-        self.full.clear()
-        for batch in [*self._held, *self._lingering]:
-            if batch.lane.open is batch:
-                self.close(batch)
-                ready.append(batch)
-        self._held.clear()
+        ready, self._full, self.owes_turn = self._full, [], False
+        ready += self._close(self._opened())
+        self.held.clear()
         self._lingering.clear()
         return ready
 
+    def overdue(self, opened_before_ms: int) -> list[ClosedBatch]:
+        """Close those that were opened before this monotonic time."""
+        return self._close(
+            (lane, each) for lane, each in self._opened() if each.batch.opened_ms < opened_before_ms
+        )
+
+    def _opened(self) -> list[tuple[PartitionLane, OpenBatch]]:
+        return [*self.held.items(), *self._lingering]
+
+    def _close(self, opened: Iterable[tuple[PartitionLane, OpenBatch]]) -> list[ClosedBatch]:
+        return [lane.end_open() for lane, open_batch in opened if lane.open is open_batch]
+
     def next_due_ms(self) -> int | None:
-        """When the oldest lingering batch or open column is due; on the monotonic clock."""
-        while self._lingering and self._lingering[0].lane.open is not self._lingering[0]:
-            self._lingering.popleft()
-        due = list(self._columns_until_ms.values())
-        due += [batch.opened_ms + self.limits.linger_ms for batch in islice(self._lingering, 1)]
-        return min(due, default=None)
+        """When the oldest lingering batch or room ahead is due; on the monotonic clock."""
+        lingering = self._lingering
+        while lingering and lingering[0][0].open is not lingering[0][1]:
+            lingering.popleft()
+        due_ms = None
+        if lingering:
+            due_ms = lingering[0][1].batch.opened_ms + self.limits.linger_ms
+        for open_batch in self._ahead:
+            if due_ms is None or open_batch.ahead_until_ms < due_ms:
+                due_ms = open_batch.ahead_until_ms
+        return due_ms
 
-    def open_column(self, topic: "TopicLanes", column: "OpenColumn") -> None:
-        """Let values go straight into it, until they cannot share a time any more."""
-        self.columns[topic.name] = column
-        self._columns_until_ms[topic] = self._monotonic_ms() + TIMESTAMP_STEP_MS
-        self._notify()
-
-    def close_column(self, topic: "TopicLanes") -> None:
-        """Nothing goes straight into the topic any more."""
-        del self.columns[topic.name]
-        del self._columns_until_ms[topic]
-
-    def overdue(self, opened_before_ms: int) -> list[ProducerBatch]:
-        """Open batches that were opened before this monotonic time."""
-        return [
-            batch
-            for batch in [*self._held, *self._lingering]
-            if batch.opened_ms < opened_before_ms and batch.lane.open is batch
-        ]
-
-    def new_batch(self, lane: PartitionLane, opened_ms: int, stamp_ms: int) -> ProducerBatch:
-        """A batch for records that come from another batch: sealed by whoever fills it."""
-        return ProducerBatch(lane, self._make_future(), opened_ms, stamp_ms)
-
-    def close(self, batch: ProducerBatch) -> None:
-        """End an open batch: whoever calls takes it. Room that it did not use is free again."""
-        if batch.lane.topic.plain is batch:
-            batch.lane.topic.end_plain()
-        batch.lane.open = None
-        batch.reserved_bytes -= batch.room_bytes
-        self.buffered_bytes -= batch.room_bytes
-        batch.room_bytes = 0
-        batch.seal()
-        batch.lane.topic.rotate(batch.lane)
-
-    def release(self, batch: ProducerBatch) -> None:
-        """A batch is settled: its bytes are free again."""
-        self.buffered_bytes -= batch.reserved_bytes
-        batch.reserved_bytes = 0
+    def release(self, batches: Iterable[ProducerBatch]) -> None:
+        """They are settled: their bytes are free again."""
+        for batch in batches:
+            self.memory.used_bytes -= batch.reserved_bytes
+            batch.reserved_bytes = 0
 
     def record_bytes_max(self, topic: "TopicLanes") -> int:
         """The largest record that the topic, as it is known, and this buffer take."""
@@ -210,29 +216,3 @@ class Accumulator:
             limit=self.limits.buffer_memory,
             index=index,
         )
-
-    def _fits(self, batch: ProducerBatch, size_bytes: int) -> bool:
-        """Whether the batch may grow by so much; one record always fits into an empty batch."""
-        used = batch.reserved_bytes - batch.room_bytes
-        return used == 0 or used + size_bytes <= batch.lane.topic.batch_bytes_max
-
-    def _open(self, lane: PartitionLane) -> None:
-        batch = ProducerBatch(lane, self._make_future(), self._monotonic_ms(), self.wall_ms())
-        lane.open = batch
-        self._lingering.append(batch)
-        if len(self._lingering) == 1:
-            self._notify()
-
-    def _grant(self, batch: ProducerBatch, size_bytes: int) -> bool:
-        used = batch.reserved_bytes - batch.room_bytes
-        least = used + size_bytes - batch.reserved_bytes
-        free = self.limits.buffer_memory - self.buffered_bytes
-        if least > free:
-            return False
-        doubled = max(batch.reserved_bytes * 2, GRANT_BYTES_MIN)
-        wanted = min(doubled, batch.lane.topic.batch_bytes_max) - batch.reserved_bytes
-        more = min(max(least, wanted, 0), free)
-        batch.reserved_bytes += more
-        batch.room_bytes += more
-        self.buffered_bytes += more
-        return True

@@ -17,12 +17,11 @@ def with_outcome(error: LogdError, *, unknown: bool) -> LogdError:
 def state_lost(batch: ProducerBatch, given_up: DeliveryTimeout | None) -> LogdError:
     """The error of a batch in doubt that cannot be sent again under its number: the time of one
     before it was up, or the partition no longer knows the number."""
-    lane = batch.lane
     what = (
-        f"a batch of {batch.record_count} records for topic '{lane.topic.name}' partition "
-        f"{lane.partition} was sent, and "
+        f"a batch of {batch.record_count} records for topic '{batch.topic}' partition "
+        f"{batch.partition} was sent, and "
     )
-    where = {"topic": lane.topic.name, "partition": lane.partition}
+    where = {"topic": batch.topic, "partition": batch.partition}
     if given_up is not None:
         return DeliveryTimeout(
             f"{what}whether it was written cannot be found out any more: the time of one before it "
@@ -38,21 +37,19 @@ def state_lost(batch: ProducerBatch, given_up: DeliveryTimeout | None) -> LogdEr
 
 def topic_lost(batch: ProducerBatch) -> LogdError:
     """The error of a batch in doubt whose topic is gone, though another has its name."""
-    name = batch.lane.topic.name
     return UnknownTopic(
-        f"topic '{name}' was deleted and created again while a batch of {batch.record_count} "
-        "records was on its way to it",
-        topic=name,
+        f"topic '{batch.topic}' was deleted and created again while a batch of "
+        f"{batch.record_count} records was on its way to it",
+        topic=batch.topic,
     )
 
 
 def expired(batch: ProducerBatch, delivery_timeout_ms: int) -> LogdError:
     """The error of a batch whose time is up."""
-    lane = batch.lane
     what = "was sent, but not acknowledged" if batch.in_doubt else "could not be written"
     return DeliveryTimeout(
-        f"a batch of {batch.record_count} records for topic '{lane.topic.name}' partition "
-        f"{lane.partition} {what} within delivery_timeout_ms={delivery_timeout_ms}",
-        topic=lane.topic.name,
-        partition=lane.partition,
+        f"a batch of {batch.record_count} records for topic '{batch.topic}' partition "
+        f"{batch.partition} {what} within delivery_timeout_ms={delivery_timeout_ms}",
+        topic=batch.topic,
+        partition=batch.partition,
     )

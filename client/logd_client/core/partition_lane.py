@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from logd.model.errors import DeliveryTimeout
 from logd.model.ids import ProducerEpoch, ProducerId
 from logd_client.core.backoff import Backoff
+from logd_client.core.open_batch import OpenBatch
 from logd_client.core.producer_batch import ProducerBatch
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ TRANSITIONS: dict[tuple[LaneState, LaneEvent], LaneState] = {
 SETTLING = frozenset({_S.SETTLING_TO_RETRY, _S.SETTLING_TO_REROUTE, _S.SETTLING_TO_IDENTIFY})
 
 
+ClosedBatch = tuple["PartitionLane", ProducerBatch]
+"""A batch that is to be sent, and the lane that it belongs to."""
+
+
 def follows(sequence: int, other: int) -> bool:
     """Whether `sequence` comes after `other`, counting round; they are close to each other."""
     return 0 < ((sequence - other) & SEQUENCE_MASK) < (1 << 30)
@@ -129,7 +134,7 @@ class PartitionLane:
         self.topic = topic
         self.partition = partition
         self.backoff = backoff
-        self.open: ProducerBatch | None = None
+        self.open: OpenBatch | None = None
         self.queue: deque[ProducerBatch] = deque()
         self.unresolved: deque[ProducerBatch] = deque()
         self.in_flight = 0
@@ -147,6 +152,13 @@ class PartitionLane:
         after = TRANSITIONS.get((self.state, event))
         assert after is not None, f"{event} cannot happen to a lane that is {self.state}"
         self.state = after
+
+    def end_open(self) -> ClosedBatch:
+        """Close the open batch: whoever calls takes it. Records without keys go elsewhere now."""
+        assert self.open is not None, "there is one"
+        batch, self.open = self.open.close(), None
+        self.topic.rotate(self)
+        return self, batch
 
     def is_busy(self, in_flight_max: int) -> bool:
         """Whether a batch that is not full had better wait for more records."""

@@ -1,37 +1,35 @@
 """What a producer's session asks its shell to do."""
 
-from dataclasses import dataclass
+import msgspec
 
-from logd.model.ids import ProducerEpoch, ProducerId
+from logd.model.ids import NO_PRODUCER, ProducerEpoch, ProducerId
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import TopicLanes
 
 Identity = tuple[ProducerId, ProducerEpoch]
 
+NO_IDENTITY: Identity = (NO_PRODUCER, ProducerEpoch(-1))
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+
+class Settled(msgspec.Struct, frozen=True):
     """A batch's outcome is final: complete its future, release its bytes."""
 
     batch: ProducerBatch
 
 
-@dataclass(frozen=True, slots=True)
-class GetIdentity:
+class GetIdentity(msgspec.Struct, frozen=True):
     """Ask for an identity: a new one, or `raised` by one epoch."""
 
     raised: Identity | None
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshTopic:
+class RefreshTopic(msgspec.Struct, frozen=True):
     """Ask for the topic's metadata; answer with topic_refreshed or topic_failed."""
 
     topic: TopicLanes
 
 
-@dataclass(frozen=True, slots=True)
-class BreakStream:
+class BreakStream(msgspec.Struct, frozen=True):
     """The stream no longer answers: close it, then report stream_broken."""
 
     why: str

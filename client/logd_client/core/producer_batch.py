@@ -1,8 +1,9 @@
-"""Records of one partition on their way: filled by add(), encoded once, answered once."""
+"""Records of one partition on their way: filled by an OpenBatch, encoded once, answered once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from logd.model.batch_codecs import compress
 from logd.model.batch_decoder import decode_batch
@@ -13,16 +14,8 @@ from logd.model.record_batch import Codec
 from logd.model.seams import Buffer
 from logd.model.timestamp_runs import TimestampRuns
 
-if TYPE_CHECKING:
-    from logd_client.core.partition_lane import PartitionLane
 
-TIMESTAMP_STEP_MS = 5
-"""Records without a time of their own share one while it is not older than this: a batch that
-fills quickly then needs no column of timestamps."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReceipt:
+class BatchReceipt(msgspec.Struct, frozen=True):
     """What the broker said of a batch. `base_offset` None: a duplicate too old to be known."""
 
     base_offset: int | None
@@ -33,8 +26,7 @@ class BatchReceipt:
     replicas_synced: int
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """The batch's records went to other batches: record i is record `places[i][1]` of
     `places[i][0]`."""
 
@@ -42,46 +34,52 @@ class Moved:
 
 
 class ProducerBatch:
-    """One batch. Columns are filled while it is its lane's open batch, then never change.
+    """One batch, to `partition` of `topic`. Its OpenBatch fills the columns, and as it closes says
+    what is in them: from then on they never change.
 
     `outcome` is None until the batch is settled, then final; whoever sets it also completes
     `future`, which is the only thing that awaits it. `in_doubt`: an attempt may have been appended
     without our knowing; never cleared, since a late copy of that attempt may still be on its way.
-    `told`: a handle has given its failure to the application. The first `bounded` values are known
-    to be bytes, none longer than `value_bytes_max`: the encoder need not look at them again.
-    Sizes in bytes, times in ms: `opened_ms` monotonic, those of records wall.
+    `told`: a handle has given its failure to the application. `value_bytes_max`: all values are
+    known to be bytes, none longer; the encoder need not look at them again. `base_sequence`: its
+    first record's sequence number; -1: none yet, or none any more. `is_compressing`: it cannot be
+    sent before `end_compressing`. Sizes in bytes, times in ms: `opened_ms` monotonic, those of
+    records wall.
     """
 
     __slots__ = (
-        "_base_sequence",
         "_draft",
         "_encoded",
         "_identity",
         "_origins",
         "_pending",
-        "bounded",
+        "base_sequence",
         "correlation_id",
         "future",
         "headers",
         "in_doubt",
+        "is_compressing",
         "keys",
-        "lane",
         "opened_ms",
         "outcome",
+        "partition",
         "pinned",
         "record_count",
         "reserved_bytes",
-        "room_bytes",
         "sent_ms",
         "times",
         "told",
+        "topic",
         "tries_corrupt",
         "value_bytes_max",
         "values",
     )
 
-    def __init__(self, lane: "PartitionLane", future: Any, opened_ms: int, stamp_ms: int) -> None:
-        self.lane = lane
+    def __init__(
+        self, topic: str, partition: int, future: Any, opened_ms: int, stamp_ms: int
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
         self.future = future
         self.opened_ms = opened_ms
         self.times = TimestampRuns(stamp_ms)
@@ -89,76 +87,22 @@ class ProducerBatch:
         self.keys: list[bytes | None] | None = None
         self.headers: list[Headers] | None = None
         self.pinned: set[int] | None = None
-        self.bounded = 0
-        self.value_bytes_max = 0
+        self.value_bytes_max: int | None = None
         self.reserved_bytes = 0
-        self.room_bytes = 0
         self.record_count = 0
         self.correlation_id = 0
         self.sent_ms = 0
         self.in_doubt = False
+        self.is_compressing = False
         self.tries_corrupt = 0
         self.told = False
         self.outcome: BatchReceipt | Moved | LogdError | None = None
-        self._base_sequence = -1
+        self.base_sequence = -1
         self._identity = (ProducerId(-1), ProducerEpoch(-1))
         self._draft: BatchDraft | None = None
         self._encoded: bytes | None = None
         self._origins: list[ProducerBatch] = []
         self._pending = 0
-
-    @property
-    def base_sequence(self) -> int:
-        """Its first record's sequence number; -1: none yet, or none any more."""
-        return self._base_sequence
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether values are its only column, but for times."""
-        return self.keys is None and self.headers is None
-
-    def bound(self, start: int, count: int, value_bytes_max: int) -> None:
-        """Values `start` to before `start + count` are bytes, none longer than this."""
-        if start == self.bounded:
-            self.bounded = start + count
-            self.value_bytes_max = max(self.value_bytes_max, value_bytes_max)
-
-    def add_values(self, values: Sequence[bytes], value_bytes_max: int, now_ms: int) -> None:
-        """Records of nothing but a value, none longer than `value_bytes_max`."""
-        count, before = len(values), len(self.values)
-        if not 0 <= now_ms - self.times.times_ms[-1] < TIMESTAMP_STEP_MS:
-            self.times.begin(before, now_ms)
-        self.values += values
-        self.bound(before, count, value_bytes_max)
-        if self.keys is not None:
-            self.keys += [None] * count
-        if self.headers is not None:
-            self.headers += [()] * count
-
-    def _end_plain(self) -> None:
-        """The record last added was counted, and has more than a value."""
-        if self.lane.topic.plain is self:
-            self.lane.topic.end_plain(len(self.values) - 1)
-
-    def add_key(self, key: bytes | None) -> None:
-        """The key of the record last added."""
-        if self.keys is None:
-            self._end_plain()
-            self.keys = [None] * (len(self.values) - 1)
-        self.keys.append(key)
-
-    def add_headers(self, headers: Headers) -> None:
-        """The headers of the record last added."""
-        if self.headers is None:
-            self._end_plain()
-            self.headers = [()] * (len(self.values) - 1)
-        self.headers.append(headers)
-
-    def set_time(self, time_ms: int) -> None:
-        """The time of the record last added, exactly."""
-        if time_ms != self.times.times_ms[-1]:
-            self._end_plain()
-            self.times.begin(len(self.values) - 1, time_ms)
 
     def pin(self, indexes: Iterable[int]) -> None:
         """These records were sent to this very partition, whatever their keys."""
@@ -170,23 +114,19 @@ class ProducerBatch:
         """All its records stay in this partition."""
         self.pinned = set(range(self.record_count))
 
-    def seal(self) -> None:
-        """No more records."""
-        self.record_count = len(self.values)
-
     def number(self, identity: tuple[ProducerId, ProducerEpoch], base_sequence: int) -> None:
         """Give it a producer identity and sequence; it may be encoded under another already."""
         if self._encoded is not None and (identity, base_sequence) != (
             self._identity,
-            self._base_sequence,
+            self.base_sequence,
         ):
             self._encoded = with_producer(self._encoded, *identity, base_sequence)
-        self._identity, self._base_sequence = identity, base_sequence
+        self._identity, self.base_sequence = identity, base_sequence
 
     def unnumber(self) -> None:
         """Its number is not the one it will have; allowed only while nothing is in doubt."""
         assert not self.in_doubt, "a batch in doubt is known to the broker by its number"
-        self._base_sequence = -1
+        self.base_sequence = -1
 
     def encoded(self, codec: Codec) -> bytes:
         """The bytes to send. From the first call on the columns are gone: one copy is kept.
@@ -209,17 +149,14 @@ class ProducerBatch:
             self._draft = self._drafted()
         except LogdError:
             return None  # encoded() raises it where it can be told
+        self.is_compressing = True
         return b"".join(self._draft.body)
 
     def end_compressing(self, body: bytes | None, codec: Codec) -> None:
         """None: it failed, and `encoded` has to try."""
-        draft, self._draft = self._draft, None
+        draft, self._draft, self.is_compressing = self._draft, None, False
         if draft is not None and body is not None and self.outcome is None:
             self._seal(draft, [body], codec)
-
-    @property
-    def is_compressing(self) -> bool:
-        return self._draft is not None
 
     def _drafted(self) -> BatchDraft:
         return draft_batch(
@@ -227,11 +164,11 @@ class ProducerBatch:
             keys=self.keys,
             timestamps_ms=self.times,
             headers=self.headers,
-            value_bytes_max=self.value_bytes_max if self.bounded == len(self.values) else None,
+            value_bytes_max=self.value_bytes_max,
         )
 
     def _seal(self, draft: BatchDraft, body: Sequence[Buffer], codec: Codec) -> None:
-        self._encoded = draft.sealed(body, codec, *self._identity, self._base_sequence)
+        self._encoded = draft.sealed(body, codec, *self._identity, self.base_sequence)
         self.values, self.headers = [], None
         if self.keys is not None:
             self.keys = []
@@ -266,7 +203,7 @@ class ProducerBatch:
         self.outcome = outcome
         self.values, self.keys, self.headers = [], None, None
         self._encoded = None
-        return [self, *self._settle_origins()]
+        return [self, *self._settle_origins()] if self._origins else [self]
 
     def _settle_origins(self) -> "list[ProducerBatch]":
         settled: list[ProducerBatch] = []

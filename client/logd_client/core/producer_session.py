@@ -6,7 +6,6 @@ Source: KIP-98 and KIP-360 for the idea; the rules here are logd's own (docs/gua
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from logd.model.errors import (
     CorruptBatch,
@@ -21,11 +20,12 @@ from logd.model.errors import (
     UnknownProducer,
     UnknownTopic,
 )
-from logd.model.ids import NO_PRODUCER, ProducerEpoch, ProducerId
+from logd.model.ids import ProducerEpoch, ProducerId
 from logd.model.record_batch import Codec
 from logd_client.core.outcomes import expired, state_lost, topic_lost, with_outcome
-from logd_client.core.partition_lane import SETTLING, LaneEvent, LaneState, PartitionLane
+from logd_client.core.partition_lane import ClosedBatch, LaneEvent, LaneState, PartitionLane
 from logd_client.core.producer_actions import (
+    NO_IDENTITY,
     Action,
     BreakStream,
     GetIdentity,
@@ -35,8 +35,6 @@ from logd_client.core.producer_actions import (
 )
 from logd_client.core.producer_batch import BatchReceipt, ProducerBatch
 from logd_client.core.topic_lanes import TopicLanes
-
-NO_IDENTITY: Identity = (NO_PRODUCER, ProducerEpoch(-1))
 
 TOPIC_GONE = (UnknownTopic, UnknownPartition, InconsistentTopicId)
 MISROUTED = (StalePartitioning, *TOPIC_GONE)
@@ -73,10 +71,12 @@ class ProducerSession:
         self._limits = limits
         self._lanes: dict[PartitionLane, None] = {}
         self._ready: deque[PartitionLane] = deque()
-        self._awaited: dict[int, ProducerBatch] = {}
-        self._actions: list[Action] = []
+        self._backing_off: dict[PartitionLane, None] = {}
+        self._compressing: dict[ProducerBatch, PartitionLane] = {}
+        self._awaited: dict[int, ClosedBatch] = {}
+        self.actions: list[Action] = []
         self._correlation_id = 0
-        self._asked: Literal["nothing", "identity"] = "nothing"
+        self._asks_identity = False
         self._held_topics: dict[TopicLanes, bool] = {}  # being rerouted; True: metadata asked for
         self.identity: Identity | None = None if limits.idempotent else NO_IDENTITY
         self.connected = False
@@ -88,39 +88,47 @@ class ProducerSession:
         return len(self._awaited)
 
     @property
+    def wants_turn(self) -> bool:
+        """Whether there is something to send, or a wait to see to."""
+        return bool(self._ready or self._backing_off)
+
+    @property
     def unsettled(self) -> list[ProducerBatch]:
         """Every batch it was given that has no outcome yet."""
         return [batch for lane in self._lanes for batch in lane.batches()]
 
     def take_actions(self) -> list[Action]:
-        """What the events since the last call ask for, in order."""
-        actions, self._actions = self._actions, []
+        """What the events since the last call ask for, in order; until then they are `actions`."""
+        actions, self.actions = self.actions, []
         return actions
 
     # Batches in, entries out
 
-    def enqueue(self, batches: Iterable[ProducerBatch]) -> None:
-        """Sealed batches from the accumulator, each lane's in order."""
-        for batch in batches:
-            batch.lane.queue.append(batch)
-            self._lanes[batch.lane] = None
+    def enqueue(self, closed: Iterable[ClosedBatch]) -> None:
+        """Closed batches from the accumulator, each lane's in order."""
+        for lane, batch in closed:
+            lane.queue.append(batch)
+            self._lanes[lane] = None
+            if batch.is_compressing:
+                self._compressing[batch] = lane
             if self.fatal is not None:
-                self._fail(batch, self.fatal)
-            self._make_ready(batch.lane)
+                self._fail(lane, batch, self.fatal)
+            self._make_ready(lane)
         if self.identity is None and self._lanes:
             self._ask_identity(None)
 
     def compressed(self, batch: ProducerBatch) -> None:
         """It may be sent now."""
-        self._make_ready(batch.lane)
+        self._make_ready(self._compressing.pop(batch))
 
-    def next_entries(self, now_ms: int, bytes_max: int) -> list[tuple[ProducerBatch, bytes]]:
+    def next_entries(
+        self, now_ms: int, bytes_max: int
+    ) -> list[tuple[PartitionLane, ProducerBatch, bytes]]:
         """Batches for one message, about `bytes_max` in all, with their encoded bytes.
 
         Lanes take turns. The batches count as in flight from now on.
         """
-        entries: list[tuple[ProducerBatch, bytes]] = []
-        size = 0
+        entries, size = list[tuple[PartitionLane, ProducerBatch, bytes]](), 0
         while self.connected and self.identity is not None and self._ready and size < bytes_max:
             lane = self._ready.popleft()
             lane.is_ready = False
@@ -133,9 +141,10 @@ class ProducerSession:
                 break
             encoded = self._send(lane, batch, now_ms)
             if encoded is not None:
-                entries.append((batch, encoded))
+                entries.append((lane, batch, encoded))
                 size += len(encoded)
-            self._make_ready(lane)
+            if lane.queue or lane.in_flight < len(lane.unresolved):
+                self._make_ready(lane)
         return entries
 
     def _send(self, lane: PartitionLane, batch: ProducerBatch, now_ms: int) -> bytes | None:
@@ -145,12 +154,12 @@ class ProducerSession:
             encoded = batch.encoded(self._limits.codec)
         except LogdError as error:
             lane.in_flight -= 1
-            self._fail(batch, error)
+            self._fail(lane, batch, error)
             self._settle_lane(lane, now_ms)
             return None
         self._correlation_id += 1
         batch.correlation_id, batch.sent_ms = self._correlation_id, now_ms
-        self._awaited[batch.correlation_id] = batch
+        self._awaited[batch.correlation_id] = lane, batch
         return encoded
 
     def _make_ready(self, lane: PartitionLane) -> None:
@@ -169,46 +178,45 @@ class ProducerSession:
         stream never came to be, so that nothing can have left (`unsent`)."""
         self.connected = False
         broken, self._awaited = list(self._awaited.values()), {}
-        lanes = dict.fromkeys(batch.lane for batch in broken)
-        for lane in lanes:
+        for lane, batch in broken:
             lane.in_flight = 0
-        for batch in broken:
             batch.in_doubt = batch.in_doubt or not unsent
             if batch.outcome is not None:
-                self._give_up(batch, batch.outcome)
-        for lane in lanes:
+                self._give_up(lane, batch, batch.outcome)
+        for lane in dict.fromkeys(lane for lane, _ in broken):
             self._settle_lane(lane, now_ms)
 
     def answered(self, correlation_id: int, answer: BatchReceipt | LogdError, now_ms: int) -> None:
         """The broker's word on one entry of the current stream."""
-        batch = self._awaited.pop(correlation_id, None)
-        if batch is None:
+        awaited = self._awaited.pop(correlation_id, None)
+        if awaited is None:
             return
-        lane = batch.lane
+        lane, batch = awaited
         lane.in_flight -= 1
         if isinstance(answer, BatchReceipt):
             lane.remove(batch, appended=True)
-            lane.backoff.reset()
+            if lane.resume_ms:
+                lane.backoff.reset()
             lane.reroutes = 0
             if batch.outcome is None:
                 self._settle(batch, answer)
         elif batch.outcome is not None:
-            self._give_up(batch, batch.outcome)
+            self._give_up(lane, batch, batch.outcome)
         else:
-            self._refused(batch, answer, now_ms)
+            self._refused(awaited, answer, now_ms)
         self._settle_lane(lane, now_ms)
 
-    def _refused(self, batch: ProducerBatch, error: LogdError, now_ms: int) -> None:
-        lane = batch.lane
+    def _refused(self, refused: ClosedBatch, error: LogdError, now_ms: int) -> None:
+        lane, batch = refused
         batch.in_doubt = batch.in_doubt or error.outcome_unknown
         if isinstance(error, ProducerFenced):
             self.fail_all(error)
         elif isinstance(error, OutOfOrderSequence | UnknownProducer):
-            self._sequence_refused(batch, error)
+            self._out_of_order(lane, batch, error)
         elif isinstance(error, MISROUTED):
-            self._misrouted(batch, error, now_ms)
+            self._misrouted(refused, error, now_ms)
         elif isinstance(error, RecordTooLarge) and batch.record_count > 1 and not batch.in_doubt:
-            self._misrouted(batch, error, now_ms)  # one by one its records may fit
+            self._misrouted(refused, error, now_ms)  # one by one its records may fit
         elif isinstance(error, CorruptBatch) and batch.tries_corrupt == 0:
             batch.tries_corrupt += 1
             lane.on(LaneEvent.RETRY)
@@ -216,14 +224,14 @@ class ProducerSession:
             lane.resume_ms = now_ms + lane.backoff.next_ms()
             lane.on(LaneEvent.RETRY)
         else:
-            self._fail(batch, error)
+            self._fail(lane, batch, error)
 
-    def _misrouted(self, batch: ProducerBatch, error: LogdError, now_ms: int) -> None:
-        lane = batch.lane
+    def _misrouted(self, refused: ClosedBatch, error: LogdError, now_ms: int) -> None:
+        lane, batch = refused
         if lane.state is LaneState.SETTLING_TO_REROUTE:
             return
         if lane.reroutes >= (1 if isinstance(error, TOPIC_GONE) else REROUTES_MAX):
-            self._fail(batch, error)
+            self._fail(lane, batch, error)
             return
         lane.reroutes += 1
         self._held_topics.setdefault(lane.topic, False)
@@ -231,8 +239,7 @@ class ProducerSession:
             other.on(LaneEvent.STALE)
             self._settle_lane(other, now_ms)
 
-    def _sequence_refused(self, batch: ProducerBatch, error: LogdError) -> None:
-        lane = batch.lane
+    def _out_of_order(self, lane: PartitionLane, batch: ProducerBatch, error: LogdError) -> None:
         if lane.unresolved[0] is not batch or lane.hole is not None:
             lane.on(LaneEvent.RETRY)  # one before it was refused, so this one had to be
             return
@@ -244,26 +251,34 @@ class ProducerSession:
 
     def _settle_lane(self, lane: PartitionLane, now_ms: int) -> None:
         """After each event: with nothing in flight, go on to what the lane settles for."""
-        if lane.in_flight == 0:
-            if not lane.close_hole():
-                lane.on(LaneEvent.GAP)
-            if lane.state in SETTLING:
-                lane.on(LaneEvent.SETTLED)
-            if lane.state is LaneState.BACKING_OFF and lane.resume_ms <= now_ms:
-                lane.on(LaneEvent.WAITED)
-            elif lane.state is LaneState.IDENTIFYING:
-                self._identify(lane)
-            elif lane.state is LaneState.REROUTING:
-                self._reroute(lane.topic)
-        self._make_ready(lane)
-        if not lane.unresolved and not lane.queue and lane.state is LaneState.FLOWING:
+        flows = lane.state is LaneState.FLOWING
+        if lane.in_flight == 0 and not (flows and lane.hole is None):
+            self._go_on(lane, now_ms)
+            flows = lane.state is LaneState.FLOWING
+        if lane.unresolved or lane.queue:
+            self._make_ready(lane)
+        elif flows:
             self._lanes.pop(lane, None)
+
+    def _go_on(self, lane: PartitionLane, now_ms: int) -> None:
+        if not lane.close_hole():
+            lane.on(LaneEvent.GAP)
+        lane.on(LaneEvent.SETTLED)
+        if lane.state is LaneState.BACKING_OFF:
+            if lane.resume_ms <= now_ms:
+                lane.on(LaneEvent.WAITED)
+            else:
+                self._backing_off[lane] = None
+        elif lane.state is LaneState.IDENTIFYING:
+            self._identify(lane)
+        elif lane.state is LaneState.REROUTING:
+            self._reroute(lane.topic)
 
     def _identify(self, lane: PartitionLane) -> None:
         """Only a new epoch lets the lane go on. What may have been appended under the old one
         cannot be sent under the new: it fails with its outcome unknown."""
         for batch in [b for b in lane.unresolved if b.in_doubt]:
-            self._fail(batch, state_lost(batch, lane.given_up))
+            self._fail(lane, batch, state_lost(batch, lane.given_up))
         lane.given_up = None
         if self.identity is not None and self.identity != lane.identity:
             self._identified(lane, self.identity)
@@ -271,13 +286,13 @@ class ProducerSession:
             self._ask_identity(self.identity)
 
     def _ask_identity(self, raised: Identity | None) -> None:
-        if self._asked == "nothing":
-            self._asked = "identity"
-            self._actions.append(GetIdentity(raised))
+        if not self._asks_identity:
+            self._asks_identity = True
+            self.actions.append(GetIdentity(raised))
 
     def identity_given(self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> None:
         """The answer to GetIdentity."""
-        self._asked = "nothing"
+        self._asks_identity = False
         self.identity = (producer_id, producer_epoch)
         for lane in list(self._lanes):
             if lane.state is LaneState.IDENTIFYING:
@@ -286,11 +301,11 @@ class ProducerSession:
 
     def identity_failed(self, error: LogdError) -> None:
         """GetIdentity was refused for good: what waits for it fails."""
-        self._asked = "nothing"
+        self._asks_identity = False
         for lane in list(self._lanes):
             if self.identity is None or lane.state is LaneState.IDENTIFYING:
                 for batch in lane.batches():
-                    self._fail(batch, error)
+                    self._fail(lane, batch, error)
 
     def _identified(self, lane: PartitionLane, identity: Identity) -> None:
         lane.restart(identity)
@@ -304,10 +319,9 @@ class ProducerSession:
 
     def _reroute(self, topic: TopicLanes) -> None:
         """Once no lane of the topic has anything in flight, its metadata may be exchanged."""
-        still = [lane for lane in topic.lanes if lane.in_flight]
-        if not still and not self._held_topics[topic]:
+        if not self._held_topics[topic] and not any(lane.in_flight for lane in topic.lanes):
             self._held_topics[topic] = True
-            self._actions.append(RefreshTopic(topic))
+            self.actions.append(RefreshTopic(topic))
 
     def topic_refreshed(
         self, topic: TopicLanes, lost: Iterable[ProducerBatch], now_ms: int
@@ -330,7 +344,7 @@ class ProducerSession:
         self._held_topics.pop(topic, None)
         for lane in topic.lanes:
             for batch in lane.batches():
-                self._fail(batch, error)
+                self._fail(lane, batch, error)
             if lane.state is LaneState.REROUTING:
                 lane.on(LaneEvent.REROUTED)
             if lane.state is LaneState.FLOWING:
@@ -343,20 +357,22 @@ class ProducerSession:
         for lane in list(self._lanes):
             for batch in lane.batches():
                 if batch.opened_ms + self._limits.delivery_timeout_ms <= now_ms:
-                    self._expire(batch)
+                    self._expire(lane, batch)
             self._settle_lane(lane, now_ms)
         late_ms = now_ms - self._limits.request_timeout_ms - ACK_GRACE_MS
-        late = next((b for b in self._awaited.values() if b.sent_ms <= late_ms), None)
+        late = next((b for _, b in self._awaited.values() if b.sent_ms <= late_ms), None)
         if self.connected and late is not None:
-            waited_ms = now_ms - late.sent_ms
-            self._actions.append(BreakStream(f"no acknowledgement came for {waited_ms} ms"))
+            self.actions.append(BreakStream(f"no answer came for {now_ms - late.sent_ms} ms"))
 
     def next_resume_ms(self) -> int | None:
         """When the next lane's wait is over, on the clock of `now_ms`; None: none waits."""
-        waiting = (lane for lane in self._lanes if lane.state is LaneState.BACKING_OFF)
+        if not self._backing_off:
+            return None
+        waiting = [lane for lane in self._backing_off if lane.state is LaneState.BACKING_OFF]
+        self._backing_off = dict.fromkeys(waiting)
         return min((lane.resume_ms for lane in waiting), default=None)
 
-    def _expire(self, batch: ProducerBatch) -> None:
+    def _expire(self, lane: PartitionLane, batch: ProducerBatch) -> None:
         if batch.outcome is not None:
             return
         awaited = batch.correlation_id in self._awaited
@@ -365,7 +381,7 @@ class ProducerSession:
         if awaited:
             self._settle(batch, with_outcome(error, unknown=True))
         else:
-            self._fail(batch, error)
+            self._fail(lane, batch, error)
 
     # Outcomes
 
@@ -373,26 +389,26 @@ class ProducerSession:
         """Fatal: nothing more is sent, and every batch, now or later, fails with `error`."""
         self.fatal = error
         awaited, self._awaited = self._awaited, {}
-        for batch in awaited.values():
+        for lane, batch in awaited.values():
             batch.in_doubt = True
-            batch.lane.in_flight = 0
-        for batch in self.unsettled:
-            if batch.outcome is None:
-                self._settle(batch, with_outcome(error, unknown=batch.in_doubt))
-            batch.lane.queue.clear()
-            batch.lane.unresolved.clear()
+            lane.in_flight = 0
+        for lane in self._lanes:
+            for batch in lane.batches():
+                if batch.outcome is None:
+                    self._settle(batch, with_outcome(error, unknown=batch.in_doubt))
+            lane.queue.clear()
+            lane.unresolved.clear()
         self._lanes.clear()
         self._ready.clear()
 
-    def _fail(self, batch: ProducerBatch, error: LogdError) -> None:
+    def _fail(self, lane: PartitionLane, batch: ProducerBatch, error: LogdError) -> None:
         """Give up a batch that is not in flight, and say why."""
-        self._give_up(batch, error)
+        self._give_up(lane, batch, error)
         self._settle(batch, with_outcome(error, unknown=batch.in_doubt))
 
-    def _give_up(self, batch: ProducerBatch, why: object) -> None:
+    def _give_up(self, lane: PartitionLane, batch: ProducerBatch, why: object) -> None:
         """Send it no more. Those behind it take over its number; if it, or one of them, may have
         been appended, that is not safe, and they need a new epoch."""
-        lane = batch.lane
         lane.remove(batch, appended=False)
         if batch.in_doubt and self._limits.idempotent:
             if isinstance(why, DeliveryTimeout):
@@ -402,4 +418,4 @@ class ProducerSession:
             lane.on(LaneEvent.RETRY)
 
     def _settle(self, batch: ProducerBatch, outcome: BatchReceipt | LogdError) -> None:
-        self._actions += [Settled(settled) for settled in batch.settle(outcome)]
+        self.actions += map(Settled, batch.settle(outcome))

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from logd.model.batch_encoder import Headers
-from logd_client.core.accumulator import RECORD_OVERHEAD_BYTES, Accumulator
-from logd_client.core.partition_lane import PartitionLane
+from logd_client.core.accumulator import Accumulator
+from logd_client.core.open_batch import RECORD_OVERHEAD_BYTES, OpenBatch
+from logd_client.core.partition_lane import ClosedBatch, PartitionLane
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Routing, TopicLanes, headers_bytes
 
@@ -27,9 +28,7 @@ def reroute(
     """
     for lane in topic.lanes:
         if lane.open is not None:
-            batch = lane.open
-            accumulator.close(batch)
-            lane.queue.append(batch)
+            lane.queue.append(lane.end_open()[1])
     old_lanes, old = list(topic.lanes), topic.routing
     recreated = routing.topic_id != old.topic_id
     if recreated:
@@ -39,16 +38,17 @@ def reroute(
         for lane in topic.lanes:
             lane.reroutes = 0
     lost: list[ProducerBatch] = []
-    movers: list[ProducerBatch] = []
+    movers: list[ClosedBatch] = []
     for lane in old_lanes:
         if recreated:
             lost += [batch for batch in lane.batches() if batch.in_doubt]
-            movers += [batch for batch in lane.batches() if not batch.in_doubt]
+            moves = [batch for batch in lane.batches() if not batch.in_doubt]
         else:
-            movers += _movers(lane, topic)
-    for batch in movers:
-        batch.lane.remove(batch, appended=False)
-    _Mover(topic, accumulator).move(movers)
+            moves = _movers(lane, topic)
+        movers += [(lane, batch) for batch in moves]
+    for lane, batch in movers:
+        lane.remove(batch, appended=False)
+    _Mover(topic, accumulator).move([batch for _, batch in movers])
     return lost
 
 
@@ -71,7 +71,7 @@ def _movers(lane: PartitionLane, topic: TopicLanes) -> list[ProducerBatch]:
 def _targets(batch: ProducerBatch, topic: TopicLanes) -> list[int]:
     """The partition of each record under the topic's present routing."""
     batch.unpack()
-    here, routing = batch.lane.partition, topic.routing
+    here, routing = batch.partition, topic.routing
     stays = here if here in routing.open_partitions else routing.open_partitions[0]
     keys, pinned = batch.keys, batch.pinned or ()
     if keys is None:
@@ -93,7 +93,7 @@ class _Mover:
     def __init__(self, topic: TopicLanes, accumulator: Accumulator) -> None:
         self._topic = topic
         self._accumulator = accumulator
-        self._filling: dict[PartitionLane, ProducerBatch] = {}
+        self._filling: dict[PartitionLane, OpenBatch] = {}
 
     def move(self, movers: Sequence[ProducerBatch]) -> None:
         for origin in movers:
@@ -102,10 +102,10 @@ class _Mover:
                 self._place(origin, at, self._topic.lanes[target])
                 for at, target in enumerate(targets)
             ]
-            self._accumulator.release(origin)
+            self._accumulator.release([origin])
             origin.move(places)
-        for lane, batch in self._filling.items():
-            self._finish(lane, batch)
+        for lane, filling in self._filling.items():
+            lane.queue.append(filling.close())
 
     def _place(
         self, origin: ProducerBatch, at: int, lane: PartitionLane
@@ -113,28 +113,16 @@ class _Mover:
         value, key = origin.values[at], origin.keys[at] if origin.keys else None
         headers: Headers = origin.headers[at] if origin.headers else ()
         size = RECORD_OVERHEAD_BYTES + len(value or b"") + len(key or b"") + headers_bytes(headers)
-        batch = self._filling.get(lane)
-        full = batch is not None and (
-            batch.reserved_bytes + size > self._topic.batch_bytes_max
-            or batch.opened_ms != origin.opened_ms
-        )
-        if batch is None or full:
-            if batch is not None:
-                self._finish(lane, batch)
-            batch = self._accumulator.new_batch(lane, origin.opened_ms, origin.times.at(at))
-            self._filling[lane] = batch
-        batch.reserved_bytes += size
-        self._accumulator.buffered_bytes += size
-        batch.values.append(value)
-        batch.add_key(key)
-        batch.add_headers(headers)
-        batch.set_time(origin.times.at(at))
+        time_ms = origin.times.at(at)
+        filling = self._filling.get(lane)
+        if filling is None or not filling.fits(size) or filling.batch.opened_ms != origin.opened_ms:
+            if filling is not None:
+                lane.queue.append(filling.close())
+            filling = self._accumulator.new_batch(lane, origin.opened_ms, time_ms)
+            self._filling[lane] = filling
+        filling.force(size)
+        filling.append(size, value, key, headers, time_ms, exact=True)
+        index = len(filling.values) - 1
         if origin.pinned and at in origin.pinned:
-            batch.pin((len(batch.values) - 1,))
-        return batch, len(batch.values) - 1
-
-    def _finish(self, lane: PartitionLane, batch: ProducerBatch) -> None:
-        if not any(batch.headers or ()):
-            batch.headers = None
-        batch.seal()
-        lane.queue.append(batch)
+            filling.batch.pin((index,))
+        return filling.batch, index

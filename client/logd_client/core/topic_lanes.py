@@ -8,14 +8,16 @@ from typing import NamedTuple
 from logd.model.batch_encoder import Headers
 from logd.model.errors import UnknownPartition
 from logd.model.key_ranges import KeyRouter
-from logd_client.core.accumulator import (
+from logd_client.core.accumulator import Accumulator
+from logd_client.core.open_batch import (
+    AHEAD_RECORDS_MIN,
     BATCH_OVERHEAD_BYTES,
-    GRANT_BYTES_MIN,
+    NOT_OPEN,
     RECORD_OVERHEAD_BYTES,
-    Accumulator,
+    OpenBatch,
 )
 from logd_client.core.partition_lane import PartitionLane
-from logd_client.core.producer_batch import TIMESTAMP_STEP_MS, ProducerBatch
+from logd_client.core.producer_batch import ProducerBatch
 
 TIMESTAMP_MS_MAX = (1 << 63) - 1
 ADDED_AT_ONCE_MAX = 4096
@@ -34,15 +36,6 @@ class Routing(NamedTuple):
     partitions: int
     partitioning_epoch: int
     message_bytes_max: int
-
-
-OpenColumn = tuple[list[bytes | None], int, int, ProducerBatch]
-"""(values, value_bytes_max, count_max, batch): to the batch's values may be appended without more
-ado, bytes of at most `value_bytes_max`, while there are fewer than `count_max`. The batch has no
-other column, and is young enough to share its time. A bare tuple: every record unpacks it."""
-
-COLUMN_RECORDS_MIN = 8
-"""A batch with fewer has no open column: opening one costs as much as a few records."""
 
 
 class Added(NamedTuple):
@@ -64,7 +57,8 @@ class TopicLanes:
     """Adds records to the open batches of one topic, under the accumulator's rule.
 
     A record goes to the partition it names, else to its key's, else to the one whose turn it is: a
-    batch without keys fills one partition, then the next has its turn.
+    batch without keys fills one partition, then the next has its turn. `ahead`: the open batch that
+    may have room ahead, for values alone (see OpenBatch).
     """
 
     def __init__(
@@ -76,24 +70,25 @@ class TopicLanes:
         turn: int = 0,
     ) -> None:
         self.name = name
-        self._accumulator = accumulator
+        self.accumulator = accumulator
         self._wall_ms = accumulator.wall_ms
         self._make_lane = make_lane
         self._turn = turn
         self.lanes: list[PartitionLane] = []
-        self.plain: ProducerBatch | None = None
-        """The open batch whose values are an open column (see Accumulator.columns)."""
-        self._plain_from = self._plain_bytes = self._plain_value_bytes = 0
+        self.ahead: OpenBatch = NOT_OPEN
         self.route(routing)
 
     def route(self, routing: Routing) -> None:
         """Take on (new) metadata; lanes of partitions that were there before stay."""
-        limits = self._accumulator.limits
+        limits = self.accumulator.limits
         self.routing = routing
         self.record_bytes_max = routing.message_bytes_max - BATCH_OVERHEAD_BYTES
         self.batch_bytes_max = min(limits.batch_size, self.record_bytes_max)
         for partition in range(len(self.lanes), routing.partitions):
             self.lanes.append(self._make_lane(self, partition))
+        for lane in self.lanes:
+            if lane.open is not None:
+                lane.open.bytes_max = self.batch_bytes_max
         self._partition_of = routing.router.partition_of
         self._choose_free()
 
@@ -110,7 +105,7 @@ class TopicLanes:
         partition: int | None = None,
         headers: Headers | None = None,
         timestamp_ms: int | None = None,
-    ) -> ProducerBatch | None:
+    ) -> OpenBatch | None:
         """Add one record: it is the last of the batch returned. None: the buffer is full.
 
         Raises RecordTooLarge, UnknownPartition, and TypeError for what is not bytes.
@@ -132,71 +127,27 @@ class TopicLanes:
             headers = _checked_headers(headers)
             size_bytes += headers_bytes(headers)
         now_ms = self._wall_ms() if timestamp_ms is None else _checked_time(timestamp_ms)
-        batch = lane.open
-        if batch is None or batch.room_bytes < size_bytes:
+        open_batch = lane.open
+        if open_batch is None or open_batch.room_bytes < size_bytes:
             rotates = key is None and partition is None
-            batch = self._accumulator.make_room(lane, size_bytes, rotates=rotates)
-            if batch is None:
+            open_batch = self.accumulator.make_room(lane, size_bytes, now_ms, rotates=rotates)
+            if open_batch is None:
                 return None
-        batch.room_bytes -= size_bytes
-        values = batch.values
-        values.append(value)
-        if key is not None or batch.keys is not None:
-            batch.add_key(key)
-        age_ms = now_ms - batch.times.times_ms[-1]
-        if timestamp_ms is not None or not 0 <= age_ms < TIMESTAMP_STEP_MS:
-            batch.set_time(now_ms)
-        if headers or batch.headers is not None:
-            batch.add_headers(headers or ())
+        open_batch.append(size_bytes, value, key, headers, now_ms, timestamp_ms is not None)
         if partition is not None:
-            batch.pin((len(values) - 1,))
-        return batch
+            open_batch.batch.pin((len(open_batch.values) - 1,))
+        return open_batch
 
-    def add_plain(self, value: bytes | None) -> ProducerBatch | None:
-        """As `add` of a value alone; then an open column takes the next ones, where that can be."""
-        self.end_plain()
-        batch = self.add(value)
-        if batch is not None and len(batch.values) >= COLUMN_RECORDS_MIN and batch.is_plain:
-            self._begin_plain(batch)
-        return batch
-
-    def _begin_plain(self, batch: ProducerBatch) -> None:
-        """Take room ahead for as much again as is there, of values like the last one; of a little
-        larger ones too, where those so far are not all alike."""
-        count = len(batch.values)
-        value_bytes = len(batch.values[-1] or b"")
-        unbounded = batch.values[batch.bounded :]
-        if len(unbounded) <= 2 * COLUMN_RECORDS_MIN and None not in unbounded:
-            longest = max(len(value or b"") for value in unbounded)
-            batch.bound(batch.bounded, len(unbounded), longest)
-        uneven = value_bytes != batch.value_bytes_max
-        slack_bytes = value_bytes >> 2 if uneven else 0
-        record_bytes = value_bytes + slack_bytes + RECORD_OVERHEAD_BYTES
-        ahead_bytes = max(batch.reserved_bytes, GRANT_BYTES_MIN) - batch.room_bytes
-        self._accumulator.reserve(batch, max(ahead_bytes, 0))
-        fitting = batch.room_bytes // record_bytes
-        self.plain, self._plain_from = batch, count
-        self._plain_value_bytes = value_bytes + slack_bytes
-        self._plain_bytes = fitting * record_bytes
-        batch.room_bytes -= self._plain_bytes
-        column = (batch.values, self._plain_value_bytes, count + fitting, batch)
-        self._accumulator.open_column(self, column)
-
-    def end_plain(self, until: int | None = None) -> None:
-        """Close the open column, if there is one: count what came, up to the record `until`, or
-        guess it, never too low; and give back the room that it did not use."""
-        batch, self.plain = self.plain, None
-        if batch is None:
-            return
-        self._accumulator.close_column(self)
-        first, longest = self._plain_from, self._plain_value_bytes
-        count = (len(batch.values) if until is None else until) - first
-        used_bytes = longest * count
-        middle = batch.values[first + count // 2] if count else None
-        if middle is not None and len(middle) != longest:  # that guess would be far too high
-            used_bytes = sum(map(len, batch.values[first : first + count]))  # type: ignore[arg-type]
-        batch.bound(first, count, longest)
-        batch.room_bytes += self._plain_bytes - used_bytes - RECORD_OVERHEAD_BYTES * count
+    def add_plain(self, value: bytes | None) -> OpenBatch | None:
+        """As `add` of a value alone; then there is room ahead for the next ones, where that can
+        be."""
+        open_batch = self.add(value)
+        if open_batch is not None and len(open_batch.values) >= AHEAD_RECORDS_MIN:
+            batch = open_batch.batch
+            if batch.keys is None and batch.headers is None:
+                self.ahead = open_batch
+                self.accumulator.begin_ahead(open_batch)
+        return open_batch
 
     def add_many(
         self, values: Sequence[bytes], lengths: Lengths, at: int, partition: int | None = None
@@ -206,24 +157,24 @@ class TopicLanes:
         """
         size_bytes = RECORD_OVERHEAD_BYTES + len(values[at])
         lane, rotates = (self.free, True) if partition is None else (self._at(partition), False)
-        batch = self._accumulator.make_room(lane, size_bytes, rotates=rotates)
-        if batch is None:
+        now_ms = self._wall_ms()
+        open_batch = self.accumulator.make_room(lane, size_bytes, now_ms, rotates=rotates)
+        if open_batch is None:
             return None
         some = values[at : at + ADDED_AT_ONCE_MAX]
         longest = lengths.longest
         value_bytes = longest * len(some) if lengths.alike else sum(map(len, some))
         size_bytes = value_bytes + RECORD_OVERHEAD_BYTES * len(some)
-        self._accumulator.reserve(batch, size_bytes)
-        if size_bytes > batch.room_bytes:
+        open_batch.reserve(size_bytes)
+        if size_bytes > open_batch.room_bytes:
             ends = accumulate(len(value) + RECORD_OVERHEAD_BYTES for value in some)
-            some = some[: bisect_right(list(ends), batch.room_bytes)]
+            some = some[: bisect_right(list(ends), open_batch.room_bytes)]
             size_bytes = sum(map(len, some)) + RECORD_OVERHEAD_BYTES * len(some)
-        batch.room_bytes -= size_bytes
-        first = len(batch.values)
-        batch.add_values(some, longest, self._wall_ms())
+        first = len(open_batch.values)
+        open_batch.extend(size_bytes, some, longest, now_ms)
         if partition is not None:
-            batch.pin(range(first, first + len(some)))
-        return Added(batch, first, len(some))
+            open_batch.batch.pin(range(first, first + len(some)))
+        return Added(open_batch.batch, first, len(some))
 
     def check_sizes(
         self,
@@ -237,12 +188,12 @@ class TopicLanes:
         lengths = set(map(len, filter(None, values) if has_nulls else values))  # type: ignore[arg-type]
         longest = max(lengths, default=0)
         longest_key = max(map(len, filter(None, keys or ())), default=0)
-        room_bytes = self._accumulator.record_bytes_max(self) - RECORD_OVERHEAD_BYTES
+        room_bytes = self.accumulator.record_bytes_max(self) - RECORD_OVERHEAD_BYTES
         if longest + longest_key > room_bytes:
             for at, (value, key) in enumerate(zip(values, keys or repeat(None), strict=False)):
                 size_bytes = len(value or b"") + len(key or b"")
                 if size_bytes > room_bytes:
-                    raise self._accumulator.too_large(self, size_bytes + RECORD_OVERHEAD_BYTES, at)
+                    raise self.accumulator.too_large(self, size_bytes + RECORD_OVERHEAD_BYTES, at)
         return Lengths(longest, len(lengths) == 1)
 
     def _choose_free(self) -> None:

@@ -1,4 +1,19 @@
-"""The synchronous producer: the same names without await."""
+"""The synchronous producer: the same names without await.
+
+How it works: as the asynchronous one, of which it has all but the face (see
+`logd_client/producer.py`). Two sides share the buffer, the `Accumulator`, under one lock:
+
+- the adding side, in the threads that call `send`: a record goes into its partition's open batch,
+  under the lock, which is all that most calls do. A batch that is full or begins to linger is
+  announced (`notify`) to the other side;
+- the sending side, `ProducerSender` on the event loop of a `LoopThread`, which all clients of a
+  process share: it takes closed batches out under the lock, whole, and settles them.
+
+A thread waits in three places, none of them holding the lock: for room (`_put`, a condition that
+`_on_room` notifies), for an outcome (`wait_for`, the batch's concurrent future), and for the loop
+(`LoopThread.run`: a topic's metadata, flush, close). What is still open as the program ends is
+flushed by `_flush_all`, while the loop's thread, a daemon, still runs.
+"""
 
 import atexit
 import concurrent.futures
@@ -19,11 +34,12 @@ from logd.model.seams import Transport
 from logd.system.system_clock import SystemClock
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ProducerConfig, ProducerSettings, parse_settings
+from logd_client.core.open_batch import NOT_OPEN
 from logd_client.core.producer_batch import ProducerBatch
 from logd_client.core.topic_lanes import Added, TopicLanes
 from logd_client.producer import find_broker
 from logd_client.producer_sender import ProducerSender
-from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt
+from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt, receipt_of
 from logd_client.send_errors import (
     buffer_full,
     check_columns,
@@ -50,7 +66,7 @@ class RecordHandle(PendingRecord):
         """Wait until the outcome is known: `timeout` seconds, then RequestTimeout is raised and the
         record stays on its way. None: delivery_timeout_ms bounds it."""
         wait_for(self._batch, timeout)
-        return self._receipt()
+        return receipt_of(self._batch, self._index)
 
 
 class RecordHandles:
@@ -98,7 +114,7 @@ class Producer:
             self._thread.release()
             raise
         _open[self._sender] = self._thread
-        self._topics, self._columns = self._sender.topics.known, self._sender.accumulator.columns
+        self._topics = self._sender.topics.known
 
     def __enter__(self) -> Self:
         try:
@@ -120,7 +136,7 @@ class Producer:
 
     def _forget(self) -> None:
         """In a forked child: no batch there will be sent, so none takes a record."""
-        self._topics, self._columns = {}, {}
+        self._topics = {}
 
     def start(self) -> None:
         """Learn now whether a broker answers; `with` does it. As the async start()."""
@@ -153,11 +169,15 @@ class Producer:
             lanes = self._lanes(topic)
         plain = key is None and partition is None and headers is None and timestamp_ms is None
         with self._lock:
-            if plain and topic in self._columns and type(value) is bytes:
-                values, value_bytes_max, count_max, batch = self._columns[topic]
-                if len(values) < count_max and len(value) <= value_bytes_max:
+            if plain and type(value) is bytes:
+                open_batch = lanes.ahead
+                values, value_bytes = open_batch.values, len(value)
+                if (
+                    len(values) < open_batch.ahead_end
+                    and value_bytes <= open_batch.ahead_value_bytes
+                ):
                     values.append(value)
-                    return RecordHandle(batch, len(values) - 1)
+                    return RecordHandle(open_batch.batch, len(values) - 1)
             try:
                 if plain:
                     added_to = lanes.add_plain(value)
@@ -166,7 +186,7 @@ class Producer:
             except RecordTooLarge:
                 added_to = None
             if added_to is not None:
-                return RecordHandle(added_to, len(added_to.values) - 1)
+                return RecordHandle(added_to.batch, len(added_to.values) - 1)
         record = (value, key, partition, headers, timestamp_ms)
         added = self._put(topic, _add_one, *record)
         return RecordHandle(added.batch, added.first)
@@ -175,9 +195,16 @@ class Producer:
         """Add one record without waiting and without a handle: as the async one. BufferFull where
         send() would wait: then call that."""
         with self._lock:
-            if key is None and type(value) is bytes and topic in self._columns:
-                values, value_bytes_max, count_max, _ = self._columns[topic]
-                if len(values) < count_max and len(value) <= value_bytes_max:
+            if key is None and type(value) is bytes:
+                try:
+                    open_batch = self._topics[topic].ahead
+                except KeyError:
+                    open_batch = NOT_OPEN
+                values, value_bytes = open_batch.values, len(value)
+                if (
+                    len(values) < open_batch.ahead_end
+                    and value_bytes <= open_batch.ahead_value_bytes
+                ):
                     values.append(value)
                     return
         self._send_nowait(topic, value, key)
@@ -192,10 +219,10 @@ class Producer:
             raise BufferFull(f"topic '{topic}' is not known yet: use send()", topic=topic)
         try:
             with self._lock:
-                batch = lanes.add_plain(value) if key is None else lanes.add(value, key)
+                added = lanes.add_plain(value) if key is None else lanes.add(value, key)
         except RecordTooLarge as error:
             raise to_be_asked(error) from None
-        if batch is None:
+        if added is None:
             raise buffer_full(self.config, self.buffered_bytes)
 
     def send_many(
@@ -266,7 +293,7 @@ class Producer:
             lock=self._lock,
             make_future=concurrent.futures.Future,
             on_room=self._on_room,
-            notify=lambda wake: self._thread.loop.call_soon_threadsafe(wake),
+            notify=self._thread.loop.call_soon_threadsafe,
         )
 
     def _on_room(self) -> None:
@@ -305,8 +332,8 @@ class Producer:
 
 def _add_one(lanes: TopicLanes, *record: Any) -> Added | None:
     """One record, with its index taken under the lock."""
-    batch = lanes.add(*record)
-    return None if batch is None else Added(batch, len(batch.values) - 1, 1)
+    added = lanes.add(*record)
+    return None if added is None else Added(added.batch, len(added.values) - 1, 1)
 
 
 def wait_for(batch: ProducerBatch, timeout: float | None) -> None:
@@ -314,9 +341,8 @@ def wait_for(batch: ProducerBatch, timeout: float | None) -> None:
     try:
         batch.future.result(timeout)
     except concurrent.futures.TimeoutError:
-        lane = batch.lane
         raise RequestTimeout(
-            f"no acknowledgement for topic '{lane.topic.name}' partition {lane.partition} "
+            f"no acknowledgement for topic '{batch.topic}' partition {batch.partition} "
             f"within {timeout} s; the records are still on their way"
         ) from None
 
