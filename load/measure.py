@@ -8,6 +8,8 @@
     python load/measure.py cold-reader --gib 2
     python load/measure.py pauses --seconds 10 --mb 100 --durability page_cache
     python load/measure.py sdk --bytes 100 --profile
+    python load/measure.py calls
+    python load/measure.py echo --bytes 100 --bytes 1000
     python load/measure.py partitions 1 100 1000 10000
     python load/measure.py clients 1 100 1000 --kafka 127.0.0.1:9092 --kafka-pid 4242
     python load/measure.py batches 1 2 4 8
@@ -23,9 +25,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from calls import measure_calls
 from codec import measure_codec
 from cold_reader import measure_cold_reader
 from dirty import measure_dirty
+from echo import measure_echo
 from growth import measure_batches, measure_lookups, measure_partitions
 from many_clients import measure_clients
 from memory import measure_memory
@@ -89,6 +93,12 @@ def _arguments() -> argparse.Namespace:
     sdk.add_argument("--bytes", type=int, default=100, help="of a value")
     sdk.add_argument("--passes", type=int, default=3)
     sdk.add_argument("--profile", action="store_true", help="the lines that take most, by py-spy")
+    calls = commands.add_parser("calls", help="function calls a record, in the SDK and the broker")
+    calls.add_argument("--records", type=int, default=1_000)
+    echo = commands.add_parser("echo", help="a record's p50 and p99 beside a bare gRPC echo's")
+    echo.add_argument("--bytes", type=int, action="append", default=[], help="of a value")
+    echo.add_argument("--records", type=int, default=2_000, help="in a round")
+    echo.add_argument("--rounds", type=int, default=5)
     for name in ("partitions", "batches", "lookups"):
         grown = commands.add_parser(name, help=str(GROWTH[name].__doc__))
         grown.add_argument("sizes", type=int, nargs="+")
@@ -118,6 +128,10 @@ def main() -> None:
         measure_pauses(args.seconds, args.mb, args.durability)
     elif args.command == "sdk":
         measure_sdk(args.bytes, args.passes, profile=args.profile)
+    elif args.command == "calls":
+        measure_calls(args.records)
+    elif args.command == "echo":
+        measure_echo(args.bytes or [100], args.records, args.rounds)
     elif args.command in GROWTH:
         GROWTH[args.command](args.sizes)
     elif args.command == "clients":

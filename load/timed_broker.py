@@ -101,7 +101,7 @@ def main() -> None:
     _time_collector()
 
     def serving(line: str) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell)
+        signal.signal(signal.SIGUSR1, lambda *_: _tell())
         _tick()
         print(line, flush=True)
 

@@ -68,7 +68,7 @@ class TickWatch:
 
     def __init__(self) -> None:
         self._longest_s = 0.0
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._tell)
+        signal.signal(signal.SIGUSR1, lambda *_: self._tell())
         self._wait()
 
     def _wait(self) -> None:
