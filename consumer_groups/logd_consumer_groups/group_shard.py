@@ -184,7 +184,7 @@ class GroupShard:
                 await asyncio.sleep(0)
             self.append(state, [totals.end()])
             await self.committed()
-            await self._log.trim(self.partition, totals.begin_offset)
+            await self._log.advance_log_start(self.partition, totals.begin_offset)
         except (LogdError, OSError) as error:
             logger.warning("snapshot not completed", partition=self.partition, error=str(error))
 

@@ -31,7 +31,8 @@ class OffsetsLog(Protocol):
     """The partitions of __consumer_offsets that this broker leads.
 
     The topic never drops records by time or size (`retention_ms` and `retention_bytes` -1): the
-    coordinator keeps it short through `trim`. Its durability is fsync, its segments are 16 MiB.
+    coordinator keeps it short through `advance_log_start`. Its durability is fsync, its segments
+    are 16 MiB.
     """
 
     def append(
@@ -56,7 +57,7 @@ class OffsetsLog(Protocol):
         """
         ...
 
-    async def trim(self, partition: PartitionId, before_offset: Offset) -> None:
+    async def advance_log_start(self, partition: PartitionId, before_offset: Offset) -> None:
         """Roll the segment, then move the log start to exactly `before_offset`, durably; segments
         that lie wholly below it go. The caller says that `before_offset` is below the high
         watermark."""

@@ -88,7 +88,7 @@ class FetchReader:
             full = total_bytes > 0 and total_bytes >= max_bytes
             if full or entry.hosted is None or entry.error is not None:
                 continue
-            end = entry.hosted.high_watermark
+            end = entry.hosted.readable_end
             try:
                 plan = _plan_one(entry.hosted, entry.position, end, max_bytes - total_bytes)
             except LogdError as error:
@@ -174,7 +174,7 @@ class FetchReader:
         try:
             # Planned again: a cold read before this one gave the log time to roll or to truncate.
             size_bytes = entry.plan.size_bytes
-            plan = hosted.log.plan_read(position.offset, size_bytes, hosted.high_watermark)
+            plan = hosted.log.plan_read(position.offset, size_bytes, hosted.readable_end)
             if plan is None:
                 return _fetched(hosted, position)
             if isinstance(plan, Cold):  # it became cold meanwhile: never a disk read on the loop

@@ -4,10 +4,12 @@ from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
 
+from logd.broker.core.purgatory import Purgatory
 from logd.broker.ports import Receipt
 from logd.model.errors import AckTimeout, LogdError
-from logd.model.ids import LeaderEpoch, Offset, TopicPartition
+from logd.model.ids import BrokerId, LeaderEpoch, Offset, TopicPartition
 from logd_partitions.partition_log import Appended, PartitionLog
+from logd_replication.core.high_watermark import HighWatermark
 
 ReceiptCallback = Callable[[Receipt | LogdError], None]
 
@@ -15,11 +17,10 @@ ReceiptCallback = Callable[[Receipt | LogdError], None]
 class PendingAppend:
     """An append below which the high watermark still lies. `done` None: answered already."""
 
-    __slots__ = ("appended", "batch_bytes", "done", "timer")
+    __slots__ = ("appended", "done", "timer")
 
-    def __init__(self, appended: Appended, batch_bytes: int, done: ReceiptCallback) -> None:
+    def __init__(self, appended: Appended, done: ReceiptCallback) -> None:
         self.appended = appended
-        self.batch_bytes = batch_bytes
         self.done: ReceiptCallback | None = done
         self.timer: TimerHandle | None = None
 
@@ -43,20 +44,35 @@ class PendingAppend:
 
 
 class HostedPartition:
-    """A PartitionLog with its waiting appends, in order of their offsets. On the loop only.
+    """A PartitionLog with its high watermark and the appends that wait for it, in order of their
+    offsets. On the loop only.
 
     A duplicate waits behind what was appended before it came: its offsets are lower, so it may wait
     longer than it must, never shorter.
     """
 
-    __slots__ = ("leader_epoch", "log", "marked_ends", "pending", "topic_partition")
+    __slots__ = (
+        "_broker_id",
+        "_watermark",
+        "leader_epoch",
+        "log",
+        "marked_ends",
+        "pending",
+        "topic_partition",
+    )
 
     def __init__(
-        self, topic_partition: TopicPartition, log: PartitionLog, leader_epoch: LeaderEpoch
+        self,
+        topic_partition: TopicPartition,
+        log: PartitionLog,
+        leader_epoch: LeaderEpoch,
+        broker_id: BrokerId,
     ) -> None:
         self.topic_partition = topic_partition
         self.log = log
         self.leader_epoch = leader_epoch
+        self._broker_id = broker_id
+        self._watermark = HighWatermark(log.held_end, [broker_id])
         self.pending: deque[PendingAppend] = deque()
         self.marked_ends = log.log_end_offset, log.log_end_offset
         """Where the log ended at TopicSizes' mark before the last, and at the last, or where it
@@ -64,22 +80,31 @@ class HostedPartition:
 
     @property
     def high_watermark(self) -> Offset:
-        """With one replica: what the topic's durability counts as safely held."""
-        return self.log.high_watermark
+        """All below it is committed."""
+        return self._watermark.offset
 
-    def advance(self, committed: Callable[[int], object] = lambda _: None) -> int:
-        """Answer every append below the high watermark; returns the bytes it moved over, of which
-        `committed` is told first: readers are woken before writers have their receipts."""
-        high_watermark, moved_bytes = self.log.high_watermark, 0
+    @property
+    def readable_end(self) -> Offset:
+        """How far a client may read, exclusive, whatever its isolation: there are no transactions,
+        so nothing is committed that is not read_committed. Nobody else decides it."""
+        return self._watermark.offset
+
+    def advance(self, purgatory: Purgatory) -> None:
+        """Let the high watermark follow what is held, and answer every append below it.
+
+        Readers are woken before writers have their receipts.
+        """
+        old = self._watermark.offset
+        high_watermark = self._watermark.holds(self._broker_id, self.log.held_end)
         answerable: list[PendingAppend] = []
         while self.pending and self.pending[0].appended.next_offset <= high_watermark:
             answerable.append(self.pending.popleft())
-            moved_bytes += answerable[-1].batch_bytes
-        if moved_bytes:
-            committed(moved_bytes)
+        if high_watermark > old:
+            purgatory.advanced(
+                self.topic_partition, old, high_watermark, self.log.hot_bytes_between
+            )
         for pending in answerable:
             pending.answer(self.receipt(pending.appended))
-        return moved_bytes
 
     def fail_pending(self, error: LogdError) -> None:
         while self.pending:

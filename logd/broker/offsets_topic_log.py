@@ -77,8 +77,8 @@ class OffsetsTopicLog:
                         yield Offset(record_offset), key, decoded.values[index]
                 at = header.next_offset
 
-    async def trim(self, partition: PartitionId, before_offset: Offset) -> None:
-        await self._host.trim(self._where(partition), before_offset)
+    async def advance_log_start(self, partition: PartitionId, before_offset: Offset) -> None:
+        await self._host.advance_log_start(self._where(partition), before_offset)
 
     def size_bytes(self, partition: PartitionId) -> int:
         log = self._host.opened(self._where(partition)).log

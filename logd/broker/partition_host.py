@@ -145,7 +145,7 @@ class PartitionHost:
             hosted = self._hosted.get(TopicPartition(topic.topic_id, PartitionId(number)))
             if hosted is not None:
                 hosted.log.set_config(topic.config)
-                self._advance(hosted)
+                hosted.advance(self.purgatory)
                 if hosted.pending:  # what waits now may have been appended as page_cache
                     self._flusher.mark_dirty(hosted.log)
 
@@ -224,7 +224,7 @@ class PartitionHost:
             raise
         with contextlib.suppress(UnknownTopic):  # it may have been altered meanwhile
             log.set_config(self._topics.by_id(topic.topic_id).config)
-        hosted = HostedPartition(topic_partition, log, self._leader_epoch)
+        hosted = HostedPartition(topic_partition, log, self._leader_epoch, self._broker_id)
         self._hosted[topic_partition] = hosted
         self._unopened.pop(topic_partition, None)
         return hosted
@@ -272,18 +272,18 @@ class PartitionHost:
         log, now_ms = hosted.log, self._clock.wall_ms()
         limit = log.config.message_bytes_max
         header = check_produced(batch, message_bytes_max=limit, now_ms=now_ms)
-        appended = log.append(batch, header, hosted.leader_epoch, now_ms)
+        appended = log.append_leader(batch, header, hosted.leader_epoch, now_ms)
         if appended.base_offset is None:  # a duplicate too old to be remembered: long committed
             done(hosted.receipt(appended))
             return appended
-        pending = PendingAppend(appended, 0 if appended.duplicate else len(batch), done)
+        pending = PendingAppend(appended, done)
         hosted.pending.append(pending)
         if not appended.duplicate:
             self._flusher.mark_dirty(log)
             self._space.appended(log)
-        if appended.next_offset <= log.high_watermark:
-            self._advance(hosted)
-        else:
+        if appended.next_offset <= log.held_end:
+            hosted.advance(self.purgatory)
+        if pending.done is not None:
             pending.timer = asyncio.get_running_loop().call_later(
                 timeout_ms / 1000, pending.time_out, timeout_ms
             )
@@ -297,13 +297,10 @@ class PartitionHost:
             raise UnknownTopic(f"topic '{topic.name}' is being deleted", topic=topic.name)
         return hosted
 
-    def _advance(self, hosted: HostedPartition) -> None:
-        hosted.advance(partial(self.purgatory.committed, hosted.topic_partition))
-
     def _synced(self, log: PartitionLog) -> None:
         hosted = self._hosted.get(log.topic_partition)
         if hosted and hosted.log is log:
-            self._advance(hosted)
+            hosted.advance(self.purgatory)
 
     def _sync_failed(self, error: LogdError) -> None:
         for hosted in self._hosted.values():
@@ -358,7 +355,7 @@ class PartitionHost:
         if not validate_only and new_start > start:
             before_offset = new_start
             new_start = await self._pools.maintenance.run(
-                lambda: hosted.log.truncate_before(before_offset)
+                lambda: hosted.log.advance_log_start(before_offset)
             )
             self.purgatory.start_moved(topic_partition)
         return new_start, new_start - start
@@ -375,11 +372,13 @@ class PartitionHost:
             return bytes(await self._pools.cold_read.run(lambda: hosted.log.read(cold)))
         return bytes(hosted.log.read(plan))
 
-    async def trim(self, topic_partition: TopicPartition, before_offset: Offset) -> None:
+    async def advance_log_start(
+        self, topic_partition: TopicPartition, before_offset: Offset
+    ) -> None:
         """Roll the active segment, then start the log at exactly `before_offset`."""
         hosted = await self.hosted(topic_partition)
         hosted.log.roll()
-        await self._pools.maintenance.run(lambda: hosted.log.truncate_before(before_offset))
+        await self._pools.maintenance.run(lambda: hosted.log.advance_log_start(before_offset))
         self.purgatory.start_moved(topic_partition)
 
     async def status(self, topic_partition: TopicPartition) -> PartitionStatus:

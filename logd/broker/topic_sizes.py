@@ -68,7 +68,7 @@ class TopicSizes:
                 more, more_bytes = self._closed(where)
             else:
                 log = hosted.log
-                more, more_bytes = log.high_watermark - log.log_start_offset, log.size_bytes
+                more, more_bytes = hosted.high_watermark - log.log_start_offset, log.size_bytes
                 appended += log.log_end_offset - hosted.marked_ends[0]
             records = None if records is None or more is None else records + more
             size_bytes = (

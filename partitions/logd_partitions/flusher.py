@@ -20,7 +20,6 @@ from weakref import WeakSet
 import structlog
 
 from logd.model.errors import LogdError, SyncFailed
-from logd.model.ids import Offset
 from logd.model.seams import Clock, Offload
 from logd.system.background_tasks import BackgroundTasks
 from logd_partitions.disk_errors import passes
@@ -45,11 +44,8 @@ class SyncedLog(Protocol):
     """What the flusher needs of a PartitionLog. On the loop."""
 
     @property
-    def log_end_offset(self) -> Offset: ...
-
-    @property
-    def high_watermark(self) -> Offset:
-        """Below the log's end if a sync would move it: then somebody may wait for that."""
+    def awaits_sync(self) -> bool:
+        """Whether somebody may wait for a sync."""
         ...
 
     @property
@@ -142,9 +138,9 @@ class Flusher(Generic[Log]):
         """The log has been appended to. Sync it at once, or in a while if nobody waits for it."""
         if self._broken:
             return
-        # A page_cache topic's end is its high watermark, but for the first append of a run, which
-        # waits until a start would find it.
-        if log.high_watermark >= log.log_end_offset:
+        # In a page_cache topic nobody does, but for the first append of a run, which waits until a
+        # start would find it.
+        if not log.awaits_sync:
             if log.unsynced_bytes < PAGE_CACHE_UNSYNCED_BYTES_MAX:
                 self._lazy[log] = None
                 self._arm_lazy_timer()

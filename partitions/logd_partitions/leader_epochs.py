@@ -127,11 +127,11 @@ class LeaderEpochs:
         end = self._entries[at].start_offset if at < len(self._entries) else log_end
         return EpochEnd(self._entries[at - 1].epoch, end)
 
-    def truncate_from(self, offset: Offset) -> None:
+    def truncate_to(self, offset: Offset) -> None:
         """The log now ends at `offset`: forget epochs that began there or later."""
         self._entries = tuple(e for e in self._entries if e.start_offset < offset)
 
-    def truncate_before(self, offset: Offset) -> None:
+    def advance_log_start(self, offset: Offset) -> None:
         """The log now starts at `offset`: the epoch that holds there begins there."""
         at = bisect_right(self._entries, offset, key=_start)
         if at:

@@ -1,6 +1,5 @@
 """The reading side of a PartitionLog: plans, reads, look-ups."""
 
-import math
 import threading
 from functools import partial
 from typing import Protocol
@@ -13,6 +12,7 @@ from logd_partitions.log_segment import LogSegment
 from logd_partitions.read_plan import Cold, Hot, ReadPlan
 from logd_partitions.segment_list import SegmentList
 from logd_partitions.segment_reader import ColdRead, SegmentReader, stored_data_corrupt
+from logd_partitions.stored_bytes import bytes_between, hot_bytes_between
 from logd_partitions.time_lookup import Found, find_in_segments
 
 
@@ -24,9 +24,6 @@ class LogBounds(Protocol):
 
     @property
     def log_end_offset(self) -> Offset: ...
-
-    @property
-    def high_watermark(self) -> Offset: ...
 
 
 class LogReader:
@@ -45,7 +42,7 @@ class LogReader:
         with self._lock:
             log_end = self._bounds.log_end_offset
             if not self._bounds.log_start_offset <= offset <= log_end:
-                raise self.out_of_range(offset)
+                raise self.out_of_range(offset, end_offset)
             if offset >= end_offset or offset == log_end:
                 return None
             segment = self._segments.holding(offset)
@@ -70,7 +67,7 @@ class LogReader:
                         return plan.segment.read_hot(plan)
                     except OSError as error:  # no map to be had any more
                         raise overloaded(error, self._path) from error
-            raise self.out_of_range(plan.segment.base_offset)
+            raise self.out_of_range(plan.segment.base_offset, self._bounds.log_end_offset)
         try:
             found = self._reader(plan.segment).read(plan.offset, plan.max_bytes, plan.end_offset)
         except FileNotFoundError:
@@ -100,30 +97,22 @@ class LogReader:
             raise self._unreadable(error, "searched by time") from error
 
     def bytes_between(self, start: Offset, end: Offset) -> int:
-        """As `PartitionLog.bytes_between`. Within an interval of the index all records count as
-        equally large, so that what is not empty has bytes."""
+        """As `PartitionLog.bytes_between`."""
+        start = max(start, self._bounds.log_start_offset)
+        segments = self._segments.from_offset(start)
         try:
-            return self._bytes_between(start, end)
+            return bytes_between(segments, start, end, self._bounds.log_end_offset)
         except OSError as error:
             raise self._unreadable(error, "measured") from error
 
-    def _bytes_between(self, start: Offset, end: Offset) -> int:
-        total = 0
-        start = max(start, self._bounds.log_start_offset)
-        for segment in self._segments.from_offset(start) if start < end else ():
-            if segment.base_offset >= end:
-                break
-            following = self._following(segment.base_offset)
-            first, last = 0, segment.size
-            if segment.base_offset < start:
-                first = int(_position(segment, following, start))
-            if end < following:
-                last = math.ceil(_position(segment, following, end))
-            total += max(0, last - first)
-        return total
+    def hot_bytes_between(self, start: Offset, end: Offset) -> int:
+        """As `PartitionLog.hot_bytes_between`."""
+        with self._lock:
+            return hot_bytes_between(self._segments.from_offset(start), start, end)
 
-    def out_of_range(self, offset: Offset) -> OffsetOutOfRange:
-        start, end = self._bounds.log_start_offset, self._bounds.high_watermark
+    def out_of_range(self, offset: Offset, end: Offset) -> OffsetOutOfRange:
+        """`end`: up to where who asks may read."""
+        start = self._bounds.log_start_offset
         return OffsetOutOfRange(
             f"offset {offset} is not in the log, which holds {start} to {end} (exclusive)",
             log_start_offset=start,
@@ -146,7 +135,7 @@ class LogReader:
 
     def _gone(self, plan: Cold) -> LogdError:
         if plan.segment.removed:
-            return self.out_of_range(plan.offset)
+            return self.out_of_range(plan.offset, plan.end_offset)
         following = self._following(plan.segment.base_offset)
         return stored_data_corrupt(plan.segment.path, plan.offset, following)
 
@@ -154,11 +143,3 @@ class LogReader:
 def _carried_out(plan: Cold, found: ColdRead) -> Buffer:
     plan.next_offset, plan.size_bytes = found.next_offset, len(found.batches)
     return found.batches
-
-
-def _position(segment: LogSegment, following: Offset, offset: Offset) -> float:
-    """About where `offset` stands in a segment that ends before `following`."""
-    index = segment.index()
-    below, position = index.floor(offset)
-    above, position_above = index.above(offset) or (following, segment.size)
-    return position + (position_above - position) * (offset - below) / (above - below)

@@ -102,7 +102,7 @@ class LogRecovery:
         known = self._load_known_state()
         if self._is_clean():
             end, appendable = self._open_cleanly()
-            self._epochs.truncate_from(end)
+            self._epochs.truncate_to(end)
             if known < end:
                 self._replay(self._headers_from(known))
             return self._recovered(end, appendable)
@@ -205,7 +205,7 @@ class LogRecovery:
         verdict = self._scan(resume.place)
         if verdict.cut is not None:
             self._cut(verdict.cut)
-        self._epochs.truncate_from(verdict.next_offset)
+        self._epochs.truncate_to(verdict.next_offset)
         if self._snapshot_offset > verdict.next_offset:  # others will take the offsets it tells of
             self._storage.fs.unlink(self._storage.file_path(SNAPSHOT_FILE))
             self._storage.fs.sync_directory(self._storage.path)
@@ -336,7 +336,7 @@ class LogRecovery:
         first = True
         for header in headers:
             if first:
-                self._epochs.truncate_from(header.base_offset)
+                self._epochs.truncate_to(header.base_offset)
                 first = False
             if header.leader_epoch > self._epochs.latest():
                 self._epochs.assign(header.leader_epoch, header.base_offset)

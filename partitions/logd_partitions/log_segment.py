@@ -252,7 +252,7 @@ class LogSegment:
         view = self.map()
         while expected <= offset:
             start = position
-            stepped = self._step(view, position, expected)
+            stepped = self.step(view, position, expected)
             if stepped is None:
                 return None
             position, expected = stepped
@@ -263,14 +263,14 @@ class LogSegment:
         jump = min(index.floor_position(start + max_bytes), index.floor(end_offset))
         expected, position = max((expected, position), jump)
         while expected < end_offset and position < self.size:
-            stepped = self._step(view, position, expected)
+            stepped = self.step(view, position, expected)
             if stepped is None or stepped[0] > start + max_bytes or stepped[1] > end_offset:
                 break
             position, expected = stepped
         return Hot(self, start, position - start, expected)
 
-    def _step(self, view: memoryview, position: int, expected: Offset) -> tuple[int, Offset] | None:
-        """Where the batch behind the one at `position` stands, and its offset."""
+    def step(self, view: memoryview, position: int, expected: Offset) -> tuple[int, Offset] | None:
+        """Where the batch behind the one at `position` stands, and its offset. `view`: the map."""
         if position + HEADER_BYTES <= self.size:
             length, base_offset, delta = _WALK.unpack_from(view, position)
             if base_offset == expected and length >= HEADER_BYTES:

@@ -2,11 +2,13 @@
 
 Appends and hot reads are quick and run on the broker's loop. What blocks says so. Every method may
 be called from any thread: a lock is held, but never over a sync or a cold read. Calls of
-maintenance (`apply_retention`, `truncate_before`, `close`) wait for each other, so they belong off
-the loop.
+maintenance (`apply_retention`, `advance_log_start`, `close`) wait for each other, so they belong
+off the loop.
 
-Offsets: log_start_offset <= synced_end_offset <= log_end_offset. A failed sync or write makes the
-log read-only for good; a full disk does not, and appends recover by themselves.
+Offsets: log_start_offset <= synced_end_offset <= log_end_offset, and held_end is one of the latter
+two or between them. What is committed is not decided here: the high watermark stands outside
+(`HighWatermark`), and with one replica follows held_end. A failed sync or write makes the log
+read-only for good; a full disk does not, and appends recover by themselves.
 """
 
 import threading
@@ -130,14 +132,20 @@ class PartitionLog:
         return self._progress.end
 
     @property
-    def high_watermark(self) -> Offset:
-        """With one replica: the end of what the topic's durability counts as safely held.
+    def held_end(self) -> Offset:
+        """The end of what this replica safely holds, as the topic's durability counts it.
 
         A page_cache log counts what is synced too until a start could find what was appended (until
         the round that notes it as open), and while too much of it is unsynced: then the disk is
         slower than its producers, who must wait for it.
         """
-        return self._progress.high_watermark(self._config.durability, self._next_offset)
+        return self._progress.held_end(self._config.durability, self._next_offset)
+
+    @property
+    def awaits_sync(self) -> bool:
+        """Whether more would count as held after a sync: then somebody may wait for it."""
+        held_end = self._progress.held_end(self._config.durability, self._next_offset)
+        return held_end < self._next_offset
 
     @property
     def size_bytes(self) -> int:
@@ -156,9 +164,9 @@ class PartitionLog:
         return self._config
 
     def set_config(self, config: TopicConfig) -> None:
-        """New settings of the topic. The high watermark stays where readers have seen it."""
+        """New settings of the topic. What was held before still is."""
         with self._lock:
-            self._progress.floor = self.high_watermark
+            self._progress.floor = self.held_end
             self._config = config
 
     def problems(self) -> list[StorageProblem]:
@@ -176,7 +184,7 @@ class PartitionLog:
         """Do on the disk what the first append of a run would, so that it need not.
 
         Blocking (about 2 ms): off the loop, which thousands of first appends would hold up. Raises
-        what `append` would; a closed log is left as it is.
+        what `append_leader` would; a closed log is left as it is.
         """
         with self._lock:
             if self._failed is not None:
@@ -184,7 +192,7 @@ class PartitionLog:
             if not self.closed:
                 self._active_for(0, leader_epoch, self._last_append_ms).reserve()
 
-    def append(
+    def append_leader(
         self, batch: Buffer, header: BatchHeader, leader_epoch: LeaderEpoch, now_ms: int
     ) -> Appended:
         """Append one batch that `check_produced` has accepted, or recognise it as a duplicate.
@@ -222,7 +230,9 @@ class PartitionLog:
             except SyncFailed as error:
                 self.sync_failed(error)
                 raise
-            self._progress.appended(active, header.batch_length, self.high_watermark)
+            self._progress.appended(
+                active, header.batch_length, self._config.durability, base_offset
+            )
             self._next_offset = next_offset
             self._last_append_ms = append_ms
             if header.producer_id != NO_PRODUCER:
@@ -312,10 +322,10 @@ class PartitionLog:
             self._progress.finish(ticket, publish=True)
 
     def sync_failed(self, error: Exception) -> None:
-        """No append is taken any more, and readers stay where they are: at the synced end, or in a
-        page_cache topic at the end of what was acknowledged."""
+        """No append is taken any more, and what is held stays as it is: the synced end, or in a
+        page_cache topic the end of what was acknowledged."""
         with self._lock:
-            self._progress.floor = self.high_watermark
+            self._progress.floor = self.held_end
             self._progress.broken = True
             if self._failed is None:
                 self._failed = LogReadOnly(
@@ -386,6 +396,11 @@ class PartitionLog:
         StoredDataCorrupt, Overloaded."""
         return self._reader.bytes_between(start, end)
 
+    def hot_bytes_between(self, start: Offset, end: Offset) -> int:
+        """How many stored bytes [start, end) has, two batches' beginnings: exactly so where this
+        process has appended them lately, else too many rather than too few. Never blocks."""
+        return self._reader.hot_bytes_between(start, end)
+
     def _note_damage(self, error: StoredDataCorrupt) -> None:
         """What a reader was refused is told to operators too: each range, by its end, once."""
         end = error.details.get("next_offset", "")
@@ -411,7 +426,7 @@ class PartitionLog:
             try:
                 self._roll_if_due(now_ms)
                 new_start = self._upkeep.new_start(
-                    self._active, self._next_offset, self.high_watermark, self._config, now_ms
+                    self._active, self._next_offset, self.held_end, self._config, now_ms
                 )
                 removed = self._start_at(new_start) if new_start is not None else []
                 self._upkeep.finish_sealed(self._progress.end)
@@ -423,14 +438,15 @@ class PartitionLog:
                     self.producer_state.expire(now_ms)
             return removed
 
-    def truncate_before(self, offset: Offset) -> Offset:
-        """Start the log at `offset`, at most the high watermark; the durable new start. Blocking.
+    def advance_log_start(self, offset: Offset) -> Offset:
+        """Drop the head: start the log at `offset`, at most what is held; the durable new start.
 
-        Segments wholly before it are removed. Raises OffsetOutOfRange, StorageFull, LogReadOnly.
+        Segments wholly before it are removed. Blocking. Raises OffsetOutOfRange, StorageFull,
+        LogReadOnly.
         """
         with self._maintenance:
-            if offset > self.high_watermark:
-                raise self._reader.out_of_range(offset)
+            if offset > self.held_end:
+                raise self._reader.out_of_range(offset, self.held_end)
             if offset > self._log_start:
                 try:
                     self._start_at(offset)
@@ -471,7 +487,7 @@ class PartitionLog:
         with self._lock:
             self._log_start = offset
             gone = self._segments.remove_before(offset)
-            self.leader_epochs.truncate_before(offset)
+            self.leader_epochs.advance_log_start(offset)
         for segment in gone:
             segment.remove()
         return [segment.path for segment in gone]

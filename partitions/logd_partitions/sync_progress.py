@@ -25,8 +25,8 @@ class SyncProgress:
 
     `end`: the log is synced up to this offset (exclusive), which stands at `point`, a segment's
     base offset and a position in it. `saved_offset`: the snapshot on disk tells of the producers of
-    all batches below it. `broken`: a sync failed, so that `end` stays for good. `floor`: readers
-    have seen up to there, so the high watermark does not fall below it.
+    all batches below it. `broken`: a sync failed, so that `end` stays for good. `floor`: up to
+    there was held before, and others have been told, so what is held does not fall below it.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class SyncProgress:
         """Appended since a snapshot was made."""
         return self._appended_bytes - self._snapshot_bytes
 
-    def high_watermark(self, durability: Durability, next_offset: Offset) -> Offset:
-        """As `PartitionLog.high_watermark`; the log ends at `next_offset`."""
+    def held_end(self, durability: Durability, next_offset: Offset) -> Offset:
+        """As `PartitionLog.held_end`; the log ends at `next_offset`."""
         if (
             durability == "fsync"
             or self.broken
@@ -79,10 +79,12 @@ class SyncProgress:
         """A segment's file was made."""
         self._created += 1
 
-    def appended(self, segment: LogSegment, length: int, high_watermark: Offset) -> None:
-        """`high_watermark`: as it was before."""
+    def appended(
+        self, segment: LogSegment, length: int, durability: Durability, next_offset: Offset
+    ) -> None:
+        """`next_offset`: where the log ended before."""
         if self.unsynced_bytes + length > UNSYNCED_BYTES_MAX:
-            self.floor = high_watermark
+            self.floor = self.held_end(durability, next_offset)
         self._unsynced[segment] = None
         self._appended_bytes += length
 

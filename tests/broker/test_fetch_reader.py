@@ -98,7 +98,7 @@ async def test_offsets_outside_the_log(bench: HostBench) -> None:
         assert isinstance(found.error, OffsetOutOfRange)
         assert found.error.details["high_watermark"] == "3"
         assert (found.log_start_offset, found.high_watermark) == (0, 3)
-    await bench.host.trim(where, Offset(2))
+    await bench.host.advance_log_start(where, Offset(2))
     (found,) = await bench.fetch(at(where, 1))
     assert isinstance(found.error, OffsetOutOfRange)
     assert found.error.details["log_start_offset"] == "2"
@@ -222,7 +222,7 @@ async def test_the_drain_answers_who_waits_and_who_comes(bench: HostBench) -> No
 async def test_a_start_that_moves_past_a_waiting_position(bench: HostBench) -> None:
     (where,) = await filled(bench)
     task = await waiting(bench, at(where, 1), min_bytes=1 << 20)
-    await bench.host.trim(where, Offset(3))
+    await bench.host.advance_log_start(where, Offset(3))
     (found,) = await task
     assert isinstance(found.error, OffsetOutOfRange)
 

@@ -66,7 +66,7 @@ async def test_trim_starts_the_log_at_exactly_the_offset(
     for number in range(5):
         await log.append(P0, [(b"a", b"%d" % number), (b"b", b"x")]).committed
     size_bytes = log.size_bytes(P0)
-    await log.trim(P0, Offset(5))
+    await log.advance_log_start(P0, Offset(5))
     assert [record[0] for record in await read(log)] == [5, 6, 7, 8, 9]
     assert 0 < log.size_bytes(P0) <= size_bytes
     after = log.append(P0, [(b"c", b"y")])

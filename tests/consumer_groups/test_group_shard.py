@@ -295,13 +295,13 @@ async def test_a_small_log_is_left_as_it_is() -> None:
     await shard.close()
 
 
-@pytest.mark.parametrize("fails", ["append", "trim"])
+@pytest.mark.parametrize("fails", ["append", "advance_log_start"])
 async def test_a_snapshot_that_fails_is_told_and_tried_again(fails: str) -> None:
     class FullLog(MemoryOffsetsLog):
-        async def trim(self, partition: PartitionId, before_offset: Offset) -> None:
+        async def advance_log_start(self, partition: PartitionId, before_offset: Offset) -> None:
             raise StorageFull("no space for the log's start")
 
-    log = FullLog() if fails == "trim" else MemoryOffsetsLog()
+    log = FullLog() if fails == "advance_log_start" else MemoryOffsetsLog()
     shard = await loaded(log)
     count = await fill(shard, log, LOG_BYTES_MIN)
     failing = shard._snapshot_task

@@ -9,7 +9,6 @@ from typing import Any
 from harness.manual_clock import ManualClock
 from harness.stepped_offload import SteppedOffload
 from logd.model.errors import LogdError
-from logd.model.ids import Offset
 from logd.model.topic_config import Durability
 from logd.sim.virtual_loop import VirtualLoop
 from logd.system.background_tasks import BackgroundTasks
@@ -45,12 +44,8 @@ class FakeLog:
     error: Exception | None = None
 
     @property
-    def log_end_offset(self) -> Offset:
-        return Offset(self.end)
-
-    @property
-    def high_watermark(self) -> Offset:
-        return Offset(self.end if self.durability == "page_cache" and self.found else self.synced)
+    def awaits_sync(self) -> bool:
+        return self.end > self.synced and not (self.durability == "page_cache" and self.found)
 
     def start_sync(self) -> Ticket:
         return Ticket(self, self.end)

@@ -124,7 +124,7 @@ class LogBench:
             producer_epoch=ProducerEpoch(producer_epoch),
             base_sequence=sequence,
         )
-        return self.log.append(batch, BatchHeader.unpack(batch), LeaderEpoch(epoch), now_ms)
+        return self.log.append_leader(batch, BatchHeader.unpack(batch), LeaderEpoch(epoch), now_ms)
 
     def sync(self) -> None:
         """One round of the flusher."""

@@ -93,7 +93,7 @@ class LogDirectoryBench:
         now_ms = self.clock.wall_ms()
         batch = encode_batch(list(values), timestamps_ms=now_ms)
         header = check_produced(batch, message_bytes_max=1 << 20, now_ms=now_ms)
-        log.append(batch, header, LeaderEpoch(1), now_ms)
+        log.append_leader(batch, header, LeaderEpoch(1), now_ms)
 
     def sync(self, directory: LogDirectory, *logs: PartitionLog) -> None:
         """What a round of the flusher does."""

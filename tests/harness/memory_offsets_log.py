@@ -71,7 +71,7 @@ class MemoryOffsetsLog:
                 await asyncio.sleep(0)
         one.high_watermark = max(one.high_watermark, end)
 
-    async def trim(self, partition: PartitionId, before_offset: Offset) -> None:
+    async def advance_log_start(self, partition: PartitionId, before_offset: Offset) -> None:
         one = self.partition(partition)
         assert before_offset <= one.high_watermark
         one.start = before_offset

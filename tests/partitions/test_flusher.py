@@ -345,7 +345,7 @@ async def test_group_commit_end_to_end(directories: LogDirectoryBench) -> None:
         directory,
         directories.clock,
         BackgroundTasks(directories.clock),
-        on_synced=lambda log: synced.update({log.topic_partition: log.high_watermark}),
+        on_synced=lambda log: synced.update({log.topic_partition: log.held_end}),
         on_failed=lambda error: pytest.fail(str(error)),
     )
     logs = [directory.open_log(ORDERS, PartitionId(p)) for p in range(3)]
@@ -354,7 +354,7 @@ async def test_group_commit_end_to_end(directories: LogDirectoryBench) -> None:
             directories.append(log, b"%d" % number)
             flusher.mark_dirty(log)
         await asyncio.sleep(0)
-    assert logs[0].high_watermark < 20
+    assert logs[0].held_end < 20
     await flusher.sync_all()
     assert synced == {tp(p): 20 for p in range(3)}
     directories.crash()
@@ -385,7 +385,7 @@ async def test_a_failed_sync_end_to_end(directories: LogDirectoryBench) -> None:
     flusher.mark_dirty(log)
     await flusher.sync_all()
     assert [type(failure) for failure in failures] == [SyncFailed]
-    assert log.high_watermark == 0
+    assert log.held_end == 0
     with pytest.raises(LogReadOnly):
         directories.append(log, b"y")
     await flusher.close()

@@ -107,15 +107,15 @@ def test_where_an_epoch_ended(tmp_path: Path) -> None:
 
 def test_truncation(tmp_path: Path) -> None:
     made = epochs(tmp_path, (1, 10), (4, 60), (5, 80))
-    made.truncate_from(Offset(80))
+    made.truncate_to(Offset(80))
     assert list(made.entries) == [(1, 10), (4, 60)]
-    made.truncate_before(Offset(5))
+    made.advance_log_start(Offset(5))
     assert list(made.entries) == [(1, 10), (4, 60)]
-    made.truncate_before(Offset(30))
+    made.advance_log_start(Offset(30))
     assert list(made.entries) == [(1, 30), (4, 60)]
-    made.truncate_before(Offset(500))
+    made.advance_log_start(Offset(500))
     assert list(made.entries) == [(4, 500)]
-    made.truncate_from(Offset(0))
+    made.truncate_to(Offset(0))
     assert not made.entries
 
 
@@ -150,12 +150,12 @@ def test_against_a_list_of_every_offsets_epoch(steps: list[tuple[str, int]]) -> 
             epoch += number
         elif step == "cut":
             written = written[: number if number < len(written) else len(written)]
-            made.truncate_from(Offset(start + len(written)))
+            made.truncate_to(Offset(start + len(written)))
             epoch += 1
         else:
             dropped = min(number, max(len(written) - 1, 0))
             if written:
                 start, written = start + dropped, written[dropped:]
-                made.truncate_before(Offset(start))
+                made.advance_log_start(Offset(start))
         for at, expected in enumerate(written):
             assert made.epoch_at(Offset(start + at)) == expected

@@ -117,7 +117,7 @@ def test_a_directory_that_a_crash_left_unsynced_is_synced_before_it_is_served(
     bench.crash()
     directory = bench.open()
     bench.fs.synced.clear()
-    assert directory.open_log(ORDERS, P0).high_watermark == 1
+    assert directory.open_log(ORDERS, P0).held_end == 1
     assert bench.fs.synced[:2] == [str(bench.root / "orders-0"), str(bench.root)]
 
 
@@ -210,7 +210,7 @@ def test_a_log_start_is_durable_when_it_moves(bench: Bench) -> None:
     log = directory.open_log(ORDERS, P0)
     bench.append(log, b"a", b"b", b"c")
     bench.sync(directory, log)
-    assert log.truncate_before(Offset(2)) == 2
+    assert log.advance_log_start(Offset(2)) == 2
     bench.crash()
     directory = bench.open()
     assert points(directory)[0][1] == 2

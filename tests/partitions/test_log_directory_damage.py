@@ -214,7 +214,7 @@ def test_after_a_failed_sync_nothing_is_appended_until_a_new_start(
     for each in (log, other):
         with pytest.raises(LogReadOnly):
             bench.append(each, b"c")
-    assert log.high_watermark == 2
+    assert log.held_end == 2
     assert reasons(directory) == ["LOG_READ_ONLY"]
     directory.close()
     assert bench.open().unclean() == [tp(0)], "nothing was noted as closed"

@@ -86,7 +86,7 @@ def test_offsets_outside_the_log_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OffsetOutOfRange):
         bench.log.plan_read(Offset(4), 100, Offset(9))
     bench.sync()
-    bench.log.truncate_before(Offset(2))
+    bench.log.advance_log_start(Offset(2))
     with pytest.raises(OffsetOutOfRange) as caught:
         bench.log.plan_read(Offset(1), 100, Offset(3))
     assert caught.value.details == {"log_start_offset": "2", "high_watermark": "3"}
@@ -101,7 +101,7 @@ def test_views_of_a_sealed_segment_outlive_it(tmp_path: Path) -> None:
     view = bench.log.read(plan)
     before = bytes(view)
     bench.sync()
-    bench.log.truncate_before(Offset(1))
+    bench.log.advance_log_start(Offset(1))
     assert len(bench.segment_paths()) == 1
     assert bytes(view) == before
 
@@ -123,7 +123,7 @@ def test_a_hot_plan_of_a_removed_segment_is_refused(tmp_path: Path) -> None:
     hot = bench.log.plan_read(Offset(0), 100, Offset(1))
     assert isinstance(hot, Hot)
     cold = Cold(hot.segment, Offset(0), 100, Offset(1))
-    bench.log.truncate_before(Offset(1))
+    bench.log.advance_log_start(Offset(1))
     for plan in (hot, cold):
         with pytest.raises(OffsetOutOfRange):
             bench.log.read(plan)
@@ -181,7 +181,7 @@ def test_time_lookups(tmp_path: Path) -> None:
         assert by_record_time(start + 5000) is None
         assert bench.log.find_offset_by_time(start + 1000, False, Offset(90)) is None
     bench.sync()
-    bench.log.truncate_before(Offset(301))
+    bench.log.advance_log_start(Offset(301))
     assert by_append_time(0) == (301, start + 1000)
     assert by_record_time(0) == (301, start + 901)
 
@@ -257,7 +257,7 @@ def test_bytes_below_the_start_of_the_log_count_for_nothing(tmp_path: Path) -> N
         bench.append([bytes(1000)])
     bench.sync()
     log, start, end = bench.log, Offset(130), bench.log.log_end_offset
-    log.truncate_before(start)
+    log.advance_log_start(start)
     first = log._segments.holding(start)
     assert first is not None and first.base_offset < start - 20
     left = log.bytes_between(start, end)

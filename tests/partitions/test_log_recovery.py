@@ -25,7 +25,7 @@ def test_a_tail_that_was_written_whole_is_kept(tmp_path: Path, reserved: int) ->
     path = bench.segment_paths()[-1]
     path.write_bytes(path.read_bytes()[: bench.log.size_bytes] + bytes(reserved))
     bench.crash()
-    assert bench.log.high_watermark == 17, "it is synced before readers see it"
+    assert bench.log.held_end == 17, "it is synced before readers see it"
     assert bench.reasons() == []
     assert path.stat().st_size == bench.log.size_bytes, "reserved space is given back"
 
@@ -243,7 +243,7 @@ def test_producers_outlive_the_segments_that_told_of_them(tmp_path: Path) -> Non
     bench.append(producer=(7, 0, 0))
     bench.log.roll()
     bench.crash()
-    assert bench.log.truncate_before(Offset(3)) == 3
+    assert bench.log.advance_log_start(Offset(3)) == 3
     assert len(bench.segment_paths()) == 1
     bench.crash()
     assert bench.append(producer=(7, 0, 0)).duplicate

@@ -184,7 +184,7 @@ def test_a_roll_that_fails_leaves_no_second_segment_for_a_start_to_believe_in(
     for _ in range(3):
         bench.append([bytes(10)])
     bench.sync()
-    bench.log.truncate_before(Offset(2))
+    bench.log.advance_log_start(Offset(2))
     bench.open()
     assert bench.base_offsets() == [2, 3]
 
@@ -202,7 +202,7 @@ def test_after_a_failed_sync_readers_stay_where_they_are(
     with pytest.raises(OSError, match="Input/output"):
         ticket.run()
     bench.log.sync_failed(OSError(errno.EIO, "Input/output error"))
-    assert bench.log.high_watermark == seen, "a watermark that falls would send readers back"
+    assert bench.log.held_end == seen, "a watermark that falls would send readers back"
     with pytest.raises(LogReadOnly):
         bench.append()
     with pytest.raises(LogReadOnly):
@@ -212,7 +212,7 @@ def test_after_a_failed_sync_readers_stay_where_they_are(
     ticket = bench.log.start_sync()
     ticket.run()
     bench.log.finish_sync(ticket)
-    assert bench.log.high_watermark == seen, "a second sync that succeeds proves nothing"
+    assert bench.log.held_end == seen, "a second sync that succeeds proves nothing"
     bench.open()
     assert bench.fs.calls["drop_cache"] == 1
     assert bench.base_offsets() == [0, 3]
@@ -268,7 +268,7 @@ def test_log_start_is_durable_before_a_file_goes(tmp_path: Path) -> None:
     bench.sync()
     bench.fs.faults.append(Fault("unlink", ".log"))
     with pytest.raises(LogReadOnly):
-        bench.log.truncate_before(Offset(2))
+        bench.log.advance_log_start(Offset(2))
     assert bench.point is not None and bench.point.log_start_offset == 2
     bench.crash()
     assert bench.base_offsets() == [2, 3]
@@ -279,11 +279,11 @@ def test_truncation_is_bounded_by_the_high_watermark(tmp_path: Path) -> None:
     bench = LogBench(tmp_path)
     bench.append()
     with pytest.raises(OffsetOutOfRange):
-        bench.log.truncate_before(Offset(1))
+        bench.log.advance_log_start(Offset(1))
     bench.sync()
-    assert bench.log.truncate_before(Offset(2)) == 2
-    assert bench.log.truncate_before(Offset(1)) == 2, "it moves forward only"
-    assert bench.log.truncate_before(Offset(3)) == 3
+    assert bench.log.advance_log_start(Offset(2)) == 2
+    assert bench.log.advance_log_start(Offset(1)) == 2, "it moves forward only"
+    assert bench.log.advance_log_start(Offset(3)) == 3
     bench.crash()
     assert (bench.log.log_start_offset, bench.log.log_end_offset) == (3, 3)
 

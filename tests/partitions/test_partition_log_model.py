@@ -82,9 +82,9 @@ class PartitionLogModel(RuleBasedStateMachine):
         self._forget_before(new_start)
 
     @rule(share=st.floats(0, 1))
-    def truncate_before(self, share: float) -> None:
+    def advance_log_start(self, share: float) -> None:
         offset = round(self.synced * share)
-        assert self.bench.log.truncate_before(Offset(offset)) == max(offset, self.start)
+        assert self.bench.log.advance_log_start(Offset(offset)) == max(offset, self.start)
         self._forget_before(max(offset, self.start))
 
     @rule()
@@ -120,7 +120,7 @@ class PartitionLogModel(RuleBasedStateMachine):
     def bounds(self) -> None:
         log = self.bench.log
         assert (log.log_start_offset, log.log_end_offset) == (self.start, self.end)
-        assert log.synced_end_offset == log.high_watermark == self.synced
+        assert log.synced_end_offset == log.held_end == self.synced
         assert log.problems() == []
         assert self.bench.fs.open_files <= 8
         for outside in (self.start - 1, self.end + 1):

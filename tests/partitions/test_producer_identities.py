@@ -24,7 +24,7 @@ def test_a_retry_of_what_retention_took_is_not_new_to_a_log_that_lost_its_snapsh
     bench.log.roll()
     bench.append(producer=(5, 0, 0))
     bench.sync()
-    bench.log.truncate_before(Offset(3))
+    bench.log.advance_log_start(Offset(3))
     path = bench.path / "producers.snapshot"
     if damage == "missing":
         path.unlink()

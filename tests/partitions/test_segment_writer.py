@@ -88,7 +88,7 @@ def test_a_failing_disk_makes_the_log_read_only(tmp_path: Path) -> None:
         with pytest.raises(LogReadOnly):
             bench.append()
     bench.sync()
-    assert bench.log.high_watermark == 3
+    assert bench.log.held_end == 3
     assert bench.base_offsets() == [0]
     bench.crash()
     bench.append()

@@ -10,16 +10,16 @@ from logd_partitions import sync_progress
 def test_the_high_watermark_is_what_durability_asks_for(tmp_path: Path) -> None:
     bench = LogBench(tmp_path)
     bench.append()
-    assert (bench.log.high_watermark, bench.log.unsynced_bytes > 0) == (0, True)
+    assert (bench.log.held_end, bench.log.unsynced_bytes > 0) == (0, True)
     ticket = bench.log.start_sync()
     bench.append()
     ticket.run()
     bench.log.finish_sync(ticket)
-    assert (bench.log.high_watermark, bench.log.log_end_offset) == (3, 6)
+    assert (bench.log.held_end, bench.log.log_end_offset) == (3, 6)
     bench.log.set_config(replace(SMALL_SEGMENTS, durability="page_cache"))
-    assert bench.log.high_watermark == 6
+    assert bench.log.held_end == 6
     bench.log.set_config(SMALL_SEGMENTS)
-    assert bench.log.high_watermark == 6, "readers have seen it"
+    assert bench.log.held_end == 6, "readers have seen it"
     bench.sync()
     assert bench.log.synced_end_offset == 6
 
@@ -34,11 +34,11 @@ def test_page_cache_acknowledgements_wait_once_too_much_is_unsynced(
     watermarks = []
     for _ in range(8):
         bench.append([bytes(2000)])
-        watermarks.append(bench.log.high_watermark)
+        watermarks.append(bench.log.held_end)
     assert watermarks == sorted(watermarks), "the high watermark never falls"
     assert watermarks[2:] == [4, 5, 5, 5, 5, 5], "what passes the bound is not acknowledged"
     bench.sync()
-    assert bench.log.high_watermark == bench.log.log_end_offset == 9
+    assert bench.log.held_end == bench.log.log_end_offset == 9
 
 
 def test_one_sync_a_file_and_one_a_new_directory_entry(tmp_path: Path) -> None:

@@ -255,11 +255,11 @@ async def _look(broker: Broker) -> Seen:
         except StoredDataCorrupt as error:
             seen.refused[where] = error
             continue
-        seen.ends[where] = log.high_watermark
+        seen.ends[where] = log.held_end
         offset = log.log_start_offset
-        while offset < log.high_watermark:
+        while offset < log.held_end:
             try:
-                plan = log.plan_read(offset, 1 << 20, log.high_watermark)
+                plan = log.plan_read(offset, 1 << 20, log.held_end)
                 assert plan is not None
                 for _, batch in split_batches(log.read(plan)):
                     decoded = decode_batch(batch)

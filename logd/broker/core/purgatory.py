@@ -2,7 +2,7 @@
 
 A waiting fetch is completed by the first of these cases, and the code cites the letter:
 
-  A  the partitions it reads have together committed at least the bytes it still needs
+  A  in the partitions it reads, at least the bytes it still needs have become readable
   B  its time is up
   C  a partition it reads is gone or can't be read any more
   D  the log's start moved past a position it reads
@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 from logd.model.errors import Overloaded
-from logd.model.ids import TopicPartition
+from logd.model.ids import Offset, TopicPartition
+from logd.model.record_batch import HEADER_BYTES
 
 WAITING_FETCHES_MAX = 100_000
 """About 1 KiB each: bounds what waiting clients can make the broker hold to some 100 MiB."""
@@ -81,9 +82,25 @@ class Purgatory:
         for partition in fetch.partitions:
             self._by_partition.setdefault(partition, {})[fetch] = None
 
-    def committed(self, partition: TopicPartition, new_bytes: int) -> None:
-        """Case A: the high watermark of `partition` moved over `new_bytes` more bytes."""
-        for fetch in tuple(self._by_partition.get(partition, ())):
+    def advanced(
+        self,
+        partition: TopicPartition,
+        old: Offset,
+        new: Offset,
+        bytes_between: Callable[[Offset, Offset], int],
+    ) -> None:
+        """Case A: what could be read of `partition` up to `old`, can be up to `new`.
+
+        `bytes_between` is asked at most once, and only for a fetch that needs more than a batch
+        has at the least. Where it gives too much the fetch looks, and waits again.
+        """
+        waiters = self._by_partition.get(partition)
+        if waiters is None or new <= old:
+            return
+        new_bytes = HEADER_BYTES
+        if any(fetch.needed_bytes > HEADER_BYTES for fetch in waiters):
+            new_bytes = bytes_between(old, new)
+        for fetch in tuple(waiters):
             fetch.needed_bytes -= new_bytes
             if fetch.needed_bytes <= 0:
                 self._complete(fetch, Case.BYTES)

@@ -7,11 +7,18 @@ from hypothesis import strategies as st
 import logd.broker.core.purgatory as purgatory_module
 from logd.broker.core.purgatory import Case, Purgatory, WaitingFetch
 from logd.model.errors import Overloaded
-from logd.model.ids import PartitionId, TopicId, TopicPartition
+from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.model.record_batch import HEADER_BYTES
 
 
 def partition(number: int) -> TopicPartition:
     return TopicPartition(TopicId(bytes(16)), PartitionId(number))
+
+
+def advance(purgatory: Purgatory, number: int, new_bytes: int) -> None:
+    """The watermark of a partition moves over so many bytes."""
+    old, new = Offset(7), Offset(8 if new_bytes else 7)
+    purgatory.advanced(partition(number), old, new, lambda start, end: new_bytes)
 
 
 def waiting(
@@ -25,20 +32,39 @@ def waiting(
 
 def test_case_a_enough_bytes_over_several_partitions() -> None:
     purgatory = Purgatory()
-    _, woken = waiting(purgatory, [0, 1], needed_bytes=100)
-    purgatory.committed(partition(0), 60)
-    purgatory.committed(partition(2), 60)
+    _, woken = waiting(purgatory, [0, 1], needed_bytes=1000)
+    advance(purgatory, 0, 600)
+    advance(purgatory, 2, 600)
     assert woken == []
-    purgatory.committed(partition(1), 40)
+    advance(purgatory, 1, 400)
     assert woken == [Case.BYTES]
     assert len(purgatory) == 0
+
+
+def test_case_a_bytes_are_measured_once_and_only_where_it_matters() -> None:
+    purgatory, measured = Purgatory(), list[tuple[int, int]]()
+
+    def bytes_between(start: Offset, end: Offset) -> int:
+        measured.append((start, end))
+        return 500
+
+    purgatory.advanced(partition(0), Offset(0), Offset(1), bytes_between)
+    waiting(purgatory, [0])
+    waiting(purgatory, [0], needed_bytes=HEADER_BYTES)
+    purgatory.advanced(partition(0), Offset(1), Offset(1), bytes_between)
+    assert len(purgatory) == 2, "nothing has moved"
+    purgatory.advanced(partition(0), Offset(1), Offset(2), bytes_between)
+    assert (len(purgatory), measured) == (0, []), "any batch is enough for them"
+    waits = [waiting(purgatory, [0], needed_bytes=needed)[1] for needed in (1, 97, 500, 501)]
+    purgatory.advanced(partition(0), Offset(2), Offset(5), bytes_between)
+    assert (waits, measured) == ([[Case.BYTES]] * 3 + [[]], [(2, 5)])
 
 
 def test_case_b_time_up() -> None:
     purgatory = Purgatory()
     fetch, woken = waiting(purgatory, [0])
     purgatory.time_up(fetch)
-    purgatory.committed(partition(0), 10)
+    advance(purgatory, 0, 10)
     assert woken == [Case.TIME_UP]
 
 
@@ -76,7 +102,7 @@ def test_case_f_client_gone_is_woken_once() -> None:
 def test_thousands_wait_and_only_the_touched_ones_wake() -> None:
     purgatory = Purgatory()
     fetches = [waiting(purgatory, [n % 500]) for n in range(5000)]
-    purgatory.committed(partition(7), 1)
+    advance(purgatory, 7, 1)
     assert sum(len(woken) for _, woken in fetches) == 10
     assert len(purgatory) == 4990
 
@@ -98,7 +124,7 @@ def test_so_are_the_partitions_that_all_wait_for(monkeypatch: pytest.MonkeyPatch
         waiting(purgatory, [0, 1])
     assert len(purgatory) == 1
     waiting(purgatory, [2])
-    purgatory.committed(partition(0), 1 << 30)
+    advance(purgatory, 0, 1 << 30)
     waiting(purgatory, [3, 4])
 
 
@@ -107,12 +133,12 @@ def test_a_wake_may_watch_again_at_once() -> None:
     again: list[Case] = []
 
     def rewatch(case: Case) -> None:
-        purgatory.watch(WaitingFetch([partition(0)], 5, again.append))
+        purgatory.watch(WaitingFetch([partition(0)], 500, again.append))
 
     purgatory.watch(WaitingFetch([partition(0)], 1, rewatch))
-    purgatory.committed(partition(0), 1)
+    advance(purgatory, 0, 1)
     assert (again, len(purgatory)) == ([], 1)
-    purgatory.committed(partition(0), 5)
+    advance(purgatory, 0, 500)
     assert again == [Case.BYTES]
 
 
@@ -121,9 +147,9 @@ EVENTS = st.lists(
         st.tuples(
             st.just("watch"),
             st.lists(st.integers(0, 3), min_size=1, max_size=4),
-            st.integers(1, 20),
+            st.sampled_from([1, HEADER_BYTES, *range(100, 2000, 100)]),
         ),
-        st.tuples(st.just("committed"), st.integers(0, 3), st.integers(0, 15)),
+        st.tuples(st.just("advanced"), st.integers(0, 3), st.sampled_from([0, *range(96, 1500)])),
         st.tuples(st.just("gone"), st.integers(0, 3), st.just(0)),
         st.tuples(st.just("time_up"), st.integers(0, 30), st.just(0)),
     ),
@@ -147,13 +173,13 @@ def test_any_history_wakes_each_fetch_exactly_when_a_naive_model_does(events: li
                 partitions, needed, case = model[first]
                 model[first] = (partitions, needed, case or Case.TIME_UP)
             continue
-        if kind == "committed":
-            purgatory.committed(partition(first), second)
+        if kind == "advanced":
+            advance(purgatory, first, second)
         else:
             purgatory.partition_gone(partition(first))
         for index, (partitions, needed, case) in enumerate(model):
             if case is None and first in partitions:
-                needed -= second if kind == "committed" else 0
+                needed -= second if kind == "advanced" else 0
                 if kind == "gone":
                     case = Case.PARTITION_GONE
                 elif needed <= 0:
