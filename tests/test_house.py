@@ -110,6 +110,8 @@ TESTS_OF_MANY = {
     "tests/broker/doors/test_producer_identities.py": "which ids each way into a broker takes",
     "tests/partitions/test_log_directory_damage.py": "a LogDirectory that meets what it should not",
     "tests/partitions/test_partition_log_model.py": "a PartitionLog against a list of batches",
+    "tests/partitions/test_follower_damage.py": "flips and tears, with what a leader says of syncs",
+    "tests/partitions/test_replica_log_model.py": "the same, with what followers do to it",
     "tests/replication/test_metadata_store.py": "the contract of every MetadataStore",
 }
 """Tests not named after a module -> what they test."""

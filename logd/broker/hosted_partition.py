@@ -8,7 +8,8 @@ from logd.broker.core.purgatory import Purgatory
 from logd.broker.ports import Receipt
 from logd.model.errors import AckTimeout, LogdError
 from logd.model.ids import BrokerId, LeaderEpoch, Offset, TopicPartition
-from logd_partitions.partition_log import Appended, PartitionLog
+from logd_partitions.log_tail import Appended
+from logd_partitions.partition_log import PartitionLog
 from logd_replication.core.high_watermark import HighWatermark
 
 ReceiptCallback = Callable[[Receipt | LogdError], None]

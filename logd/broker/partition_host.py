@@ -45,7 +45,8 @@ from logd.system.background_tasks import BackgroundTasks, awaited
 from logd_partitions.disk_errors import write_error
 from logd_partitions.flusher import Flusher
 from logd_partitions.log_directory import LogDirectory
-from logd_partitions.partition_log import Appended, PartitionLog
+from logd_partitions.log_tail import Appended
+from logd_partitions.partition_log import PartitionLog
 from logd_partitions.read_plan import Cold
 
 logger = structlog.get_logger()

@@ -39,8 +39,9 @@ class DirectoryPort(Protocol):
         """
         ...
 
-    def log_start_changed(self, log: Recoverable) -> None:
-        """The log start offset has moved forward. Blocking: durable on return.
+    def bounds_changed(self, log: Recoverable) -> None:
+        """The log's start has moved forward, or its end falls. Blocking: durable on return, with
+        what the log's first append made.
 
         Called before a file that held what is gone is removed, from any thread. Raises OSError.
         """

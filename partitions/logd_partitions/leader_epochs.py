@@ -9,7 +9,8 @@
     28  u32   count
     32        count entries of 12 bytes:
               i32  epoch         rises strictly
-              i64  start_offset  rises strictly: offset of the epoch's first batch
+              i64  start_offset  rises strictly: offset of the epoch's first batch, or where the
+                                 log ended when an epoch began that has none yet
      +  u32   crc               CRC-32C of everything before it
 
 Little-endian. Version 1 lacks topic_id and partition. Made with the partition's directory, without
@@ -22,6 +23,7 @@ not precede an acknowledgement. After a crash what it says above the recovered e
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -92,11 +94,12 @@ class LeaderEpochs:
         return self._entries
 
     def latest(self) -> LeaderEpoch:
-        """The newest epoch with a batch; NO_LEADER_EPOCH before the first."""
+        """The newest epoch; NO_LEADER_EPOCH before the first."""
         return self._entries[-1].epoch if self._entries else NO_LEADER_EPOCH
 
     def assign(self, epoch: LeaderEpoch, start_offset: Offset) -> bool:
-        """The batch at `start_offset` has `epoch`. Whether that is new; nothing changes if not."""
+        """`epoch` begins at `start_offset`, where the log ends: a leader has taken office, or the
+        batch that comes has it. Whether that is new; nothing changes if not."""
         latest = self.latest()
         if epoch == latest:
             return False
@@ -126,6 +129,13 @@ class LeaderEpochs:
             return None
         end = self._entries[at].start_offset if at < len(self._entries) else log_end
         return EpochEnd(self._entries[at - 1].epoch, end)
+
+    def begin_with(self, entries: Sequence[EpochEntry]) -> None:
+        """Forget all; these are the epochs of the log that takes this one's place."""
+        assert all(
+            a < b for before, after in pairwise(entries) for a, b in zip(before, after, strict=True)
+        )
+        self._entries = tuple(entries)
 
     def truncate_to(self, offset: Offset) -> None:
         """The log now ends at `offset`: forget epochs that began there or later."""

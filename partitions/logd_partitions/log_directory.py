@@ -78,6 +78,7 @@ class LogDirectory:
         self._failed: LogReadOnly | None = None
         self._open_marks: set[TopicPartition] = set()
         self._synced_logs: dict[TopicPartition, PartitionLog] = {}
+        self._syncing = threading.Lock()
         self._noting = threading.Lock()  # guards the next two; never held over I/O
         self._unsynced_logs: list[tuple[str, Recoverable]] = []
         self._unsynced_marks: dict[TopicPartition, None] = {}
@@ -148,11 +149,13 @@ class LogDirectory:
         """What operators should know of, until the next start."""
         return [*self._problems, *(p for log in list(self._logs.values()) for p in log.problems())]
 
-    def open_log(self, topic: Topic, partition: PartitionId) -> PartitionLog:
+    def open_log(
+        self, topic: Topic, partition: PartitionId, *, replicated: bool = False
+    ) -> PartitionLog:
         """The partition's log; scans what a crash left. Makes nothing on disk where nothing is.
 
-        One call a partition at a time. Raises StoredDataCorrupt where its directory is gone, or it
-        can't be told whose it is.
+        `replicated`: see `PartitionLog.open`. One call a partition at a time. Raises
+        StoredDataCorrupt where its directory is gone, or it can't be told whose it is.
         """
         topic_partition = TopicPartition(topic.topic_id, partition)
         found = self._logs.get(topic_partition)
@@ -182,7 +185,9 @@ class LogDirectory:
             is_synced=topic_partition in self._synced_at_start,
             identities=self.identities,
         )
-        log = PartitionLog.open(storage, topic_partition, topic.config, point)
+        log = PartitionLog.open(
+            storage, topic_partition, topic.config, point, replicated=replicated
+        )
         self._logs[topic_partition] = log
         if topic_partition in self._unclean or has_no_point:
             self._recovered(log)
@@ -239,11 +244,11 @@ class LogDirectory:
             if is_new:
                 self._unsynced_logs.append((path, log))
 
-    def log_start_changed(self, log: Recoverable) -> None:
+    def bounds_changed(self, log: Recoverable) -> None:
         """Implements DirectoryPort."""
         self._refuse_if_failed()
         self._points.put(log.recovery_point(open=log.topic_partition in self._open_marks))
-        self._points.write()
+        self.sync()
 
     @property
     def needs_sync(self) -> bool:
@@ -255,7 +260,11 @@ class LogDirectory:
         return log.topic_partition in self._unsynced_marks
 
     def sync(self) -> None:
-        """Make what `before_first_append` noted durable. Raises OSError: then it is still noted."""
+        """Make what was noted durable. Raises OSError: then it is still noted."""
+        with self._syncing:  # what one has taken to sync, another must not take for synced
+            self._sync()
+
+    def _sync(self) -> None:
         with self._noting:
             live = [(path, log) for path, log in self._unsynced_logs if not log.closed]
             marks, self._unsynced_logs = list(self._unsynced_marks), []
@@ -268,7 +277,7 @@ class LogDirectory:
                 self._unsynced_logs = live + self._unsynced_logs
             if not any(log.closed for _, log in live):
                 raise
-            self.sync()  # without those whose topic was deleted meanwhile
+            self._sync()  # without those whose topic was deleted meanwhile
             return
         with self._noting:
             for topic_partition in marks:

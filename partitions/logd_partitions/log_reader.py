@@ -4,7 +4,12 @@ import threading
 from functools import partial
 from typing import Protocol
 
-from logd.model.errors import LogdError, OffsetOutOfRange, StoredDataCorrupt
+from logd.model.errors import (
+    LeaderNotAvailable,
+    LogdError,
+    OffsetOutOfRange,
+    StoredDataCorrupt,
+)
 from logd.model.ids import Offset
 from logd.model.seams import Buffer
 from logd_partitions.disk_errors import overloaded, passes
@@ -67,11 +72,16 @@ class LogReader:
                         return plan.segment.read_hot(plan)
                     except OSError as error:  # no map to be had any more
                         raise overloaded(error, self._path) from error
-            raise self.out_of_range(plan.segment.base_offset, self._bounds.log_end_offset)
+            raise self._gone(plan.segment.base_offset)
         try:
             found = self._reader(plan.segment).read(plan.offset, plan.max_bytes, plan.end_offset)
-        except FileNotFoundError:
-            raise self._gone(plan) from None
+        except (FileNotFoundError, StoredDataCorrupt) as error:
+            if plan.segment.removed:
+                raise self._gone(plan.offset) from None
+            if isinstance(error, StoredDataCorrupt):
+                raise
+            following = self._following(plan.segment.base_offset)
+            raise stored_data_corrupt(plan.segment.path, plan.offset, following) from None
         return _carried_out(plan, found)
 
     def try_read_cached(self, plan: Cold) -> Buffer | None:
@@ -133,11 +143,11 @@ class LogReader:
         following = self._segments.following(offset)
         return self._bounds.log_end_offset if following is None else following
 
-    def _gone(self, plan: Cold) -> LogdError:
-        if plan.segment.removed:
-            return self.out_of_range(plan.offset, plan.end_offset)
-        following = self._following(plan.segment.base_offset)
-        return stored_data_corrupt(plan.segment.path, plan.offset, following)
+    def _gone(self, offset: Offset) -> LogdError:
+        """Why a segment can't be read any more that was removed after it had been planned."""
+        if offset < self._bounds.log_start_offset:
+            return self.out_of_range(offset, self._bounds.log_end_offset)
+        return LeaderNotAvailable(f"{self._path} was cut while it was read: a follower's log")
 
 
 def _carried_out(plan: Cold, found: ColdRead) -> Buffer:

@@ -22,8 +22,9 @@ import structlog
 
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import NO_LEADER_EPOCH, Offset, TopicPartition
-from logd.model.record_batch import HEADER_BYTES, BatchHeader, stored_header
+from logd.model.record_batch import BatchHeader
 from logd_partitions.atomic_file import TEMPORARY_SUFFIX, read_file
+from logd_partitions.growing_indexes import GrowingIndexes
 from logd_partitions.leader_epochs import EPOCHS_FILE, LeaderEpochs
 from logd_partitions.log_segment import LogSegment
 from logd_partitions.offset_index import OffsetIndex
@@ -63,16 +64,6 @@ class RecoveredLog:
     problems: list[StorageProblem]
 
 
-@dataclass(slots=True)
-class _Resume:
-    """Where the scan starts, and the index entries before it: with times up to offset `timed`."""
-
-    place: Place
-    index: OffsetIndex
-    time_index: TimeIndex
-    timed: Offset
-
-
 class LogRecovery:
     """Recovers one partition, once. Blocking. Raises OSError, UnsupportedVersion."""
 
@@ -81,7 +72,13 @@ class LogRecovery:
         storage: PartitionStorage,
         topic_partition: TopicPartition,
         point: RecoveryPoint | None,
+        *,
+        hints_count: bool = True,
     ) -> None:
+        """`hints_count`: where a batch says that the log was synced up to some offset, it was here.
+        Else only the recovery point says so: in a page_cache topic a leader knows nothing of what
+        its followers have synced."""
+        self._hints_count = hints_count
         self._storage = storage
         self._topic_partition = topic_partition
         self._point = point
@@ -97,8 +94,7 @@ class LogRecovery:
         """Do all of it."""
         self._list_segments()
         if not self._segments:
-            self._report_missing()
-            return self._recovered(self._synced_offset, False)
+            return self._open_empty()
         known = self._load_known_state()
         if self._is_clean():
             end, appendable = self._open_cleanly()
@@ -114,8 +110,12 @@ class LogRecovery:
     def _recovered(self, next_offset: Offset, appendable: bool) -> RecoveredLog:
         first = self._segments[0].base_offset if self._segments else next_offset
         log_start = self._point.log_start_offset if self._point is not None else first
-        if next_offset < log_start:  # only if what was synced is gone
+        if next_offset < log_start:  # what was synced is gone, or it began within a batch
             next_offset, appendable = log_start, False
+            if not any(segment.size for segment in self._segments):
+                for segment in self._segments:
+                    segment.remove()
+                self._segments = []
         times = (s.time_index().last_append_ms for s in reversed(self._segments))
         last_append_ms = next((ms for ms in times if ms != NO_TIME), NO_TIME)
         return RecoveredLog(
@@ -155,7 +155,7 @@ class LogRecovery:
 
     def _load_known_state(self) -> Offset:
         """Load leader epochs and producers; from which offset batches have to be replayed."""
-        first = self._segments[0].base_offset
+        first = self._segments[0].base_offset if self._segments else self._synced_offset
         try:
             self._epochs.load()
         except StoredDataCorrupt as error:
@@ -172,6 +172,26 @@ class LogRecovery:
             if self._producers_lost or isinstance(error, StoredDataCorrupt):
                 logger.warning("producers_rebuilt", path=path, error=str(error))
         return self._snapshot_offset if self._epochs.entries else first
+
+    def _open_empty(self) -> RecoveredLog:
+        """Nothing was appended yet, or since the log was dropped whole (`start_anew`): then epochs
+        and producers of before are known, unless it came to no new start."""
+        self._report_missing()
+        end = self._synced_offset
+        if not self._storage.fs.exists(self._storage.path):  # nothing is read for nothing
+            return self._recovered(end, False)
+        self._load_known_state()
+        self._epochs.truncate_to(end)
+        if self._snapshot_offset > end:
+            self._forget_snapshot(end)
+            self._producers_lost = end > 0
+        self._record(iter(()))
+        return self._recovered(end, False)
+
+    def _forget_snapshot(self, end: Offset) -> None:
+        self._storage.fs.unlink(self._storage.file_path(SNAPSHOT_FILE))
+        self._storage.fs.sync_directory(self._storage.path)
+        self._producers, self._snapshot_offset = ProducerState(), end
 
     def _is_clean(self) -> bool:
         point, last = self._point, self._segments[-1]
@@ -196,40 +216,33 @@ class LogRecovery:
     # After anything but a clean stop
 
     def _recover_tail(self, known: Offset) -> TailVerdict:
-        resume = self._resume(known)
-        for segment in self._segments[resume.place.segment :]:
+        number, indexes = self._resume(known)
+        for segment in self._segments[number:]:
             with self._storage.open_files.open(segment.path, "write") as file:
                 if not self._storage.is_synced:
                     file.datasync()
                 file.drop_cache()
-        verdict = self._scan(resume.place)
+        verdict = self._scan(Place(number, indexes.position, indexes.offset))
         if verdict.cut is not None:
             self._cut(verdict.cut)
         self._epochs.truncate_to(verdict.next_offset)
         if self._snapshot_offset > verdict.next_offset:  # others will take the offsets it tells of
-            self._storage.fs.unlink(self._storage.file_path(SNAPSHOT_FILE))
-            self._storage.fs.sync_directory(self._storage.path)
-            self._producers, self._snapshot_offset = ProducerState(), verdict.next_offset
+            self._forget_snapshot(verdict.next_offset)
             self._record(self._headers_from(self._segments[0].base_offset))
         for lost in verdict.lost:
             self._report_lost(lost)
         if not self._storage.is_synced:
             self._storage.fs.sync_directory(self._storage.path)
-        self._replay(self._rebuild(resume, verdict))
+        self._replay(self._rebuild(number, indexes, verdict))
         return verdict
 
-    def _resume(self, known: Offset) -> _Resume:
-        """The place to scan from: the last one at or below `known` that the indexes tell of."""
+    def _resume(self, known: Offset) -> tuple[int, GrowingIndexes]:
+        """The segment to scan from, and its indexes: up to the last place at or below `known` that
+        their files tell of."""
         number = bisect_right(self._segments, known, key=attrgetter("base_offset")) - 1
         number = max(number, 0)
         segment = self._segments[number]
         base_offset = segment.base_offset
-        start = _Resume(
-            Place(number, 0, base_offset),
-            OffsetIndex(base_offset),
-            TimeIndex(),
-            Offset(base_offset - 1),
-        )
         try:
             fs, end = self._storage.fs, Offset(known + 1)
             data = read_file(fs, segment.companion("index"))
@@ -237,21 +250,17 @@ class LogRecovery:
             data = read_file(fs, segment.companion("timeindex"))
             time_index = TimeIndex.from_unsealed(data, base_offset, end)
         except FileNotFoundError:
-            return start
-        timed = time_index.last_at(known)
-        if timed is None:
-            return start
-        offset, position = index.floor(timed)
+            return number, GrowingIndexes(base_offset)
         with segment.open() as file:
-            header = stored_header(file.pread(HEADER_BYTES, position))
-        if header is None or header.base_offset != offset:
-            return start
-        place = Place(number, position, offset)
-        return _Resume(place, index.up_to(offset), time_index.up_to(timed, position), timed)
+            return number, GrowingIndexes.resumed(file, index, time_index, known)
 
     def _scan(self, start: Place) -> TailVerdict:
         sealed = find_sealed_offset(self._storage.fs, self._topic_partition, self._segments)
-        judge = TailJudge(max(self._synced_offset, sealed), start.offset)
+        point = self._point
+        # A log of which nothing was synced may begin within a batch that did not come whole.
+        empty = point is not None and point.next_offset <= point.log_start_offset
+        synced = Offset(0) if empty else self._synced_offset
+        judge = TailJudge(max(synced, sealed), start.offset, hints_count=self._hints_count)
         epoch, rest = NO_LEADER_EPOCH, None
         position, expected = start.position, start.offset
         number = start.segment
@@ -290,32 +299,27 @@ class LogRecovery:
             judge.damage(Place(number - 1, self._segments[-1].size, judge.end))
         return judge.verdict()
 
-    def _rebuild(self, resume: _Resume, verdict: TailVerdict) -> Iterator[BatchHeader]:
+    def _rebuild(
+        self, number: int, indexes: GrowingIndexes, verdict: TailVerdict
+    ) -> Iterator[BatchHeader]:
         """Make the indexes of the scanned segments anew; gives the headers on the way."""
-        place, index, time_index = resume.place, resume.index, resume.time_index
-        next_offset, position = place.offset, place.position
-        for segment in self._segments[place.segment :]:
-            if segment.base_offset > place.offset:
-                index, time_index = OffsetIndex(segment.base_offset), TimeIndex()
-                next_offset, position = segment.base_offset, 0
-            for item in self._headers_in(segment, position, next_offset):
-                header = item.header
-                index.add(header.base_offset, item.position)
-                if header.base_offset > resume.timed:
-                    time_index.add_batch(header, item.position)
-                next_offset = header.next_offset
-                yield header
-            segment.adopt_indexes(index, time_index, next_offset)
+        for segment in self._segments[number:]:
+            if segment is not self._segments[number]:
+                indexes = GrowingIndexes(segment.base_offset)
+            for item in self._headers_in(segment, indexes.position, indexes.offset):
+                indexes.add(item)
+                yield item.header
+            segment.adopt_indexes(indexes.index, indexes.time_index, indexes.offset)
         last = self._segments[-1]
         if not verdict.new_segment or last.size == 0:
-            last.open_for_append(index, time_index, next_offset, on_disk=False)
+            last.open_for_append(indexes.index, indexes.time_index, indexes.offset, on_disk=False)
 
     def _headers_from(self, offset: Offset) -> Iterator[BatchHeader]:
         for segment, following in zip(self._segments, [*self._segments[1:], None], strict=True):
             if following is not None and following.base_offset <= offset:
                 continue
             for item in self._headers_in(segment, 0, segment.base_offset):
-                if item.header.base_offset >= offset:
+                if item.header.next_offset > offset:
                     yield item.header
 
     def _headers_in(
@@ -340,7 +344,7 @@ class LogRecovery:
                 first = False
             if header.leader_epoch > self._epochs.latest():
                 self._epochs.assign(header.leader_epoch, header.base_offset)
-            if header.base_offset >= self._snapshot_offset:
+            if header.next_offset > self._snapshot_offset:
                 yield header
 
     def _record(self, headers: Iterator[BatchHeader]) -> None:

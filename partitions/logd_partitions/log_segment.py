@@ -10,21 +10,25 @@ After a crash nothing of it is trusted above the recovery point; what is there i
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import Offset
 from logd.model.record_batch import HEADER_BYTES
-from logd.model.seams import Buffer, OpenMode
+from logd.model.seams import Buffer
 from logd.model.topic_config import TopicConfig
-from logd_partitions.atomic_file import write_atomically, write_fully
+from logd_partitions.atomic_file import write_atomically
 from logd_partitions.byte_ranges import ByteRanges
+from logd_partitions.index_tail import TAIL_BYTES_MIN, TAIL_ENTRIES_MIN, IndexTail
+from logd_partitions.offset_index import ENTRY_BYTES as OFFSET_ENTRY_BYTES
 from logd_partitions.offset_index import OFFSET_DELTA_MAX, OffsetIndex
 from logd_partitions.open_files import OpenFile
 from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.read_plan import Hot
 from logd_partitions.segment_scan import ScannedBatch, SegmentScan
 from logd_partitions.segment_writer import SegmentWriter
+from logd_partitions.time_index import ENTRY_BYTES as TIME_ENTRY_BYTES
 from logd_partitions.time_index import TimeIndex
 
 HOT_BYTES_MAX = 64 << 20
@@ -32,11 +36,6 @@ HOT_BYTES_MAX = 64 << 20
 page cache, and a page fault would stop every client; it is read as cold."""
 MAPPED_READ_BYTES_MAX = 8 << 20
 """Read through a map, which is then made anew: pages it touched count as the broker's memory."""
-TAIL_ENTRIES_MIN = 64
-"""Index entries that are written behind together: 256 KiB of small batches..."""
-TAIL_BYTES_MIN = 16 << 20
-"""...or of large ones so many bytes, which have an entry each. What is not written behind is read
-again after a crash, so it should be no more than producers' snapshots let be read."""
 _SEGMENT_BYTES_END = 1 << 32
 _WALK = struct.Struct("<I12xq32xI")  # batch_length, base_offset, last_offset_delta
 assert _WALK.size <= HEADER_BYTES
@@ -49,15 +48,6 @@ class AppendedBatch(NamedTuple):
     next_offset: Offset
     append_ms: int
     record_ms: int
-
-
-class IndexTail(NamedTuple):
-    """New index entries to be written behind, and how many there are in all."""
-
-    segment: "LogSegment"
-    index_bytes: bytes
-    time_bytes: bytes
-    written: tuple[int, int]
 
 
 class LogSegment:
@@ -166,6 +156,18 @@ class LogSegment:
         time_index.add(batch.append_ms, batch.record_ms, batch.base_offset, position)
         self.next_offset = batch.next_offset
 
+    def append_stored(self, data: Buffer, batches: Sequence[tuple[int, AppendedBatch]]) -> None:
+        """Write batches at the end, at once; with the length of each. Raises as `append`."""
+        index, time_index, position = self._index, self._time_index, self._writer.size
+        assert index is not None and time_index is not None, "only the active segment grows"
+        assert position + len(data) < _SEGMENT_BYTES_END, "positions are 32 bits"
+        self._writer.write(b"", data, len(data))
+        for length, batch in batches:
+            index.add(batch.base_offset, position)
+            time_index.add(batch.append_ms, batch.record_ms, batch.base_offset, position)
+            position += length
+            self.next_offset = batch.next_offset
+
     def reserve(self) -> None:
         """Have space for a first small batch. Raises StorageFull or LogReadOnly."""
         self._writer.reserve()
@@ -203,25 +205,17 @@ class LogSegment:
         if few and self.size - self._tail_start < TAIL_BYTES_MIN:
             return None
         self._written, self._tail_start = total, self.size
-        index_bytes = self._index.entry_bytes(written[0])
-        return IndexTail(self, index_bytes, self._time_index.entry_bytes(written[1]), total)
-
-    def write_tail(self, tail: IndexTail) -> None:
-        """Write entries behind. Blocking. Raises OSError: `forget_tail` then."""
-        self._write_entries("index", tail.index_bytes, tail.written[0] * 8)
-        self._write_entries("timeindex", tail.time_bytes, tail.written[1] * 24)
+        return IndexTail(
+            self.companion("index"),
+            self._index.entry_bytes(written[0]),
+            self.companion("timeindex"),
+            self._time_index.entry_bytes(written[1]),
+            (total[0] * OFFSET_ENTRY_BYTES, total[1] * TIME_ENTRY_BYTES),
+        )
 
     def forget_tail(self) -> None:
         """What `take_tail` gave was not written: the next tail has all entries."""
         self._written = (0, 0)
-
-    def _write_entries(self, kind: str, data: bytes, end: int) -> None:
-        path = self.companion(kind)
-        mode: OpenMode = "write" if self._storage.fs.exists(path) else "create"
-        with self._storage.open_files.open(path, mode) as file:
-            if len(data) == end:
-                file.truncate(0)
-            write_fully(file, data, end - len(data))
 
     # Reading.
 
@@ -375,6 +369,12 @@ class LogSegment:
             if self._storage.fs.exists(path):
                 self._storage.fs.unlink(path)
             self._storage.open_files.forget(path)
+
+    def retire(self) -> None:
+        """It is removed, or another takes its place: it takes no appends, reserves no space, and
+        who still reads it asks anew."""
+        self._writer.retire()
+        self.removed = True
 
     def forget_files(self) -> None:
         """Close what is open of it; a later use opens it again."""

@@ -2,8 +2,8 @@
 
 Appends and hot reads are quick and run on the broker's loop. What blocks says so. Every method may
 be called from any thread: a lock is held, but never over a sync or a cold read. Calls of
-maintenance (`apply_retention`, `advance_log_start`, `close`) wait for each other, so they belong
-off the loop.
+maintenance (`apply_retention`, `advance_log_start`, `truncate_to`, `start_anew`, `close`) wait for
+each other, so they belong off the loop.
 
 Offsets: log_start_offset <= synced_end_offset <= log_end_offset, and held_end is one of the latter
 two or between them. What is committed is not decided here: the high watermark stands outside
@@ -11,32 +11,32 @@ two or between them. What is committed is not decided here: the high watermark s
 read-only for good; a full disk does not, and appends recover by themselves.
 """
 
+import contextlib
 import threading
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
-from logd.model.errors import (
-    FencedLeaderEpoch,
-    LogdError,
-    LogReadOnly,
-    StoredDataCorrupt,
-    SyncFailed,
-)
-from logd.model.ids import NO_PRODUCER, LeaderEpoch, Offset, TopicPartition
-from logd.model.record_batch import HEADER_BYTES, BatchHeader, LeaderFlag, stamp
-from logd.model.seams import Buffer
+from logd.model.errors import StoredDataCorrupt
+from logd.model.ids import LeaderEpoch, Offset, TopicPartition
+from logd.model.record_batch import BatchHeader
+from logd.model.seams import Buffer, FailedSync
 from logd.model.topic_config import TopicConfig
 from logd_partitions.disk_errors import passes, write_error
+from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_reader import LogReader
 from logd_partitions.log_recovery import LogRecovery, RecoveredLog
-from logd_partitions.log_segment import AppendedBatch, LogSegment
+from logd_partitions.log_segment import LogSegment
+from logd_partitions.log_tail import Appended, LogTail
+from logd_partitions.log_truncation import LogTruncation, find_cut
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.producer_state import Duplicate
+from logd_partitions.producer_state import ProducerState
 from logd_partitions.read_plan import Cold, ReadPlan
 from logd_partitions.recovery_points import RecoveryPoint
 from logd_partitions.retention import is_expired
 from logd_partitions.segment_list import SegmentList
 from logd_partitions.segment_maintenance import SegmentMaintenance
 from logd_partitions.storage_problem import StorageProblem
+from logd_partitions.stored_batches import Gap
 from logd_partitions.sync_progress import SyncProgress
 from logd_partitions.sync_ticket import SyncTicket
 from logd_partitions.time_lookup import Found
@@ -46,16 +46,6 @@ SAVED_AT_CLOSE_BYTES_MIN = 1 << 20
 with 10,000 small partitions takes seconds."""
 DAMAGE_TOLD_MAX = 100
 """So many damaged ranges of a log stand in its problems; readers are told of all."""
-
-
-class Appended(NamedTuple):
-    """What became of a batch. `base_offset` None: a duplicate too old to be remembered."""
-
-    base_offset: Offset | None
-    next_offset: Offset
-    leader_epoch: LeaderEpoch
-    append_timestamp_ms: int
-    duplicate: bool = False
 
 
 class PartitionLog:
@@ -70,35 +60,26 @@ class PartitionLog:
     ) -> None:
         self.topic_partition = topic_partition
         self.leader_epochs = recovered.leader_epochs
-        self.producer_state = recovered.producer_state
         self.closed = False
         self._storage = storage
-        self._config = config
-        self._lock = threading.RLock()
+        self._lock = lock = threading.RLock()
         self._maintenance = threading.Lock()
-        self._segments = SegmentList(recovered.segments)
-        last = self._segments.last
-        self._active = last if recovered.appendable else None
-        self._next_offset = recovered.next_offset
+        self._segments = segments = SegmentList(recovered.segments)
         self._log_start = self._log_start_to_be = recovered.log_start_offset
-        self._last_append_ms = recovered.last_append_ms
         self._problems = recovered.problems
         self._damage_told = {str(end) for s in recovered.segments for _, end in s.damaged}
-        self._failed: LogdError | None = None
-        self._before_first_append = True
         self._idle_since = Offset(-1)
-        point = (last.base_offset, last.size) if last else (recovered.next_offset, 0)
-        self._progress = SyncProgress(
-            storage,
-            topic_partition,
-            self.leader_epochs,
-            recovered.next_offset,
-            point,
-            recovered.snapshot_offset,
-        )
-        self._reader = LogReader(storage.path, self._segments, self._lock, self)
-        self._upkeep = SegmentMaintenance(
-            storage, topic_partition, self._segments, self.leader_epochs, self._lock
+        last, end = segments.last, recovered.next_offset
+        point = (last.base_offset, last.size) if last else (end, 0)
+        epochs, known = recovered.leader_epochs, recovered.snapshot_offset
+        self._progress = SyncProgress(storage, topic_partition, epochs, end, point, known)
+        note_open = partial(storage.port.before_first_append, self)
+        self._tail = LogTail(storage, config, recovered, segments, self._progress, note_open)
+        self._reader = LogReader(storage.path, segments, lock, self)
+        self._upkeep = SegmentMaintenance(storage, topic_partition, segments, epochs, lock)
+        save_point = partial(storage.port.bounds_changed, self)
+        self._truncation = LogTruncation(
+            storage, topic_partition, segments, self._tail, self._progress, lock, save_point
         )
 
     @classmethod
@@ -108,16 +89,27 @@ class PartitionLog:
         topic_partition: TopicPartition,
         config: TopicConfig,
         point: RecoveryPoint | None,
+        *,
+        replicated: bool = False,
     ) -> "PartitionLog":
         """Recover and open; `point` None: nothing is known, read all. Makes nothing on disk.
 
-        Blocking. Raises StorageFull, LogReadOnly (the disk can't be read), UnsupportedVersion.
+        `replicated`: other replicas have the log too, so what is held here is not yet committed,
+        and a torn tail can be had from another: see `note_committed`, `LogRecovery`. Blocking.
+        Raises StorageFull, LogReadOnly (the disk can't be read), UnsupportedVersion.
         """
         try:
-            recovered = LogRecovery(storage, topic_partition, point).run()
+            page_cache = config.durability == "page_cache"
+            recovery = LogRecovery(
+                storage, topic_partition, point, hints_count=not (replicated and page_cache)
+            )
+            recovered = recovery.run()
         except OSError as error:
             raise write_error(error, storage.path) from error
-        return cls(storage, topic_partition, config, recovered)
+        log = cls(storage, topic_partition, config, recovered)
+        if replicated:
+            log._progress.committed_max = log.log_start_offset
+        return log
 
     @property
     def log_start_offset(self) -> Offset:
@@ -125,7 +117,7 @@ class PartitionLog:
 
     @property
     def log_end_offset(self) -> Offset:
-        return self._next_offset
+        return self._tail.end
 
     @property
     def synced_end_offset(self) -> Offset:
@@ -139,13 +131,28 @@ class PartitionLog:
         the round that notes it as open), and while too much of it is unsynced: then the disk is
         slower than its producers, who must wait for it.
         """
-        return self._progress.held_end(self._config.durability, self._next_offset)
+        return self._progress.held_end(self._tail.config.durability, self._tail.end)
+
+    @property
+    def committed_end(self) -> Offset:
+        """Up to where it is known here that nothing is cut any more: with one replica all that is
+        held, else what `note_committed` told of it."""
+        return min(self.held_end, self._progress.committed_max)
+
+    def note_committed(self, high_watermark: Offset) -> None:
+        """The partition's high watermark, in a log that is `replicated`. Above it nothing is let
+        go, no snapshot of producers is saved, and no batch says that it is synced."""
+        self._progress.committed_max = max(self._progress.committed_max, high_watermark)
 
     @property
     def awaits_sync(self) -> bool:
         """Whether more would count as held after a sync: then somebody may wait for it."""
-        held_end = self._progress.held_end(self._config.durability, self._next_offset)
-        return held_end < self._next_offset
+        tail = self._tail
+        return self._progress.held_end(tail.config.durability, tail.end) < tail.end
+
+    @property
+    def producer_state(self) -> ProducerState:
+        return self._tail.producers
 
     @property
     def size_bytes(self) -> int:
@@ -161,13 +168,13 @@ class PartitionLog:
 
     @property
     def config(self) -> TopicConfig:
-        return self._config
+        return self._tail.config
 
     def set_config(self, config: TopicConfig) -> None:
         """New settings of the topic. What was held before still is."""
         with self._lock:
             self._progress.floor = self.held_end
-            self._config = config
+            self._tail.config = config
 
     def problems(self) -> list[StorageProblem]:
         """What recovery and readers found, until the next start."""
@@ -178,7 +185,7 @@ class PartitionLog:
     @property
     def ready_for_append(self) -> bool:
         """Whether appends make no more files and directories, but for new segments."""
-        return not self._before_first_append
+        return self._tail.is_open
 
     def prepare_append(self, leader_epoch: LeaderEpoch) -> None:
         """Do on the disk what the first append of a run would, so that it need not.
@@ -187,10 +194,9 @@ class PartitionLog:
         what `append_leader` would; a closed log is left as it is.
         """
         with self._lock:
-            if self._failed is not None:
-                raise self._failed
+            tail = self._usable_tail()
             if not self.closed:
-                self._active_for(0, leader_epoch, self._last_append_ms).reserve()
+                tail.active_for(0, leader_epoch, tail.last_append_ms).reserve()
 
     def append_leader(
         self, batch: Buffer, header: BatchHeader, leader_epoch: LeaderEpoch, now_ms: int
@@ -201,77 +207,30 @@ class PartitionLog:
         LogReadOnly; then nothing was appended. SyncFailed: that is unknown.
         """
         with self._lock:
-            if self._failed is not None:
-                raise self._failed
-            if header.producer_id != NO_PRODUCER:
-                duplicate = self.producer_state.check(header, self._storage.identities)
-                if duplicate is not None:
-                    return self._answer_again(duplicate, leader_epoch)
-            append_ms = max(now_ms, self._last_append_ms)
-            active = self._active_for(header.batch_length, leader_epoch, append_ms)
-            base_offset = self._next_offset
-            by_append_time = self._config.timestamp_type == "append_time"
-            stamped = stamp(
-                batch,
-                leader_epoch=leader_epoch,
-                base_offset=base_offset,
-                append_timestamp_ms=append_ms,
-                synced_hint=self._progress.end,
-                leader_flags=LeaderFlag.APPEND_TIME.value if by_append_time else 0,
-            )
-            next_offset = Offset(base_offset + header.last_offset_delta + 1)
-            record_ms = append_ms if by_append_time else header.max_timestamp_ms
-            noted = AppendedBatch(base_offset, next_offset, append_ms, record_ms)
-            try:
-                active.append(stamped, memoryview(batch)[HEADER_BYTES:], noted)
-            except LogReadOnly as error:
-                self._failed = error
-                raise
-            except SyncFailed as error:
-                self.sync_failed(error)
-                raise
-            self._progress.appended(
-                active, header.batch_length, self._config.durability, base_offset
-            )
-            self._next_offset = next_offset
-            self._last_append_ms = append_ms
-            if header.producer_id != NO_PRODUCER:
-                self.producer_state.record(header, base_offset, append_ms)
-            return Appended(base_offset, next_offset, leader_epoch, append_ms)
+            return self._tail.append_leader(batch, header, leader_epoch, now_ms)
+
+    def append_stored(self, batches: Buffer, gaps: Iterable[Gap] = ()) -> None:
+        """Append whole batches as their leader stamped them, each where the one before it ends.
+
+        Where nothing is in the leader's log it names a gap, which is kept: it answers here what it
+        answers there. Nobody judges sequences: what the leader appended has happened. Of many
+        batches a segment gets all at once; those before a failure stay, see `log_end_offset`.
+        Raises CorruptBatch, FencedLeaderEpoch (nothing was appended), and as `append_leader`.
+        """
+        with self._lock:
+            self._tail.append_stored(batches, gaps)
+
+    def begin_epoch(self, leader_epoch: LeaderEpoch) -> None:
+        """A leader epoch begins where the log ends now, also if it never has a batch. It is not
+        made durable: a start begins another. Raises FencedLeaderEpoch."""
+        with self._lock:
+            self._tail.begin_epoch(leader_epoch)
 
     @property
     def growing(self) -> LogSegment | None:
         """The active segment, if space should be reserved ahead of its appends: see its `grow`."""
-        active = self._active
+        active = self._tail.active
         return active if active is not None and active.should_grow else None
-
-    def _answer_again(self, duplicate: Duplicate, leader_epoch: LeaderEpoch) -> Appended:
-        base_offset, record_count, append_ms = duplicate
-        if base_offset is None:
-            return Appended(None, self._log_start, leader_epoch, append_ms, True)
-        epoch = self.leader_epochs.epoch_at(base_offset)
-        return Appended(base_offset, Offset(base_offset + record_count), epoch, append_ms, True)
-
-    def _active_for(self, length: int, leader_epoch: LeaderEpoch, now_ms: int) -> LogSegment:
-        """The segment that takes the next batch; once a run and segment this touches the disk."""
-        if self._before_first_append:
-            self._storage.port.before_first_append(self)
-            self._before_first_append = False
-        if leader_epoch != self.leader_epochs.latest():
-            self._assign_epoch(leader_epoch)
-        active = self._active
-        if active is None or active.is_full(length, now_ms, self._config):
-            active = self._roll()
-        return active
-
-    def _assign_epoch(self, leader_epoch: LeaderEpoch) -> None:
-        latest = self.leader_epochs.latest()
-        if leader_epoch < latest:
-            raise FencedLeaderEpoch(
-                f"this log has batches of leader epoch {latest}, but {leader_epoch} appends",
-                current_epoch=latest,
-            )
-        self.leader_epochs.assign(leader_epoch, self._next_offset)
 
     def roll(self) -> None:
         """Seal the active segment, if it holds anything, and begin a new one.
@@ -279,42 +238,22 @@ class PartitionLog:
         Raises StorageFull, LogReadOnly; then the old one stays active.
         """
         with self._lock:
-            if self._failed is not None:
-                raise self._failed
-            if self._active is not None and self._active.size:
-                self._roll()
+            tail = self._usable_tail()
+            if tail.active is not None and tail.active.size:
+                tail.roll(tail.end)
 
-    def _roll(self) -> LogSegment:
-        """The new active segment. The old one's indexes and manifest are left to maintenance.
-
-        Its file is made last: by its name alone a start takes all before it for older.
-        """
-        fresh = LogSegment(self._storage, self._next_offset, 0, limit=self._config.segment_bytes)
-        old = self._active
-        try:
-            if old is not None:
-                old.seal()
-            fresh.create()
-        except OSError as error:
-            if old is not None:
-                old.sealed = False
-            raise write_error(error, fresh.path) from error
-        for segment in self._segments:
-            if segment is not old and segment.hot_from is not None:
-                segment.cool()
-        self._segments.add(fresh)
-        self._active = fresh
-        self._progress.created()
-        if old is not None:
-            self._progress.save_producers(self.producer_state, self._next_offset)
-        return fresh
+    def _usable_tail(self) -> LogTail:
+        if self._tail.failed is not None:
+            raise self._tail.failed
+        return self._tail
 
     # Syncing
 
     def start_sync(self) -> SyncTicket:
         """What there is to sync: run it off the loop, then hand it to `finish_sync`."""
         with self._lock:
-            return self._progress.start(self._active, self._next_offset, self.producer_state)
+            tail = self._tail
+            return self._progress.start(tail.active, tail.end, tail.producers)
 
     def finish_sync(self, ticket: SyncTicket) -> None:
         """The ticket's run has succeeded: the synced end moves to where it was taken."""
@@ -325,14 +264,7 @@ class PartitionLog:
         """No append is taken any more, and what is held stays as it is: the synced end, or in a
         page_cache topic the end of what was acknowledged."""
         with self._lock:
-            self._progress.floor = self.held_end
-            self._progress.broken = True
-            if self._failed is None:
-                self._failed = LogReadOnly(
-                    f"a sync failed ({error}): {self._storage.path} takes no more appends; "
-                    "replace the disk, or restart the broker to scan it",
-                    directory=self._storage.path,
-                )
+            self._tail.sync_failed(error)
 
     def recovery_point(self, *, open: bool) -> RecoveryPoint:
         """From where a start has to read this log: all before it is synced."""
@@ -420,67 +352,132 @@ class PartitionLog:
         `now_ms` None: the clock can't be trusted, so nothing goes by time. Blocking (it reads
         sealed segments): off the loop. Raises StorageFull, LogReadOnly.
         """
-        with self._maintenance:
-            if self._failed is not None or self.closed:
+        with self._maintaining():
+            tail = self._tail
+            if tail.failed is not None or self.closed:
                 return []
-            try:
-                self._roll_if_due(now_ms)
-                new_start = self._upkeep.new_start(
-                    self._active, self._next_offset, self.held_end, self._config, now_ms
-                )
-                removed = self._start_at(new_start) if new_start is not None else []
-                self._upkeep.finish_sealed(self._progress.end)
-                self._shrink_if_idle()
-            except OSError as error:
-                raise write_error(error, self._storage.path) from error
+            self._roll_if_due(now_ms)
+            new_start = self._upkeep.new_start(
+                tail.active, tail.end, self.committed_end, tail.config, now_ms
+            )
+            removed = self._start_at(new_start) if new_start is not None else []
+            self._upkeep.finish_sealed(self._progress.end)
+            self._shrink_if_idle()
             if now_ms is not None:
                 with self._lock:
-                    self.producer_state.expire(now_ms)
+                    tail.producers.expire(now_ms)
             return removed
 
     def advance_log_start(self, offset: Offset) -> Offset:
-        """Drop the head: start the log at `offset`, at most what is held; the durable new start.
+        """Drop the head: start the log at `offset`, at most what is committed; the durable new
+        start.
 
         Segments wholly before it are removed. Blocking. Raises OffsetOutOfRange, StorageFull,
         LogReadOnly.
         """
-        with self._maintenance:
-            if offset > self.held_end:
-                raise self._reader.out_of_range(offset, self.held_end)
+        with self._maintaining():
+            if offset > self.committed_end:
+                raise self._reader.out_of_range(offset, self.committed_end)
             if offset > self._log_start:
-                try:
-                    self._start_at(offset)
-                except OSError as error:
-                    raise write_error(error, self._storage.path) from error
+                self._start_at(offset)
             return self._log_start
+
+    def truncate_to(self, offset: Offset) -> Offset:
+        """Drop the tail: end the log at `offset`, or where the batch that holds it begins; the
+        durable new end.
+
+        Leader epochs that began there or later are forgotten, also if that is the end already.
+        Nobody appends meanwhile. Blocking. Raises OffsetOutOfRange below the log's start,
+        StorageFull, LogReadOnly.
+        """
+        with self._maintaining():
+            tail = self._usable_tail()
+            if offset < self._log_start:
+                raise self._reader.out_of_range(offset, tail.end)
+            if offset < tail.end:
+                # So that all of what stays is synced; a newer snapshot would tell of too much.
+                self._sync(publish=False, save_producers=False)
+                segment = self._segments.holding(offset)
+                kept = find_cut(segment, offset) if segment is not None else None
+                if segment is not None and kept is not None and kept.offset >= self._log_start:
+                    self._truncation.cut(segment, kept)
+                else:  # not a whole batch stays
+                    start = self._log_start
+                    epochs = [e for e in tail.epochs.entries if e.start_offset < start]
+                    producers = self._truncation.producers_until(start).producers
+                    self._begin_at(start, epochs, producers)
+            with self._lock:
+                tail.epochs.truncate_to(tail.end)
+            return tail.end
+
+    def start_anew(
+        self, offset: Offset, epochs: Sequence[EpochEntry], producers: ProducerState
+    ) -> None:
+        """Drop all and begin at `offset`, durably, as the log of a leader does from there.
+
+        `epochs` and `producers` are its own, as of `offset`. Nobody appends meanwhile. Blocking.
+        Raises StorageFull, LogReadOnly.
+        """
+        with self._maintaining():
+            self._usable_tail()
+            self._begin_at(offset, epochs, producers)
+
+    def _begin_at(
+        self, offset: Offset, epochs: Sequence[EpochEntry], producers: ProducerState
+    ) -> None:
+        start = self._log_start
+        self._truncation.drop_all(start)
+        self._truncation.begin_at(offset, epochs, producers)
+        with self._progress.hints_lock, self._lock:
+            self._progress.restart(offset, (offset, 0), offset)
+            self._log_start_to_be = offset
+        try:
+            self._storage.port.bounds_changed(self)
+        except BaseException:
+            with self._progress.hints_lock, self._lock:
+                self._progress.restart(start, (start, 0), start)
+                self._log_start_to_be = self._tail.end = start
+            raise
+        self._log_start = offset
+
+    @contextlib.contextmanager
+    def _maintaining(self) -> Iterator[None]:
+        """One call of maintenance at a time."""
+        with self._maintenance:
+            try:
+                yield
+            except OSError as error:
+                if isinstance(error, FailedSync):
+                    self.sync_failed(error)
+                raise write_error(error, self._storage.path) from error
 
     def _roll_if_due(self, now_ms: int | None) -> None:
         """Seal an active segment that is old or expired, so that its records can go in time."""
         with self._lock:
-            active = self._active
+            tail = self._tail
+            active = tail.active
             if now_ms is None or active is None or not active.size:
                 return
-            old = active.is_full(0, now_ms, self._config)
-            if old or is_expired(self._last_append_ms, self._config, now_ms):
-                self._roll()
+            old = active.is_full(0, now_ms, tail.config)
+            if old or is_expired(tail.last_append_ms, tail.config, now_ms):
+                tail.roll(tail.end)
 
     def _shrink_if_idle(self) -> None:
         """Give reserved space back where nothing was appended since the last call."""
         with self._lock:
-            if self._active is not None and self._idle_since == self._next_offset:
-                self._active.shrink()
-            self._idle_since = self._next_offset
+            if self._tail.active is not None and self._idle_since == self._tail.end:
+                self._tail.active.shrink()
+            self._idle_since = self._tail.end
 
     def _start_at(self, offset: Offset) -> list[str]:
         """Make `offset` the log's start, durably; then remove the segments that end at or below."""
-        with self._lock:
-            first_kept = self._segments.holding(offset)
-            if first_kept is not None and self._progress.saved_offset < first_kept.base_offset:
-                self._progress.save_producers(self.producer_state, self._next_offset)
+        first_kept = self._segments.holding(offset)
+        if first_kept is not None and self._progress.saved_offset < first_kept.base_offset:
+            self._save_producers_from(first_kept.base_offset)
         self._sync(publish=False)  # what carries on offsets and producers must not go with the old
         self._log_start_to_be = offset
         try:
-            self._storage.port.log_start_changed(self)
+            self._storage.port.bounds_changed(self)
         except BaseException:
             self._log_start_to_be = self._log_start
             raise
@@ -492,10 +489,25 @@ class PartitionLog:
             segment.remove()
         return [segment.path for segment in gone]
 
-    def _sync(self, *, publish: bool) -> None:
+    def _save_producers_from(self, offset: Offset) -> None:
+        """The next sync saves producers as of an offset from `offset` on, which is committed."""
+        progress, waiting = self._progress, self._progress.waiting_snapshot
+        if waiting is not None and offset <= waiting[1] <= progress.committed_max:
+            return
+        with self._lock:
+            if self._tail.end <= progress.committed_max:
+                progress.save_producers(self._tail.producers, self._tail.end)
+                return
+        producers, known = self._truncation.producers_until(self.committed_end)
+        with self._lock:
+            progress.save_snapshot(producers.to_bytes(self.topic_partition, known), known)
+
+    def _sync(self, *, publish: bool, save_producers: bool = True) -> None:
         """Sync here and now. Not published, the end is left to the flusher's round, which also
         makes durable what the directory noted of the first append."""
         ticket = self.start_sync()
+        if not save_producers:
+            ticket.snapshot = None
         try:
             ticket.run()
         except OSError as error:
@@ -514,12 +526,11 @@ class PartitionLog:
             if self.closed:
                 return
             self.closed = True
-            if self._failed is not None:
-                raise self._failed
+            tail = self._usable_tail()
             if self._progress.unsaved_bytes >= SAVED_AT_CLOSE_BYTES_MIN:
-                self._progress.save_producers(self.producer_state, self._next_offset)
+                self._progress.save_producers(tail.producers, tail.end)
             self._sync(publish=True)
-            active = self._active
+            active = tail.active
             if active is not None:
                 active.shrink()
                 if active.size >= SAVED_AT_CLOSE_BYTES_MIN and not active.indexes_on_disk:

@@ -60,5 +60,13 @@ class SegmentList:
         self._set(segments[count:])
         return segments[:count]
 
+    def replace(self, gone: Sequence[LogSegment], by: Sequence[LogSegment]) -> None:
+        """Put others in the place of neighbours, as truncation, repair and compaction do; none:
+        they are taken out."""
+        segments = self._state[0]
+        at = segments.index(gone[0])
+        assert segments[at : at + len(gone)] == tuple(gone), "neighbours are replaced"
+        self._set((*segments[:at], *by, *segments[at + len(gone) :]))
+
     def _set(self, segments: tuple[LogSegment, ...]) -> None:
         self._state = segments, tuple(segment.base_offset for segment in segments)

@@ -95,6 +95,11 @@ class SegmentWriter:
         except OSError as error:
             raise write_error(error, self._path) from error
 
+    def retire(self) -> None:
+        """Nothing is appended or reserved through this writer any more."""
+        with self._growth:
+            self._limit = 0
+
     def give_back(self) -> None:
         """Cut off what is reserved or torn behind the good end. Raises OSError."""
         with self._growth:

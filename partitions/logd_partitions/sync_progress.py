@@ -8,7 +8,7 @@ from logd_partitions.leader_epochs import LeaderEpochs
 from logd_partitions.log_segment import LogSegment
 from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.producer_state import ProducerState
-from logd_partitions.sync_ticket import SyncTicket
+from logd_partitions.sync_ticket import Era, SyncTicket
 
 UNSYNCED_BYTES_MAX = 256 << 20
 """What a partition of a page_cache topic may have acknowledged and not synced: more waits for the
@@ -17,6 +17,8 @@ SNAPSHOT_INTERVAL_BYTES = 16 << 20
 """Producers are saved at each roll and after so many bytes: what a recovery reads again."""
 SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER = 16 << 10
 """With many producers less often, as a snapshot is made on the loop (5 us a producer)."""
+ONLY_REPLICA = Offset((1 << 63) - 1)
+"""As `committed_max`: nothing but what this replica holds bounds what is committed."""
 
 
 class SyncProgress:
@@ -27,6 +29,8 @@ class SyncProgress:
     base offset and a position in it. `saved_offset`: the snapshot on disk tells of the producers of
     all batches below it. `broken`: a sync failed, so that `end` stays for good. `floor`: up to
     there was held before, and others have been told, so what is held does not fall below it.
+    `committed_max`: no more than that is committed, or all that is held is. A snapshot above it
+    waits in memory, so that the one on disk never tells of batches that may be cut yet.
     """
 
     def __init__(
@@ -47,7 +51,10 @@ class SyncProgress:
         self._storage = storage
         self._topic_partition = topic_partition
         self._epochs = epochs
-        self._hints_lock = threading.Lock()
+        self.committed_max = ONLY_REPLICA
+        self.hints_lock = threading.Lock()
+        """Held while small files are written. Taken before the log's lock."""
+        self._era = Era()
         self._unsynced: dict[LogSegment, None] = {}
         self._appended_bytes = self._synced_bytes = self._snapshot_bytes = 0
         self._created = self._created_synced = 0
@@ -89,10 +96,41 @@ class SyncProgress:
         self._appended_bytes += length
 
     def save_producers(self, producers: ProducerState, next_offset: Offset) -> None:
-        """The next ticket saves them, as they are at `next_offset`."""
-        self._snapshot = producers.to_bytes(self._topic_partition, next_offset)
-        self._snapshot_offset = next_offset
+        """A ticket saves them, as they are at `next_offset`, once that is committed. Until then an
+        older snapshot that waits is kept: it is the first that can be saved."""
+        if self._snapshot is None or next_offset <= self.committed_max:
+            self.save_snapshot(producers.to_bytes(self._topic_partition, next_offset), next_offset)
+
+    def save_snapshot(self, snapshot: bytes, offset: Offset) -> None:
+        """The next ticket saves this one, of producers as they were at `offset`."""
+        self._snapshot, self._snapshot_offset = snapshot, offset
         self._snapshot_bytes = self._appended_bytes
+
+    def snapshot_saved(self, offset: Offset) -> None:
+        """The one on disk is of `offset` now, and none waits."""
+        self._snapshot, self._snapshot_offset = None, offset
+        self.saved_offset = offset
+
+    @property
+    def waiting_snapshot(self) -> tuple[bytes, Offset] | None:
+        """The one that is to be saved, and the offset at which it was made."""
+        return None if self._snapshot is None else (self._snapshot, self._snapshot_offset)
+
+    def restart(self, end: Offset, point: tuple[Offset, int], committed_max: Offset) -> None:
+        """The log is about to end at `end`, which stands at `point`; all below it is synced, and no
+        more than `committed_max` committed.
+
+        Tickets that are under way count for nothing any more. `hints_lock` is held, too.
+        """
+        if self.committed_max != ONLY_REPLICA:
+            self.committed_max = committed_max
+        self._era.over, self._era = True, Era()
+        self.end = self.floor = end
+        self.point = point
+        self._unsynced.clear()
+        self._synced_bytes = self._appended_bytes
+        if self._snapshot_offset > end:
+            self._snapshot, self._snapshot_offset = None, min(self.saved_offset, end)
 
     def start(
         self, active: LogSegment | None, next_offset: Offset, producers: ProducerState
@@ -111,13 +149,16 @@ class SyncProgress:
             self._appended_bytes,
             self._created == self._created_synced,
             self._epochs,
-            self._hints_lock,
-            self._snapshot,
+            self.hints_lock,
+            self._era,
+            self._snapshot if self._snapshot_offset <= self.committed_max else None,
             active.take_tail() if active is not None else None,
         )
 
     def finish(self, ticket: SyncTicket, *, publish: bool) -> None:
         """The ticket's run has succeeded. `publish`: and so the synced end moves."""
+        if ticket.era.over:
+            return
         for segment, size in ticket.segments:
             if segment.size == size:
                 self._unsynced.pop(segment, None)

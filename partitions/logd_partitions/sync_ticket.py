@@ -14,12 +14,20 @@ import structlog
 
 from logd.model.ids import Offset
 from logd_partitions.atomic_file import write_atomically
+from logd_partitions.index_tail import IndexTail
 from logd_partitions.leader_epochs import LeaderEpochs
-from logd_partitions.log_segment import IndexTail, LogSegment
+from logd_partitions.log_segment import LogSegment
 from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.producer_state import SNAPSHOT_FILE
 
 logger = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Era:
+    """Ends (`over`) where a log's tail is cut: what a ticket of before knows is true no more."""
+
+    over: bool = False
 
 
 @dataclass(slots=True)
@@ -40,6 +48,7 @@ class SyncTicket:
     directory_is_synced: bool
     leader_epochs: LeaderEpochs
     hints_lock: Lock
+    era: Era
     snapshot: bytes | None = None
     tail: IndexTail | None = None
     snapshot_saved: bool = False
@@ -53,15 +62,16 @@ class SyncTicket:
         try:
             self._sync()
         except OSError:
-            if self.tail is not None:
-                self.tail.segment.forget_tail()
+            self._forget_tail()
             raise
         if self.snapshot is not None:
             self.snapshot_saved = self._try(partial(self._write_snapshot, self.snapshot))
-        if self.tail is not None and not self._try(
-            partial(self.tail.segment.write_tail, self.tail)
-        ):
-            self.tail.segment.forget_tail()
+        if self.tail is not None and not self._try(partial(self.tail.write, self.storage)):
+            self._forget_tail()
+
+    def _forget_tail(self) -> None:
+        if self.tail is not None and self.active is not None:
+            self.active.forget_tail()
 
     def _sync(self) -> None:
         for segment, _ in self.segments:
@@ -82,6 +92,8 @@ class SyncTicket:
     def _try(self, write: Callable[[], None]) -> bool:
         try:
             with self.hints_lock:
+                if self.era.over:
+                    return False
                 write()
         except OSError as error:
             logger.warning("recovery_hints_not_written", path=self.storage.path, error=str(error))

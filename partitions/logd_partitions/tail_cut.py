@@ -78,7 +78,7 @@ def _save_cut(storage: PartitionStorage, segment: LogSegment, position: int) -> 
         copy = storage.fs.open(temporary, "create")
         try:
             with storage.open_files.open(segment.path) as file:
-                _copy(file, position, used, copy)
+                copy_bytes(file, position, used, copy)
             copy.datasync()
         finally:
             copy.close()
@@ -92,7 +92,8 @@ def _save_cut(storage: PartitionStorage, segment: LogSegment, position: int) -> 
     return [path]
 
 
-def _copy(file: File, start: int, end: int, copy: File) -> None:
+def copy_bytes(file: File, start: int, end: int, copy: File) -> None:
+    """Copy bytes [start, end) to the beginning of `copy`. Raises OSError."""
     for at in range(start, end, COPY_BYTES):
         write_fully(copy, file.pread(min(COPY_BYTES, end - at), at), at - start)
 

@@ -58,10 +58,11 @@ class _Spot:
 @dataclass(slots=True)
 class TailJudge:
     """`synced_offset`: the recovery point's. `end`: the offset where the scan starts, then behind
-    the last valid batch."""
+    the last valid batch. `hints_count`: see `LogRecovery`."""
 
     synced_offset: Offset
     end: Offset
+    hints_count: bool = True
     _base_offset: int = 0
     _hint: int = -1
     _spots: list[_Spot] = field(default_factory=list)
@@ -76,7 +77,8 @@ class TailJudge:
             spot = self._spots[-1]
             if spot.resumed_at is None:
                 spot.resumed_at = header.base_offset
-            spot.hint = max(spot.hint, header.synced_hint)
+            if self.hints_count:
+                spot.hint = max(spot.hint, header.synced_hint)
         self._hint = max(self._hint, header.synced_hint)
         self.end = header.next_offset
 

@@ -52,6 +52,7 @@ BOUNDS = {
     "ProduceStream._acks": "logd.broker.doors.grpc_door.produce_stream.PENDING_ENTRIES_MAX",
     "EventRates._seconds": "logd.broker.event_rates.KEYS_MAX",
     "Connections._streams": "an entry a stream, which costs more itself",
+    "HighWatermark._held": "one a replica",
     "HostedPartition.pending": UNSYNCED,
     "PartitionHost._hosted": CATALOG,
     "PartitionHost._opening": CATALOG,

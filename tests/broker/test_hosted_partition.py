@@ -12,7 +12,7 @@ from logd.broker.ports import Receipt
 from logd.model.errors import AckTimeout, LogdError
 from logd.model.ids import BrokerId, LeaderEpoch
 from logd.model.topic_config import TopicConfig
-from logd_partitions.partition_log import Appended
+from logd_partitions.log_tail import Appended
 
 
 class Bench:

@@ -19,11 +19,12 @@ from logd.model.ids import (
     TopicId,
     TopicPartition,
 )
-from logd.model.record_batch import BatchHeader, split_batches
+from logd.model.record_batch import HEADER_BYTES, BatchHeader, split_batches, stamp
 from logd.model.topic_config import TopicConfig
 from logd_partitions.directory_port import Recoverable
+from logd_partitions.log_tail import Appended
 from logd_partitions.open_files import OpenFiles
-from logd_partitions.partition_log import Appended, PartitionLog
+from logd_partitions.partition_log import PartitionLog
 from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.producer_identities import AnyIdentity
 from logd_partitions.read_plan import Cold
@@ -43,12 +44,14 @@ class LogBench:
         config: TopicConfig = SMALL_SEGMENTS,
         fs: FaultyFileSystem | None = None,
         reserve_bytes: int = 0,
+        replicated: bool = False,
     ) -> None:
         self.path = root / "orders-3"
         self.fs = fs or FaultyFileSystem()
         self.clock = ManualClock()
         self.config = config
         self.reserve_bytes = reserve_bytes
+        self.replicated = replicated
         self.point: RecoveryPoint | None = None
         self.first_appends = 0
         self.identities = AnyIdentity()
@@ -68,7 +71,9 @@ class LogBench:
             reserve_bytes=self.reserve_bytes,
             identities=self.identities,
         )
-        self.log = PartitionLog.open(storage, TOPIC_PARTITION, self.config, self.point)
+        self.log = PartitionLog.open(
+            storage, TOPIC_PARTITION, self.config, self.point, replicated=self.replicated
+        )
         if self.point is not None:
             self.point = self.log.recovery_point(open=self.point.open)
         return self.log
@@ -97,7 +102,7 @@ class LogBench:
         self.point = log.recovery_point(open=True)
         self.first_appends += 1
 
-    def log_start_changed(self, log: Recoverable) -> None:
+    def bounds_changed(self, log: Recoverable) -> None:
         assert self.point is not None
         self.point = log.recovery_point(open=self.point.open)
 
@@ -125,6 +130,39 @@ class LogBench:
             base_sequence=sequence,
         )
         return self.log.append_leader(batch, BatchHeader.unpack(batch), LeaderEpoch(epoch), now_ms)
+
+    def stored(
+        self,
+        *batches: Sequence[bytes],
+        base_offset: int | None = None,
+        epoch: int = 1,
+        hint: int = 0,
+        producer: tuple[int, int, int] | None = None,
+    ) -> bytes:
+        """Batches as a leader would have stamped them, one after the other from `base_offset` on
+        (None: the log's end). The sequences of `producer` go on from batch to batch."""
+        base = self.log.log_end_offset if base_offset is None else base_offset
+        producer_id, producer_epoch, sequence = producer or (-1, -1, -1)
+        stored = []
+        for values in batches:
+            batch = encode_batch(
+                values,
+                timestamps_ms=self.clock.wall_ms(),
+                producer_id=ProducerId(producer_id),
+                producer_epoch=ProducerEpoch(producer_epoch),
+                base_sequence=sequence,
+            )
+            stamps = stamp(
+                batch,
+                leader_epoch=epoch,
+                base_offset=base,
+                append_timestamp_ms=self.clock.wall_ms(),
+                synced_hint=min(hint, base),
+            )
+            stored.append(stamps + batch[HEADER_BYTES:])
+            base += len(values)
+            sequence += len(values) if producer else 0
+        return b"".join(stored)
 
     def sync(self) -> None:
         """One round of the flusher."""

@@ -1,0 +1,203 @@
+"""Every verb of a replica's log, crashed at every change that it makes on the disk.
+
+As `test_crash_matrix`, on the log alone: what a follower does to it no broker does yet. What is
+found afterwards is the log of before, cut somewhere between the two ends, or what the verb should
+make of it, or a part of that: never a batch that is missing in between, nor an old one behind new
+ones. Done again, the verb comes to its end.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from logd.model.ids import LeaderEpoch, Offset
+from logd_partitions.leader_epochs import EpochEntry
+from logd_partitions.producer_state import ProducerState
+from simulation.log_crash_bench import (
+    Life,
+    LogCrashBench,
+    Stored,
+    died,
+    prepared,
+    run,
+)
+
+pytestmark = pytest.mark.slow
+
+POWER_VARIANTS = 2
+NEW_START = 61
+"""Of a log that begins anew, within a batch of its leader's."""
+
+
+@dataclass(frozen=True)
+class LogOperation:
+    """`operate` is crashed; done again it goes on. `lives`: what the log may be then; the last one
+    is what it is in the end."""
+
+    name: str
+    operate: Callable[[LogCrashBench], None]
+    lives: Sequence[Life]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@functools.cache
+def _prepared() -> LogCrashBench:
+    return prepared()
+
+
+def opened() -> LogCrashBench:
+    """With two batches more, so that the active segment is in use. All is synced."""
+    bench = _prepared().clone()
+    bench.start()
+    more = run(32, 16, 2, 4, [*bench.gone, *bench.batches])
+    bench.append(more)
+    bench.batches += more
+    return bench
+
+
+def operations() -> Iterator[LogOperation]:
+    bench = opened()
+    gone, old = bench.gone, bench.batches
+    end = old[-1].header.next_offset
+    history = [*gone, *old]
+    for offset in sorted({*range(4, end + 1, 2), *range(5, end, 6)}):  # some within a batch
+        kept = [batch for batch in old if batch.header.next_offset <= offset]
+        rest = old[len(kept) :]
+        yield LogOperation(
+            f"truncate to {offset}",
+            functools.partial(truncate, offset=offset),
+            [Life(4, kept, rest, gone), Life(4, kept, [], gone)],
+        )
+        if offset % 2 == 0:
+            base = kept[-1].header.next_offset if kept else 4
+            others = run(base, 30, 4, 7, [*gone, *kept])
+            yield LogOperation(
+                f"truncate to {offset}, and append",
+                functools.partial(truncate_and_append, offset=offset, batches=others),
+                [Life(4, kept, rest, gone), Life(4, kept, others, gone)],
+            )
+    for count in (1, 2, 11):
+        more = run(end, 40, count, 5, history)
+        yield LogOperation(
+            f"append {count} stored",
+            functools.partial(append, batches=more),
+            [Life(4, old, more, gone)],
+        )
+    more = run(end, 40, 2, 9, history)
+    yield LogOperation("an epoch without batches", epoch_alone, [Life(4, old, [], gone)])
+    yield LogOperation(
+        "an epoch, and its batches",
+        functools.partial(epoch_and_append, batches=more),
+        [Life(4, old, more, gone)],
+    )
+    for start in (20, end, NEW_START):
+        others = run(start - start % 2, 50, 3, 6, [])
+        yield LogOperation(
+            f"start anew at {start}",
+            functools.partial(start_anew, start=start, batches=others),
+            [Life(4, [], old, gone), Life(start, [], others)],
+        )
+    yield LogOperation(
+        "advance the log's start",
+        advance_log_start,
+        [Life(4, old, [], gone), *(Life(12, old[4:], [], [*gone, *old[:4]]),)],
+    )
+
+
+def truncate(bench: LogCrashBench, offset: int) -> None:
+    bench.committed = min(bench.committed, offset)
+    new_end = bench.log.truncate_to(Offset(offset))
+    assert bench.log.log_end_offset == new_end <= offset
+
+
+def truncate_and_append(bench: LogCrashBench, offset: int, batches: Sequence[Stored]) -> None:
+    truncate(bench, offset)
+    for at in range(0, len(batches), 2):
+        bench.append(batches[at : at + 2])
+
+
+def append(bench: LogCrashBench, batches: Sequence[Stored]) -> None:
+    end = bench.log.log_end_offset
+    bench.append([batch for batch in batches if batch.header.base_offset >= end])
+
+
+def begin_epoch(bench: LogCrashBench, epoch: int) -> None:
+    bench.log.begin_epoch(LeaderEpoch(max(epoch, bench.log.leader_epochs.latest())))
+
+
+def epoch_alone(bench: LogCrashBench) -> None:
+    begin_epoch(bench, 8)
+    bench.sync()
+    bench.log.roll()
+    bench.sync()
+
+
+def epoch_and_append(bench: LogCrashBench, batches: Sequence[Stored]) -> None:
+    begin_epoch(bench, 8)
+    bench.sync()
+    begin_epoch(bench, 9)
+    append(bench, batches)
+
+
+def start_anew(bench: LogCrashBench, start: int, batches: Sequence[Stored]) -> None:
+    bench.committed = start
+    epochs = [EpochEntry(LeaderEpoch(2), Offset(0)), EpochEntry(LeaderEpoch(4), Offset(9))]
+    bench.log.start_anew(Offset(start), epochs, ProducerState())
+    assert bench.log.leader_epochs.entries == tuple(epochs)
+    bench.append(batches[:2])
+    bench.append(batches[2:])
+
+
+def advance_log_start(bench: LogCrashBench) -> None:
+    bench.log.advance_log_start(Offset(12))
+
+
+def changes_of(operation: LogOperation) -> int:
+    """How many calls change the disk."""
+    bench = opened()
+    before = bench.fs.crash_point.changes
+    operation.operate(bench)
+    return bench.fs.crash_point.changes - before
+
+
+def crashed(operation: LogOperation, at: int, variant: int | None) -> list[str]:
+    """Die in change number `at`, by kill or (a variant) by power failure; what is then wrong."""
+    bench = opened()
+    bench.crash_after(at, power=variant)
+    if not died(lambda: operation.operate(bench)):
+        bench.die(variant)
+        lives = [_whole(operation)]
+    else:
+        lives = [*operation.lives, _whole(operation)]
+    bench.start()
+    if findings := bench.findings(lives):
+        return findings
+    operation.operate(bench)
+    bench.die(0)
+    bench.start()
+    findings = [f"once done: {each}" for each in bench.findings([_whole(operation)])]
+    bench.stop()
+    bench.start()
+    return findings + [f"stopped: {each}" for each in bench.findings([_whole(operation)])]
+
+
+def _whole(operation: LogOperation) -> Life:
+    start, must, may, before = operation.lives[-1]
+    return Life(start, [*must, *may], [], before)
+
+
+OPERATIONS = list(operations())
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_a_verb_can_be_crashed_anywhere(operation: LogOperation) -> None:
+    calls = changes_of(operation)
+    for at in range(1, calls + 2):
+        for variant in (None, *range(POWER_VARIANTS)):
+            findings = crashed(operation, at, variant)
+            how = "killed" if variant is None else f"power failed, variant {variant}"
+            assert not findings, f"{operation}, {how} in change {at} of {calls}: {findings}"
