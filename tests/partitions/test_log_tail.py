@@ -132,11 +132,24 @@ def test_a_gap_may_come_with_nothing_behind_it(tmp_path: Path) -> None:
     bench.log.append_stored(b"", [gap(3, 8)])
     bench.sync()
     assert (bench.log.log_end_offset, bench.log.held_end) == (8, 8)
+    bench.crash()
+    assert bench.log.log_end_offset == 8
     bench.log.append_stored(bench.stored(*TWO))
     assert bench.readable() == ([0, 8, 10], [(3, 8)])
     with pytest.raises(StoredDataCorrupt) as caught:
         bench.read_at(5)
     assert caught.value.details["next_offset"] == "8"
+
+
+def test_what_follows_a_gap_stands_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """Also behind a segment in which nothing stands yet."""
+    bench = LogBench(tmp_path)
+    bench.append()
+    bench.log.roll()
+    bench.log.append_stored(bench.stored(*TWO, base_offset=8), [gap(3, 8)])
+    bench.sync()
+    assert [int(path.stem) for path in bench.segment_paths()] == [0, 3, 8]
+    assert bench.readable() == ([0, 8, 10], [(3, 8)])
 
 
 def test_of_whom_a_gap_held_batches_nobody_knows(tmp_path: Path) -> None:

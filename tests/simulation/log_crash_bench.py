@@ -27,6 +27,7 @@ from logd.sim.simulated_disk import SimulatedDisk
 from logd.sim.simulated_file_system import CrashPoint, SimulatedFileSystem
 from logd.sim.simulated_process import ProcessDied, SimulatedProcess
 from logd.sim.trace import Trace
+from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_directory import LogDirectory
 from logd_partitions.partition_log import PartitionLog
 from logd_partitions.producer_state import NOTHING_LOST, ProducerState
@@ -86,12 +87,13 @@ def run(base: int, first: int, count: int, epoch: int, before: Sequence[Stored])
 
 class Life(NamedTuple):
     """What a log may be found to be: it starts at `start`, has all of `must` and of `may` the
-    first ones. `before`: what producers have sent besides."""
+    first ones. `before`: what producers have sent besides; `epochs`: what has begun besides."""
 
     start: int
     must: Sequence[Stored]
     may: Sequence[Stored]
     before: Sequence[Stored] = ()
+    epochs: Sequence[EpochEntry] = ()
 
     def fits(self, start: int, found: Sequence[Stored]) -> bool:
         whole = [*self.must, *self.may]
@@ -187,6 +189,9 @@ class LogCrashBench:
         unknown = not found and fitting[0].may  # nothing is there, and it is on the way elsewhere
         if not unknown and _bytes(log.producer_state) != _bytes(remembered):
             findings.append("remembers other producers")
+        epochs = tuple(fitting[0].epochs)
+        if log.leader_epochs.entries[: len(epochs)] != epochs:
+            findings.append(f"knows of {log.leader_epochs.entries}, not {epochs}")
         return findings + self._looked_up(found)
 
     def _looked_up(self, found: Sequence[Stored]) -> list[str]:

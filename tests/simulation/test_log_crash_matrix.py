@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from logd.model.ids import LeaderEpoch, Offset
+from logd_partitions import log_segment, offset_index, time_index
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.producer_state import ProducerState
 from simulation.log_crash_bench import (
@@ -27,8 +28,17 @@ from simulation.log_crash_bench import (
 pytestmark = pytest.mark.slow
 
 POWER_VARIANTS = 2
+KNOBS = (
+    (offset_index, "INDEX_INTERVAL_BYTES", 512),
+    (time_index, "TIME_INTERVAL_BYTES", 512),
+    (log_segment, "TAIL_ENTRIES_MIN", 1),
+)
 NEW_START = 61
 """Of a log that begins anew, within a batch of its leader's."""
+
+
+EPOCHS = (EpochEntry(LeaderEpoch(2), Offset(0)), EpochEntry(LeaderEpoch(4), Offset(9)))
+"""Of the leader of a log that begins anew."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class LogOperation:
     name: str
     operate: Callable[[LogCrashBench], None]
     lives: Sequence[Life]
+    is_new: bool = False
+    """Whether the log is that of a new replica, of which nothing is on the disk."""
 
     def __str__(self) -> str:
         return self.name
@@ -49,10 +61,12 @@ def _prepared() -> LogCrashBench:
     return prepared()
 
 
-def opened() -> LogCrashBench:
+def opened(*, is_new: bool = False) -> LogCrashBench:
     """With two batches more, so that the active segment is in use. All is synced."""
-    bench = _prepared().clone()
+    bench = LogCrashBench() if is_new else _prepared().clone()
     bench.start()
+    if is_new:
+        return bench
     more = run(32, 16, 2, 4, [*bench.gone, *bench.batches])
     bench.append(more)
     bench.batches += more
@@ -99,12 +113,19 @@ def operations() -> Iterator[LogOperation]:
         yield LogOperation(
             f"start anew at {start}",
             functools.partial(start_anew, start=start, batches=others),
-            [Life(4, [], old, gone), Life(start, [], others)],
+            [Life(4, [], old, gone), Life(start, [], others, epochs=EPOCHS)],
         )
+    others = run(40, 50, 3, 6, [])
+    yield LogOperation(
+        "start anew as a new replica",
+        functools.partial(start_anew, start=40, batches=others),
+        [Life(0, [], []), Life(40, [], others, epochs=EPOCHS)],
+        is_new=True,
+    )
     yield LogOperation(
         "advance the log's start",
         advance_log_start,
-        [Life(4, old, [], gone), *(Life(12, old[4:], [], [*gone, *old[:4]]),)],
+        [Life(4, old, [], gone), Life(12, old[4:], [], [*gone, *old[:4]])],
     )
 
 
@@ -145,9 +166,8 @@ def epoch_and_append(bench: LogCrashBench, batches: Sequence[Stored]) -> None:
 
 def start_anew(bench: LogCrashBench, start: int, batches: Sequence[Stored]) -> None:
     bench.committed = start
-    epochs = [EpochEntry(LeaderEpoch(2), Offset(0)), EpochEntry(LeaderEpoch(4), Offset(9))]
-    bench.log.start_anew(Offset(start), epochs, ProducerState())
-    assert bench.log.leader_epochs.entries == tuple(epochs)
+    bench.log.start_anew(Offset(start), EPOCHS, ProducerState())
+    assert bench.log.leader_epochs.entries == EPOCHS
     bench.append(batches[:2])
     bench.append(batches[2:])
 
@@ -158,7 +178,7 @@ def advance_log_start(bench: LogCrashBench) -> None:
 
 def changes_of(operation: LogOperation) -> int:
     """How many calls change the disk."""
-    bench = opened()
+    bench = opened(is_new=operation.is_new)
     before = bench.fs.crash_point.changes
     operation.operate(bench)
     return bench.fs.crash_point.changes - before
@@ -166,7 +186,7 @@ def changes_of(operation: LogOperation) -> int:
 
 def crashed(operation: LogOperation, at: int, variant: int | None) -> list[str]:
     """Die in change number `at`, by kill or (a variant) by power failure; what is then wrong."""
-    bench = opened()
+    bench = opened(is_new=operation.is_new)
     bench.crash_after(at, power=variant)
     if not died(lambda: operation.operate(bench)):
         bench.die(variant)
@@ -186,11 +206,19 @@ def crashed(operation: LogOperation, at: int, variant: int | None) -> list[str]:
 
 
 def _whole(operation: LogOperation) -> Life:
-    start, must, may, before = operation.lives[-1]
-    return Life(start, [*must, *may], [], before)
+    last = operation.lives[-1]
+    return last._replace(must=[*last.must, *last.may], may=[])
 
 
 OPERATIONS = list(operations())
+_prepared.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _many_index_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written behind in each round, so that stale ones would be there to mislead."""
+    for module, name, value in KNOBS:
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
