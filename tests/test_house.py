@@ -40,7 +40,7 @@ TESTED = {
 """Folder of tests -> the package it mirrors. Other folders hold scenarios."""
 
 FILE_LINES_MAX = 450
-FILE_LINES_LOOKED_AT = 340
+FILE_LINES_LOOKED_AT = 350
 """Lines of code: nobody shall shorten a reason to keep them."""
 FUNCTION_LINES_MAX = 60
 CONSTRUCTOR_ARGUMENTS_MAX = 7
