@@ -4,16 +4,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
+from logd.model.cluster import BrokerDescription, Connection, HealthProblem
 from logd.model.seams import Clock, Random, Transport
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ClientConfig, ClientSettings, parse_settings
-from logd_client.descriptions import (
-    BrokerDescription,
-    ClusterHealth,
-    ClusterInfo,
-    Connection,
-    HealthProblem,
-)
+from logd_client.descriptions import ClusterHealth, ClusterInfo
 from logd_client.group_admin import GroupAdmin
 from logd_client.topic_admin import TopicAdmin
 from logd_proto.v1 import cluster_pb2

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
+from logd.model.cluster import BrokerDescription, HealthProblem, TopicSize
 from logd.model.errors import InvalidConfig, LogdError
+from logd.model.group import GroupSummary
 from logd_client.core.checked_values import (
     INT64_MIN,
     check_int,
@@ -163,16 +165,6 @@ class PartitionInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicSize:
-    """What a topic holds, all partitions together, and records/s appended over about the last
-    minute. None: not known, as of logs that were not opened since the broker started."""
-
-    records: int | None
-    size_bytes: int | None
-    append_rate: float
-
-
-@dataclass(frozen=True, slots=True)
 class TopicDescription:
     """A topic. `topic_id` is 16 bytes, empty where it was only validated. `size` None: not asked
     for."""
@@ -254,17 +246,6 @@ class CommittedOffset:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupSummary:
-    """A group. `state` is EMPTY or ACTIVE; `committed_ms` 0: nothing committed yet."""
-
-    group: str
-    state: str
-    topics: tuple[str, ...]
-    committed_ms: int
-    consumers: int
-
-
-@dataclass(frozen=True, slots=True)
 class GroupConsumer:
     """A consumer that names the group, and the partitions it takes by topic (empty: all)."""
 
@@ -283,24 +264,6 @@ class GroupDescription:
     consumers: tuple[GroupConsumer, ...]
     rewind_epoch: int
     coordinator_partition: int
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionLag:
-    """What a group has yet to read of a partition, and why. `lag_bytes` is approximate,
-    `lag_seconds` the age of the next unread record, `rate` in records/s, None: not known."""
-
-    topic: str
-    partition: int
-    committed: int | None
-    high_watermark: int
-    log_start_offset: int
-    lag_records: int
-    lag_bytes: int
-    lag_seconds: float
-    rate: float | None
-    catch_up_seconds: float | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,19 +308,6 @@ class ResetEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class BrokerDescription:
-    """A broker that is alive. `flight_address` empty: no Arrow Flight door."""
-
-    broker_id: int
-    address: str
-    rack: str
-    pid: int
-    flight_address: str
-    started_ms: int
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
 class ClusterInfo:
     """The cluster. `metadata` is sqlite or etcd; counts leave internal topics out."""
 
@@ -368,28 +318,6 @@ class ClusterInfo:
     metadata: str
     topics: int
     partitions: int
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A stream that a client holds open with its broker: it `does` write or read, and has since
-    `since_ms` of 1970 UTC. `peer` is where it comes from, as gRPC says it."""
-
-    client_id: str
-    peer: str
-    does: str
-    since_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class HealthProblem:
-    """Something that is wrong: `severity` is warning or error, `reason` a stable name."""
-
-    severity: str
-    reason: str
-    resource: str
-    message: str
-    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from logd.model.errors import InvalidConfig
+from logd.model.group import GroupSummary, PartitionLag
+from logd.model.ids import Offset, PartitionId
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.checked_values import (
     INT64_MIN,
@@ -15,9 +17,7 @@ from logd_client.descriptions import (
     CommittedOffset,
     GroupConsumer,
     GroupDescription,
-    GroupSummary,
     OffsetSpec,
-    PartitionLag,
     PlannedReset,
     ResetEvent,
     ResetPlan,
@@ -268,10 +268,10 @@ def _committed(each: groups_pb2.CommittedOffset) -> CommittedOffset:
 def _lag(each: groups_pb2.PartitionLag) -> PartitionLag:
     return PartitionLag(
         topic=each.topic,
-        partition=each.partition,
-        committed=each.committed if each.HasField("committed") else None,
-        high_watermark=each.high_watermark,
-        log_start_offset=each.log_start_offset,
+        partition=PartitionId(each.partition),
+        committed=Offset(each.committed) if each.HasField("committed") else None,
+        high_watermark=Offset(each.high_watermark),
+        log_start_offset=Offset(each.log_start_offset),
         lag_records=each.lag_records,
         lag_bytes=each.lag_bytes,
         lag_seconds=each.lag_seconds,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from logd.model.cluster import TopicSize
 from logd.model.errors import InvalidConfig, LogdError, TopicExists
 from logd.wire.proto_errors import from_proto_error
 from logd_client.broker_connection import BrokerConnection
@@ -19,7 +20,6 @@ from logd_client.descriptions import (
     PartitionDescription,
     PartitionInfo,
     TopicDescription,
-    TopicSize,
 )
 from logd_proto.v1 import common_pb2, data_pb2, topics_pb2
 

@@ -15,7 +15,7 @@ from logd.model.errors import GroupNotEmpty, LogdError, NotCoordinator, Overload
 from logd.model.group import (
     NEVER_REWOUND,
     OFFSETS_PARTITIONS,
-    CommitOutcome,
+    CommitAnswer,
     CommitRequest,
     CommittedOffset,
     Consumer,
@@ -90,7 +90,7 @@ class GroupCoordinator:
         for shard in self._shards:
             await shard.close()
 
-    async def commit_offsets(self, request: CommitRequest) -> CommitOutcome:
+    async def commit_offsets(self, request: CommitRequest) -> CommitAnswer:
         check_commit_request(request)
         if request.leaving and not request.validate_only:
             self._activity.left(request.group, request.consumer)
@@ -106,7 +106,7 @@ class GroupCoordinator:
         if not request.validate_only:
             also_consumed_by = self._activity.committed(request, results, bounds)
         await shard.committed()
-        return CommitOutcome(results, group.rewind_epoch, also_consumed_by)
+        return CommitAnswer(results, group.rewind_epoch, also_consumed_by)
 
     async def fetch_offsets(
         self, group: str, topics: Sequence[TopicSelection], consumer: Consumer

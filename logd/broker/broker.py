@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from logd.broker.maintenance import Maintenance
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import BrokerInfo, HealthProblem
 from logd.broker.single_broker import SingleBroker
+from logd.model.cluster import BrokerDescription, HealthProblem
 from logd.rpc.dispatcher import Dispatcher
 from logd.rpc.listener import Listener
 from logd_consumer_groups.group_coordinator import GroupCoordinator
@@ -18,7 +18,7 @@ class Broker:
 
     def __init__(
         self,
-        info: BrokerInfo,
+        info: BrokerDescription,
         dispatcher: Callable[[Listener], Dispatcher],
         host: PartitionHost,
         groups: GroupCoordinator,

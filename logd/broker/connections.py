@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from itertools import islice
 
-from logd.broker.ports import Connection
+from logd.model.cluster import Connection
 from logd.model.seams import Clock
 from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from logd.broker.ports import HealthProblem
+from logd.model.cluster import HealthProblem
 from logd.model.seams import Clock
 
 LOW_ABOVE = 0.8

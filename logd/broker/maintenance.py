@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import HealthProblem
+from logd.model.cluster import HealthProblem
 from logd.model.errors import LogdError
 from logd.model.ids import TopicPartition
 from logd.model.seams import Clock

@@ -23,12 +23,12 @@ from logd.broker.ports import (
     FetchPosition,
     FetchWait,
     FoundOffset,
-    HealthProblem,
     OffsetSpec,
     PartitionStatus,
     Topics,
 )
 from logd.broker.space_ahead import SpaceAhead
+from logd.model.cluster import HealthProblem
 from logd.model.errors import (
     AclDenied,
     BrokerDraining,

@@ -5,12 +5,13 @@ loop; errors are LogdErrors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from logd.model.cluster import BrokerDescription, HealthProblem, TopicSize
 from logd.model.errors import LogdError
 from logd.model.group import (
-    CommitOutcome,
+    CommitAnswer,
     CommitRequest,
     Consumer,
     GroupDescription,
@@ -146,15 +147,6 @@ class PartitionStatus:
     error: LogdError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TopicSize:
-    """What a topic holds, all partitions together, and records/s appended. None: not known."""
-
-    records: int | None
-    size_bytes: int | None
-    append_rate: float
-
-
 class TopicSizes(Protocol):
     """Looks at many topics at once, and opens no log for it."""
 
@@ -273,45 +265,12 @@ class ProducerIds(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BrokerInfo:
-    broker_id: int
-    address: str
-    rack: str
-    pid: int
-    flight_address: str
-    started_ms: int
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
 class ClusterInfo:
     cluster_id: str
-    brokers: tuple[BrokerInfo, ...]
+    brokers: tuple[BrokerDescription, ...]
     controller: int
     features: tuple[str, ...]
     metadata: str
-
-
-@dataclass(frozen=True, slots=True)
-class HealthProblem:
-    """`severity` is warning or error; `reason` a stable upper-case name."""
-
-    severity: str
-    reason: str
-    resource: str
-    message: str
-    since_ms: int
-    details: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A stream that a client holds open: it `does` write or read, since ms of 1970 UTC."""
-
-    client_id: str
-    peer: str
-    does: str
-    since_ms: int
 
 
 class Cluster(Protocol):
@@ -329,7 +288,7 @@ class Groups(Protocol):
     is committed to the log.
     """
 
-    async def commit_offsets(self, request: CommitRequest) -> CommitOutcome:
+    async def commit_offsets(self, request: CommitRequest) -> CommitAnswer:
         """Raises GroupRewound for the whole; what refuses one partition stands in its result."""
         ...
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 from google.protobuf.message import Message
 
-from logd.broker.ports import HealthProblem
+from logd.model.cluster import HealthProblem
 from logd.model.errors import (
     AckTimeout,
     BrokerDraining,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from logd.broker.ports import BrokerInfo, ClusterInfo, HealthProblem
+from logd.broker.ports import ClusterInfo
+from logd.model.cluster import BrokerDescription, HealthProblem
 
 FEATURES = ("fsync", "idempotent_producer", "offsets_rewind", "plain_records")
 
@@ -13,9 +14,9 @@ class SingleBroker:
     def __init__(self, cluster_id: str, sources: Sequence[Callable[[], Sequence[HealthProblem]]]):
         self._cluster_id = cluster_id
         self._sources = sources
-        self._brokers: tuple[BrokerInfo, ...] = ()
+        self._brokers: tuple[BrokerDescription, ...] = ()
 
-    def announce(self, broker: BrokerInfo) -> None:
+    def announce(self, broker: BrokerDescription) -> None:
         """Once it is known where the broker listens."""
         self._brokers = (broker,)
 

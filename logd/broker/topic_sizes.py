@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from logd.broker.hosted_partition import HostedPartition
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import TopicSize
+from logd.model.cluster import TopicSize
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.seams import Clock
 from logd.model.topic import Topic

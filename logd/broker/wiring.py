@@ -23,12 +23,12 @@ from logd.broker.host_log_view import HostLogView
 from logd.broker.maintenance import Maintenance
 from logd.broker.offsets_topic_log import OFFSETS_TOPIC_CONFIG, OffsetsTopicLog
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import BrokerInfo, HealthProblem
 from logd.broker.refusals import Refusals
 from logd.broker.single_broker import SingleBroker
 from logd.broker.space_watch import SpaceWatch
 from logd.broker.start_progress import Steps, unwatched
 from logd.broker.topic_sizes import TopicSizes
+from logd.model.cluster import BrokerDescription, HealthProblem
 from logd.model.errors import InvalidConfig, LogdError, UnknownTopic
 from logd.model.group import OFFSETS_PARTITIONS, OFFSETS_TOPIC
 from logd.model.ids import BrokerId, LeaderEpoch, PartitionId
@@ -154,7 +154,7 @@ async def _build(
         GroupService(groups, catalog),
         ClusterService(single, catalog, connections.listed),
     )
-    info = BrokerInfo(
+    info = BrokerDescription(
         broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), version("logd")
     )
     rpcs = [connections.watched(rpc) for each in services for rpc in bound(each, catalog)]
@@ -166,15 +166,8 @@ def _sources(seams: Seams, directory: LogDirectory) -> list[Callable[[], Sequenc
     space = SpaceWatch(
         seams.clock, directory.path, directory.reserve_bytes, seams.file_system.free_bytes
     )
-    storage, failures = partial(_storage_problems, directory), partial(_failures, seams.tasks)
-    return [storage, space.problems, failures, *seams.problems]
-
-
-def _storage_problems(directory: LogDirectory) -> list[HealthProblem]:
-    return [
-        HealthProblem(f.severity, f.reason, f.resource, f.message, f.since_ms)
-        for f in directory.problems()
-    ]
+    failures = partial(_failures, seams.tasks)
+    return [directory.problems, space.problems, failures, *seams.problems]
 
 
 def _failures(tasks: BackgroundTasks) -> list[HealthProblem]:

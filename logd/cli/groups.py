@@ -13,8 +13,9 @@ from logd.cli.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from logd.model.group import GroupSummary, PartitionLag
     from logd_client import Admin
-    from logd_client.descriptions import GroupDescription, GroupSummary, PartitionLag
+    from logd_client.descriptions import GroupDescription
 
 WATCH_INTERVAL_S = 2.0
 _COLUMNS = (

@@ -12,7 +12,8 @@ from logd.cli.position import BY_OPTION, POSITION, Position
 from logd.cli.times import format_time
 
 if TYPE_CHECKING:
-    from logd_client.descriptions import DeletedRecords, TopicDescription, TopicSize
+    from logd.model.cluster import TopicSize
+    from logd_client.descriptions import DeletedRecords, TopicDescription
 
 _COLUMNS = (
     Column("NAME", "name", "name"),

@@ -68,7 +68,7 @@ class CommitRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitOutcome:
+class CommitAnswer:
     """One result a commit, in order; None is success. `also_consumed_by` is "" if nobody."""
 
     results: tuple[LogdError | None, ...]
@@ -106,10 +106,11 @@ class GroupOffsets:
 
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
-    """`state` is ACTIVE while a consumer was seen in the last 30 s. `committed_ms` 0: never."""
+    """`state` is ACTIVE while a consumer was seen in the last 30 s, else EMPTY. `committed_ms` 0:
+    nothing was committed yet."""
 
     group: str
-    state: Literal["EMPTY", "ACTIVE"]
+    state: str
     topics: tuple[str, ...]
     committed_ms: int
     consumers: int

@@ -7,6 +7,7 @@ tail) is a warning, what it would answer DATA_LOSS for is an error.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from logd.model.cluster import Severity
 from logd.model.errors import LogdError, StoredDataCorrupt
 from logd.model.ids import NO_LEADER_EPOCH, LeaderEpoch, Offset, TopicPartition
 from logd.model.seams import FileSystem
@@ -25,7 +26,6 @@ from logd_partitions.segment_tools import (
     find_partitions,
     used_by,
 )
-from logd_partitions.storage_problem import Severity
 from logd_partitions.time_index import TimeIndex
 
 

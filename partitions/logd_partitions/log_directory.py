@@ -17,6 +17,7 @@ from functools import partial
 
 import structlog
 
+from logd.model.cluster import HealthProblem, Severity
 from logd.model.errors import LogdError, LogReadOnly, StoredDataCorrupt
 from logd.model.ids import BrokerId, PartitionId, TopicId, TopicPartition
 from logd.model.seams import Clock, FileLock, FileSystem
@@ -34,7 +35,6 @@ from logd_partitions.partition_log import PartitionLog
 from logd_partitions.partition_storage import PartitionStorage, reserve_bytes
 from logd_partitions.producer_identities import ANY_IDENTITY, ProducerIdentities
 from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints
-from logd_partitions.storage_problem import Severity, StorageProblem
 
 logger = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class LogDirectory:
         self._topics: dict[TopicId, tuple[Topic, TopicMembers]] = {}
         self._unclean: dict[TopicPartition, None] = {}
         self._synced_at_start: frozenset[TopicPartition] = frozenset()
-        self._problems: list[StorageProblem] = []
+        self._problems: list[HealthProblem] = []
         self.identities: ProducerIdentities = ANY_IDENTITY  # the cluster's, before any `open_log`
         self._failed: LogReadOnly | None = None
         self._open_marks: set[TopicPartition] = set()
@@ -145,7 +145,7 @@ class LogDirectory:
         nothing."""
         return self._points.knows_all, self._points.get(topic_partition)
 
-    def problems(self) -> list[StorageProblem]:
+    def problems(self) -> list[HealthProblem]:
         """What operators should know of, until the next start."""
         return [*self._problems, *(p for log in list(self._logs.values()) for p in log.problems())]
 
@@ -377,7 +377,7 @@ class LogDirectory:
     def _report(self, severity: Severity, reason: str, resource: str, message: str) -> None:
         logger.warning("storage problem", reason=reason, resource=resource, message=message)
         now_ms = self._clock.wall_ms()
-        self._problems.append(StorageProblem(severity, reason, resource, message, now_ms))
+        self._problems.append(HealthProblem(severity, reason, resource, message, now_ms))
 
 
 def _identify(

@@ -20,6 +20,7 @@ from typing import Literal
 
 import structlog
 
+from logd.model.cluster import HealthProblem
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import NO_LEADER_EPOCH, Offset, TopicPartition
 from logd.model.record_batch import BatchHeader
@@ -34,7 +35,6 @@ from logd_partitions.recovery_points import RecoveryPoint
 from logd_partitions.segment_manifest import find_sealed_offset
 from logd_partitions.segment_reader import stored_data_corrupt
 from logd_partitions.segment_scan import ScannedBatch, SegmentScan
-from logd_partitions.storage_problem import StorageProblem
 from logd_partitions.tail_cut import COMPANIONS, cut_tail, shorten
 from logd_partitions.tail_verdict import LostRange, Place, TailJudge, TailVerdict
 from logd_partitions.time_index import NO_TIME, TimeIndex
@@ -61,7 +61,7 @@ class RecoveredLog:
     producer_state: ProducerState
     snapshot_offset: Offset
     last_append_ms: int
-    problems: list[StorageProblem]
+    problems: list[HealthProblem]
 
 
 class LogRecovery:
@@ -88,7 +88,7 @@ class LogRecovery:
         self._snapshot_offset = Offset(0)
         self._producers_lost = False
         self._segments: list[LogSegment] = []
-        self._problems: list[StorageProblem] = []
+        self._problems: list[HealthProblem] = []
 
     def run(self) -> RecoveredLog:
         """Do all of it."""
@@ -397,4 +397,4 @@ class LogRecovery:
         partition = str(self._topic_partition)
         logger.warning("log_recovery", reason=reason, partition=partition, message=message)
         now_ms = self._storage.clock.wall_ms()
-        self._problems.append(StorageProblem(severity, reason, partition, message, now_ms))
+        self._problems.append(HealthProblem(severity, reason, partition, message, now_ms))

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
+from logd.model.cluster import HealthProblem
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import LeaderEpoch, Offset, TopicPartition
 from logd.model.record_batch import BatchHeader
@@ -35,7 +36,6 @@ from logd_partitions.recovery_points import RecoveryPoint
 from logd_partitions.retention import is_expired
 from logd_partitions.segment_list import SegmentList
 from logd_partitions.segment_maintenance import SegmentMaintenance
-from logd_partitions.storage_problem import StorageProblem
 from logd_partitions.stored_batches import Gap
 from logd_partitions.sync_progress import SyncProgress
 from logd_partitions.sync_ticket import SyncTicket
@@ -176,7 +176,7 @@ class PartitionLog:
             self._progress.floor = self.held_end
             self._tail.config = config
 
-    def problems(self) -> list[StorageProblem]:
+    def problems(self) -> list[HealthProblem]:
         """What recovery and readers found, until the next start."""
         return list(self._problems)
 
@@ -341,7 +341,7 @@ class PartitionLog:
                 return
             self._damage_told.add(end)
             where, now_ms = str(self.topic_partition), self._storage.clock.wall_ms()
-            problem = StorageProblem("error", error.reason, where, error.message, now_ms)
+            problem = HealthProblem("error", error.reason, where, error.message, now_ms)
             self._problems.append(problem)
 
     # Maintenance

@@ -10,7 +10,7 @@ from harness.local_transport import CONTEXT
 from harness.manual_clock import ManualClock
 from logd.broker import connections
 from logd.broker.connections import CLIENT_ID_CHARACTERS_MAX, Connections
-from logd.broker.ports import Connection
+from logd.model.cluster import Connection
 from logd.model.errors import Overloaded
 from logd.rpc.rpc import RequestContext, ServerStream, StreamRpc
 

@@ -5,14 +5,15 @@ from typing import Any, cast
 
 from logd.cli.groups import GROUPS_AT_ONCE, _lag_of_all, _total_row
 from logd.model.errors import UnknownGroup
+from logd.model.group import GroupSummary, PartitionLag
+from logd.model.ids import Offset, PartitionId
 from logd_client import Admin
-from logd_client.descriptions import GroupSummary, PartitionLag
 
 
 def lag(partition: int, records: int, seconds: float, reason: str) -> PartitionLag:
-    return PartitionLag(
-        "orders", partition, 5, 9, 0, records, 10 * records, seconds, None, None, reason
-    )
+    place = "orders", PartitionId(partition)
+    offsets = Offset(5), Offset(9), Offset(0)
+    return PartitionLag(*place, *offsets, records, 10 * records, seconds, None, None, reason)
 
 
 def test_totals_and_the_worst_of_a_group() -> None:

@@ -7,7 +7,7 @@ from harness.memory_log_view import MemoryLogView
 from harness.memory_offsets_log import MemoryOffsetsLog
 from logd.model.group import (
     OFFSETS_PARTITIONS,
-    CommitOutcome,
+    CommitAnswer,
     CommitRequest,
     Consumer,
     OffsetCommit,
@@ -51,7 +51,7 @@ class GroupBench:
         allow_rewind: bool = False,
         consumer: str = "",
         validate_only: bool = False,
-    ) -> CommitOutcome:
+    ) -> CommitAnswer:
         return await self.groups.commit_offsets(
             CommitRequest(
                 group,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from logd.broker.ports import Cluster, Connection, Topics
+from logd.broker.ports import Cluster, Topics
+from logd.model.cluster import Connection
 from logd.rpc.rpc import RequestContext
 from logd_proto.v1 import cluster_pb2
 

@@ -18,14 +18,7 @@ from google.protobuf.message import DecodeError
 
 from logd.broker.doors.grpc_door.authorized_topics import AuthorizedTopics
 from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
-from logd.broker.ports import (
-    Fetched,
-    FetchInterrupt,
-    FetchPosition,
-    FetchWait,
-    Partitions,
-    Topics,
-)
+from logd.broker.ports import Fetched, FetchInterrupt, FetchPosition, FetchWait, Partitions, Topics
 from logd.model.errors import InvalidConfig, LogdError, Overloaded
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd.rpc.rpc import (

@@ -11,7 +11,8 @@ import pytest_asyncio
 from harness.door_bench import DoorBench, door_bench
 from harness.local_transport import CONTEXT
 from logd.broker.doors.grpc_door.cluster_service import ClusterService
-from logd.broker.ports import ClusterInfo, HealthProblem, Topics
+from logd.broker.ports import ClusterInfo, Topics
+from logd.model.cluster import HealthProblem
 from logd_proto.v1.cluster_pb2 import GetClusterHealthRequest, GetClusterInfoRequest
 
 
