@@ -8,7 +8,6 @@ from harness.faulty_file_system import Fault
 from harness.log_bench import (
     LARGE_SEGMENTS,
     SMALL_SEGMENTS,
-    TOPIC_PARTITION,
     LogBench,
     written_log,
 )
@@ -24,7 +23,6 @@ from logd.model.errors import (
 from logd.model.ids import LeaderEpoch, Offset
 from logd.model.record_batch import LeaderFlag
 from logd.model.topic_config import Durability
-from logd_partitions.producer_history import saved_snapshot
 
 
 def test_opening_and_reading_an_unused_log_makes_nothing_on_disk(tmp_path: Path) -> None:
@@ -361,37 +359,3 @@ def test_what_cannot_be_cut_off_is_in_doubt(tmp_path: Path) -> None:
         bench.append([b"1"])
     with pytest.raises(LogReadOnly):
         bench.append([b"2"])
-
-
-def test_with_more_replicas_nothing_goes_that_is_not_committed(tmp_path: Path) -> None:
-    config = replace(SMALL_SEGMENTS, retention_bytes=0)
-    bench = LogBench(tmp_path, config, replicated=True)
-    for _ in range(3):
-        bench.append([bytes(3000)])
-    bench.sync()
-    assert bench.log.apply_retention(None) == []
-    with pytest.raises(OffsetOutOfRange):
-        bench.log.advance_log_start(Offset(1))
-    bench.log.note_committed(Offset(1))
-    assert len(bench.log.apply_retention(None)) == 1
-    bench.log.note_committed(Offset(0))
-    assert bench.log.committed_end == 1, "it never falls"
-    bench.log.note_committed(Offset(99))
-    assert bench.log.committed_end == 3, "a leader may be ahead of what is here"
-    assert bench.log.advance_log_start(Offset(2)) == 2
-
-
-def test_producers_are_saved_up_to_what_is_committed_before_their_batches_go(
-    tmp_path: Path,
-) -> None:
-    bench = LogBench(tmp_path, replicated=True)
-    for number in range(4):
-        bench.append([bytes(3000)], producer=(5, 0, number))
-    bench.sync()
-    bench.log.note_committed(Offset(3))
-    assert bench.log.advance_log_start(Offset(2)) == 2
-    saved = saved_snapshot(bench.log._storage, TOPIC_PARTITION)
-    assert saved is not None and saved.offset == 3
-    bench.crash()
-    again = bench.append([bytes(3000)], producer=(5, 0, 1))
-    assert (again.base_offset, again.duplicate) == (1, True)
