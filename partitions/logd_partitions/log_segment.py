@@ -168,6 +168,10 @@ class LogSegment:
             position += length
             self.next_offset = batch.next_offset
 
+    def reserve_up_to(self, limit: int) -> None:
+        """From now on space may be reserved ahead of appends up to this size."""
+        self._writer.limit = limit
+
     def reserve(self) -> None:
         """Have space for a first small batch. Raises StorageFull or LogReadOnly."""
         self._writer.reserve()

@@ -53,6 +53,8 @@ class LogTail:
         self.end = recovered.next_offset
         self.last_append_ms = recovered.last_append_ms
         self.active = segments.last if recovered.appendable else None
+        if self.active is not None:  # recovery knows nothing of the topic's settings
+            self.active.reserve_up_to(config.segment_bytes)
         self.failed: LogdError | None = None
         self.is_open = False
         self._storage = storage

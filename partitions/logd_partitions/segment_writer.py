@@ -32,7 +32,7 @@ class SegmentWriter:
     """`size`: the good end. `allocated`: the file's size, at or behind it. One user at a time, but
     for `grow`, whose lock is held wherever the file's size changes."""
 
-    __slots__ = ("_growth", "_limit", "_path", "_storage", "_torn", "allocated", "size")
+    __slots__ = ("_growth", "_path", "_storage", "_torn", "allocated", "limit", "size")
 
     def __init__(
         self, storage: PartitionStorage, path: str, *, size: int, allocated: int, limit: int
@@ -40,7 +40,7 @@ class SegmentWriter:
         """`limit`: no space is reserved ahead beyond this size."""
         self._storage = storage
         self._path = path
-        self._limit = limit
+        self.limit = limit
         self.size = size
         self.allocated = allocated
         self._torn = False
@@ -50,7 +50,7 @@ class SegmentWriter:
     def should_grow(self) -> bool:
         """Whether space should be reserved before an append has to."""
         ahead_bytes = self.allocated - self.size
-        large = ALLOCATE_BYTES_MAX <= self.allocated < self._limit
+        large = ALLOCATE_BYTES_MAX <= self.allocated < self.limit
         return large and 0 < ahead_bytes < AHEAD_BYTES_MIN and not self._torn
 
     def grow(self) -> None:
@@ -59,7 +59,7 @@ class SegmentWriter:
         with self._growth:
             if self.should_grow:
                 with contextlib.suppress(OSError):
-                    wished = min(self.allocated + ALLOCATE_BYTES_MAX, self._limit)
+                    wished = min(self.allocated + ALLOCATE_BYTES_MAX, self.limit)
                     target = min(wished, self._fair_end())
                     if target > self.allocated:
                         self._allocate(target)
@@ -98,7 +98,7 @@ class SegmentWriter:
     def retire(self) -> None:
         """Nothing is appended or reserved through this writer any more."""
         with self._growth:
-            self._limit = 0
+            self.limit = 0
 
     def give_back(self) -> None:
         """Cut off what is reserved or torn behind the good end. Raises OSError."""
@@ -131,7 +131,7 @@ class SegmentWriter:
                 return
             step = min(max(self.allocated, ALLOCATE_BYTES_MIN), ALLOCATE_BYTES_MAX)
             needed = -(-end // _PAGE_BYTES) * _PAGE_BYTES
-            wished = max(needed, min(self.allocated + step, self._limit, self._fair_end()))
+            wished = max(needed, min(self.allocated + step, self.limit, self._fair_end()))
             for target in (wished, needed):
                 if self._allocate(target):
                     return
@@ -142,7 +142,7 @@ class SegmentWriter:
         a disk that is nearly full needs now."""
         storage, reserve = self._storage, self._storage.reserve_bytes
         if not reserve:
-            return self._limit
+            return self.limit
         left = max(0, storage.fs.free_bytes(storage.path) - reserve)
         return self.allocated + left // AHEAD_SHARE // _PAGE_BYTES * _PAGE_BYTES
 

@@ -117,3 +117,16 @@ def test_reserved_space_is_given_back_when_idle_and_at_a_clean_stop(tmp_path: Pa
     assert bench.base_offsets() == [0, 3]
     bench.stop()
     assert path.stat().st_size == bench.log.size_bytes
+
+
+@pytest.mark.parametrize("how", ["crash", "stop"])
+def test_space_is_reserved_ahead_after_a_start_as_before_it(tmp_path: Path, how: str) -> None:
+    bench = LogBench(tmp_path, LARGE_SEGMENTS)
+    bench.append([bytes(8000)])
+    bench.sync()
+    getattr(bench, how)()
+    bench.append([bytes(8000)])
+    bench.fs.calls.clear()
+    for _ in range(100):
+        bench.append([bytes(8000)])
+    assert bench.fs.calls["allocate"] < 10, "not one an append"
