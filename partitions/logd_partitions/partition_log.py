@@ -16,6 +16,8 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
+import structlog
+
 from logd.model.cluster import HealthProblem
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import LeaderEpoch, Offset, TopicPartition
@@ -40,6 +42,8 @@ from logd_partitions.stored_batches import Gap
 from logd_partitions.sync_progress import SyncProgress
 from logd_partitions.sync_ticket import SyncTicket
 from logd_partitions.time_lookup import Found
+
+logger = structlog.get_logger()
 
 SAVED_AT_CLOSE_BYTES_MIN = 1 << 20
 """Less is read again at the next open, which costs less than the syncs of saving it: so that a stop
@@ -360,7 +364,12 @@ class PartitionLog:
             new_start = self._upkeep.new_start(
                 tail.active, tail.end, self.committed_end, tail.config, now_ms
             )
-            removed = self._start_at(new_start) if new_start is not None else []
+            removed: list[str] = []
+            if new_start is not None:
+                records = new_start - self._log_start
+                removed = self._start_at(new_start)
+                what = {"records": records, "log_start_offset": new_start, "files": len(removed)}
+                logger.info("retention removed records", directory=self._storage.path, **what)
             self._upkeep.finish_sealed(self._progress.end)
             self._shrink_if_idle()
             if now_ms is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.host_bench import HostBench, host_bench
@@ -60,9 +61,13 @@ async def test_what_is_older_than_retention_goes(case: Case) -> None:
     await case.maintenance.run_pass()
     assert await start_of(case, where) == 0
     case.clock.advance(2 * HOUR_MS)
-    await case.maintenance.run_pass()
+    with capture_logs() as logs:
+        await case.maintenance.run_pass()
     assert await start_of(case, where) == 1
     assert case.maintenance.problems() == []
+    (told,) = [line for line in logs if line["event"] == "retention removed records"]
+    assert told["directory"].endswith("/orders-0")
+    assert (told["records"], told["log_start_offset"]) == (1, 1)
 
 
 async def test_a_leap_of_the_clock_pauses_time_retention_and_is_told(case: Case) -> None:
