@@ -202,7 +202,7 @@ class Producer:
         self._send_nowait(topic, value, key)
 
     def _send_nowait(self, topic: str, value: bytes | None, key: bytes | None) -> None:
-        """The way that is not fast."""
+        """What the fast way does not take."""
         self._guard.check_on_loop()
         self._check_fatal()
         lanes = self._topics.get(topic)
@@ -280,7 +280,7 @@ class Producer:
 
     @short_traceback
     async def _lanes(self, topic: str) -> TopicLanes:
-        """The way that is not fast: starts the sender, and asks for the topic's metadata."""
+        """Where a topic is used first: starts the sender, and asks for the topic's metadata."""
         self._guard.check_on_loop()
         if self._sender is None:
             self._sender = ProducerSender(

@@ -67,7 +67,7 @@ class SimulatedMachine:
     async def start(self, *, crash_at: int = 0, power: bool = False) -> bool:
         """Start a broker; whether it serves now: it may die on the way, or refuse to (LogdError).
 
-        `crash_at`: it dies at so manieth change of the disk, with the machine if `power`.
+        `crash_at`: it dies at that change of the disk, counted from 1, with the machine if `power`.
         """
         assert self._process is None, "one broker at a time"
         self.starts += 1
@@ -109,7 +109,7 @@ class SimulatedMachine:
         return True
 
     def crash_after(self, changes: int, *, power: bool) -> None:
-        """Let the broker die at so manieth change of the disk from now; 0: not at all."""
+        """Let the broker die at that change of the disk, counted from now; 0: not at all."""
         assert self.file_system is not None
         point = self.file_system.crash_point
         point.crash = self.lose_power if power else self.kill

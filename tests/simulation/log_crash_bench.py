@@ -135,7 +135,7 @@ class LogCrashBench:
         return LogCrashBench(disk, list(self.gone), list(self.batches), self.committed)
 
     def crash_after(self, changes: int, *, power: int | None) -> None:
-        """The process dies in so manieth change; with the machine's power if that is a variant."""
+        """The process dies in that change, counted from 1; and the machine, if `power` is given."""
         at = self.fs.crash_point.changes + changes
         self.fs.crash_point = CrashPoint(lambda: self.die(power), at)
         self.fs.crash_point.changes = at - changes

@@ -210,7 +210,7 @@ class Producer:
         self._send_nowait(topic, value, key)
 
     def _send_nowait(self, topic: str, value: bytes | None, key: bytes | None) -> None:
-        """The way that is not fast."""
+        """What the fast way does not take."""
         self._guard.check()
         if self._sender.session.fatal is not None:
             raise self._sender.session.fatal
