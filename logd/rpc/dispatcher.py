@@ -53,7 +53,7 @@ class Dispatcher:
         return answer.SerializeToString()
 
     async def answer(self, context: RequestContext, method: str, request: Message) -> Message:
-        """As `unary`, for who has the request as a message."""
+        """As `unary`, where the request is a message already."""
         rpc = self.rpcs.get(method)
         if not isinstance(rpc, UnaryRpc):
             raise _unknown(method)

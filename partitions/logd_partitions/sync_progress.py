@@ -87,11 +87,11 @@ class SyncProgress:
         self._created += 1
 
     def appended(
-        self, segment: LogSegment, length: int, durability: Durability, next_offset: Offset
+        self, segment: LogSegment, length: int, durability: Durability, end_before: Offset
     ) -> None:
-        """`next_offset`: where the log ended before."""
+        """`end_before`: where the log ended before."""
         if self.unsynced_bytes + length > UNSYNCED_BYTES_MAX:
-            self.floor = self.held_end(durability, next_offset)
+            self.floor = self.held_end(durability, end_before)
         self._unsynced[segment] = None
         self._appended_bytes += length
 

@@ -34,7 +34,7 @@ class AccumulatorLimits:
 class Accumulator:
     """Holds every open batch of a producer, and what all unsettled ones take of `memory`.
 
-    Who adds and who drains must not overlap: an async producer does both on its event loop's
+    Adding and draining must not overlap: an async producer does both on its event loop's
     thread; the synchronous one adds in the caller's threads and drains in the loop's, each time
     under one lock. `notify` is called, perhaps under that lock, when a batch is full, begins to
     linger or has room ahead, with the ms after which to drain. `owes_turn`: a batch became full

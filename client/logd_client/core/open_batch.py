@@ -17,9 +17,9 @@ A record gets in by one of three ways:
   that room is used, when the values cannot share a time any more, and when the batch is closed.
 
 Room is granted out of the producer's `BufferMemory`, in steps that double. A batch is closed when a
-record does not fit (`fits`), after linger_ms, and by flush(), close() and a topic that changes
-(`Accumulator`, `reroute`). What it did not use of its grant is free again then; the rest when the
-batch is settled.
+record does not fit (`fits`), after linger_ms, when its delivery time is up, and by flush(), close()
+and a topic that changes (`Accumulator`, `reroute`). What it did not use of its grant is free again
+then; the rest when the batch is settled.
 """
 
 from collections.abc import Sequence
