@@ -129,7 +129,10 @@ def test_parts_of_an_answer_move_positions_without_a_request() -> None:
     it.accept(1, [], more=False, throttle_ms=0, now_ms=1)
     plan = it.next_request(1)
     assert plan is not None, "an empty last part is no reason to wait"
-    assert plan.upserts == [Upsert(ID, 1, 23)]
+    assert not plan.upserts, "the broker has moved it with each part"
+    it.accept(2, [nothing(1, 29)], more=False, throttle_ms=0, now_ms=2)
+    plan = it.next_request(2)
+    assert plan is not None and plan.upserts == [Upsert(ID, 1, 29)], "with the last part it has not"
 
 
 def test_parts_after_a_seek_are_dropped() -> None:
@@ -140,3 +143,17 @@ def test_parts_after_a_seek_are_dropped() -> None:
     it.accept(1, [nothing(0, 9), nothing(1, 18)], more=False, throttle_ms=0, now_ms=1)
     assert it.position(it.get("t", 0)) == 2
     assert it.position(it.get("t", 1)) == 18
+
+
+def test_a_seek_while_an_answer_goes_on_is_answered_by_the_request_that_it_makes() -> None:
+    """The end of the earlier answer says nothing of it, nor of what stays as it is."""
+    it = positions()
+    assert it.next_request(0) is not None
+    it.accept(1, [nothing(0, 5), nothing(1, 17)], more=True, throttle_ms=0, now_ms=1)
+    it.seek("t", 0, 2)
+    plan = it.next_request(1)
+    assert plan is not None and plan.upserts == [Upsert(ID, 0, 2)]
+    it.accept(1, [], more=False, throttle_ms=0, now_ms=1)
+    it.accept(2, [nothing(0, 4), nothing(1, 20)], more=True, throttle_ms=0, now_ms=1)
+    assert it.position(it.get("t", 0)) == 4
+    assert it.position(it.get("t", 1)) == 20

@@ -43,7 +43,6 @@ class FetchSession:
         self._in_session = 0
         self._asked_ms = 0
         self._not_before_ms = 0
-        self._in_parts: dict[PartitionPosition, None] = {}
         self._part_came = False
         self.outstanding = 0
         """Requests whose answer has not come, or not all of it."""
@@ -53,7 +52,6 @@ class FetchSession:
         self.outstanding = 0
         self._in_session = 0
         self._not_before_ms = 0
-        self._in_parts.clear()
         self._part_came = False
 
     def touch(self, position: PartitionPosition) -> None:
@@ -63,10 +61,9 @@ class FetchSession:
         self._urgent = True
 
     def moved(self, position: PartitionPosition, *, more: bool) -> None:
-        """An answer moved it. Between its parts the broker moved it, too: nothing to tell yet."""
-        if more:
-            self._in_parts[position] = None
-        else:
+        """An answer moved it. With each part but the last the broker moved it, too: there is
+        nothing to tell."""
+        if not more:
             self._change(position)
 
     def _change(self, position: PartitionPosition) -> None:
@@ -116,9 +113,6 @@ class FetchSession:
         empty, self._part_came = empty and not self._part_came, more
         if more:
             return
-        for position in self._in_parts:
-            self._change(position)
-        self._in_parts.clear()
         self.outstanding -= 1
         pause_ms = throttle_ms
         early = now_ms - self._asked_ms < self._early_ms
