@@ -8,6 +8,9 @@ SOURCES := logd partitions/logd_partitions replication/logd_replication \
 	consumer_groups/logd_consumer_groups client/logd_client
 CHECKED := $(SOURCES) tests $(wildcard load/*.py load/peers/*.py load/scenarios/*.py)
 
+# Where it is set, each of the hundreds of processes that the tests start would compile every module.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: install check test demo bench load simulate soak mutate proto clean
 
 install: .venv/installed-dev

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
+from logd import __version__
 from logd.broker.authorizer import AllowAll
 from logd.broker.broker import Broker
 from logd.broker.broker_pools import BrokerPools
@@ -155,7 +155,7 @@ async def _build(
         ClusterService(single, catalog, connections.listed),
     )
     info = BrokerDescription(
-        broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), version("logd")
+        broker_id, "", config.rack, seams.process_id, "", seams.clock.wall_ms(), __version__
     )
     rpcs = [connections.watched(rpc) for each in services for rpc in bound(each, catalog)]
     dispatcher = partial(Dispatcher, rpcs=rpcs, authorizer=authorizer, watch=refusals)

@@ -24,6 +24,7 @@ from logd.system.os_file_system import OsFileSystem
 from logd_partitions.directory_check import check_directory
 from logd_proto.v1 import data_pb2
 from simulation.damages import Damage
+from simulation.knobs import few_offsets_partitions
 
 Where = tuple[str, int]
 """A topic's name and the number of a partition."""
@@ -78,7 +79,8 @@ class Seen:
 
 def write(directory: Path, *, killed: bool) -> Written:
     """`killed`: as `kill -9` leaves it."""
-    return asyncio.run(_write(directory, killed))
+    with few_offsets_partitions():
+        return asyncio.run(_write(directory, killed))
 
 
 async def _write(directory: Path, killed: bool) -> Written:
@@ -169,8 +171,13 @@ def _id(broker: Broker, where: Where) -> TopicPartition:
 # What is damaged, and what must hold then
 
 
-async def check_damaged(written: Written, room: Path, damages: Sequence[Damage]) -> list[str]:
+def check_damaged(written: Written, room: Path, damages: Sequence[Damage]) -> list[str]:
     """Every broken promise of a broker that starts on a copy with this damage."""
+    with few_offsets_partitions():
+        return asyncio.run(_check_damaged(written, room, damages))
+
+
+async def _check_damaged(written: Written, room: Path, damages: Sequence[Damage]) -> list[str]:
     data = _damaged_copy(written, room, damages)
     findings: list[str] = []
     refusals: list[LogdError] = []

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+import pytest
+
+from logd.broker import wiring
 from logd.sim.seeded_random import SeededRandom
+from logd_consumer_groups import group_coordinator
 from logd_consumer_groups.core import snapshots
 from logd_partitions import (
     flusher,
@@ -48,3 +52,13 @@ def turned(random: SeededRandom) -> Iterator[dict[str, int]]:
     finally:
         for module, name, value in before:
             setattr(module, name, value)
+
+
+@contextmanager
+def few_offsets_partitions(count: int = 3) -> Iterator[None]:
+    """Every start of a broker opens and loads them all: 16 are a third of what a short case costs.
+    In three, the groups of the matrices still have partitions of their own, and one has none."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (wiring, group_coordinator):
+            patch.setattr(module, "OFFSETS_PARTITIONS", count)
+        yield

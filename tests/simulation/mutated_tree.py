@@ -18,8 +18,7 @@ class MutatedTree:
     def __init__(self, directory: Path, patch: Path) -> None:
         self._root = directory / patch.stem
         for name in SOURCES:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, self._root / name, ignore=ignored)
+            shutil.copytree(ROOT / name, self._root / name)
         subprocess.run(
             ["git", "apply", "--whitespace=nowarn", str(patch)],
             cwd=self._root,

@@ -19,6 +19,7 @@ from logd.sim.simulation import Simulation, simulate
 from logd_consumer_groups.core import snapshots
 from simulation.crash_bench import CrashBench, outcome_of
 from simulation.crash_operations import OPERATIONS, Operation
+from simulation.knobs import few_offsets_partitions
 
 T = TypeVar("T")
 
@@ -99,7 +100,8 @@ def simulated(scenario: Callable[[Simulation], Awaitable[T]]) -> T:
     before = snapshots.LOG_BYTES_MIN
     snapshots.LOG_BYTES_MIN = SNAPSHOT_LOG_BYTES
     try:
-        return simulate(0, scenario)
+        with few_offsets_partitions():
+            return simulate(0, scenario)
     finally:
         snapshots.LOG_BYTES_MIN = before
 

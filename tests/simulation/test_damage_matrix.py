@@ -4,7 +4,6 @@
 them, each start serves all that was acknowledged, or refuses it and says how to go on.
 """
 
-import asyncio
 import functools
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +54,7 @@ def broken_promises(case: Case) -> list[str]:
     end, damages = case
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     room = Path(_room().name) / "room"
-    findings = asyncio.run(check_damaged(written_until(end), room, damages))
+    findings = check_damaged(written_until(end), room, damages)
     return [f"after {end}, {', '.join(map(str, damages))}: {each}" for each in findings]
 
 
