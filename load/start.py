@@ -15,7 +15,7 @@ from tables import print_table, spread, timed_s
 
 from logd import Admin, Producer
 from logd.dev.demo_broker import DemoBroker
-from logd_partitions.log_directory import POINTS_FILE
+from logd_partitions.directory.log_directory import POINTS_FILE
 
 PARTITIONS_PER_TOPIC = 1_000
 VALUE_BYTES = 1 << 10

@@ -22,9 +22,9 @@ from logd.broker.broker_process import run_broker
 from logd.broker.config import load_config
 from logd.broker.real_seams import real_seams
 from logd.system.os_file_system import OsFile, OsFileMap, OsFileSystem
-from logd_partitions.log_segment import LogSegment
 from logd_partitions.partition_log import PartitionLog
-from logd_partitions.sync_progress import SyncProgress
+from logd_partitions.segment.log_segment import LogSegment
+from logd_partitions.sync.sync_progress import SyncProgress
 
 TICK_S = 0.001
 SHORT_MS = 0.2

@@ -26,12 +26,12 @@ from logd.model.group import OFFSETS_TOPIC
 from logd.model.ids import Offset
 from logd.model.seams import File, FileSystem
 from logd_partitions.atomic_file import parent_directory, read_file, write_atomically, write_fully
-from logd_partitions.directory_format import FILE_NAME as FORMAT_FILE
-from logd_partitions.log_directory import POINTS_FILE
-from logd_partitions.partition_directories import ORPHANED
-from logd_partitions.recovery_points import RecoveryPoints
-from logd_partitions.segment_scan import ScannedBatch, SegmentScan
-from logd_partitions.segment_tools import PartitionFiles, find_partitions
+from logd_partitions.directory.directory_format import FILE_NAME as FORMAT_FILE
+from logd_partitions.directory.log_directory import POINTS_FILE
+from logd_partitions.directory.partition_directories import ORPHANED
+from logd_partitions.offline.segment_tools import PartitionFiles, find_partitions
+from logd_partitions.recovery.recovery_points import RecoveryPoints
+from logd_partitions.segment.segment_scan import ScannedBatch, SegmentScan
 
 CHUNK_BYTES = 4 << 20
 TRIES_MAX = 100

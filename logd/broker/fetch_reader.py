@@ -15,7 +15,7 @@ from logd.model.errors import (
 )
 from logd.model.ids import LeaderEpoch, Offset, TopicPartition
 from logd.model.seams import Buffer, Offload
-from logd_partitions.read_plan import Cold, ReadPlan
+from logd_partitions.segment.read_plan import Cold, ReadPlan
 
 Hosted = Callable[[TopicPartition], Awaitable[HostedPartition]]
 

@@ -12,10 +12,10 @@ from logd.model.errors import InvalidConfig, LogdError, StoredDataCorrupt
 from logd.model.seams import Clock, FileSystem
 from logd.model.topic import Topic, TopicState
 from logd_partitions.atomic_file import read_file, write_atomically
-from logd_partitions.directory_check import CheckFinding
-from logd_partitions.directory_lock import lock_directory
-from logd_partitions.directory_survey import DirectorySurvey, survey_directory
-from logd_partitions.orphaned_records import check_orphans
+from logd_partitions.directory.directory_lock import lock_directory
+from logd_partitions.offline.directory_check import CheckFinding
+from logd_partitions.offline.directory_survey import DirectorySurvey, survey_directory
+from logd_partitions.offline.orphaned_records import check_orphans
 from logd_replication.metadata_schema import TOPICS_PREFIX, ClusterValue, decode_topic
 from logd_replication.rebuilt_metadata import RebuiltMetadata, rebuild_metadata
 from logd_replication.sqlite_database import SqliteDatabase

@@ -11,8 +11,8 @@ from logd.broker.metadata_repair import (
     planned_rebuild,
 )
 from logd.broker.partition_adoption import AdoptionPlan, carry_out_adoption, planned_adoption
-from logd_partitions.directory_check import CheckFinding, CheckReport, check_directory
-from logd_partitions.segment_tools import (
+from logd_partitions.offline.directory_check import CheckFinding, CheckReport, check_directory
+from logd_partitions.offline.segment_tools import (
     DumpedBatch,
     SegmentInfo,
     dump_segment,

@@ -12,9 +12,9 @@ from logd.model.ids import PartitionId, TopicPartition
 from logd.model.seams import FileSystem
 from logd.model.topic import Topic
 from logd_partitions.atomic_file import parent_directory
-from logd_partitions.directory_adoption import adopt, check_adoptable
-from logd_partitions.directory_lock import lock_directory
-from logd_partitions.segment_tools import data_directory_of
+from logd_partitions.directory.directory_lock import lock_directory
+from logd_partitions.offline.directory_adoption import adopt, check_adoptable
+from logd_partitions.offline.segment_tools import data_directory_of
 
 _NAME = re.compile(r"(?P<number>[0-9]+-)?(?P<topic>.+)-(?P<partition>[0-9]+)")
 

@@ -42,12 +42,12 @@ from logd.model.record_batch import check_produced
 from logd.model.seams import Buffer, Clock
 from logd.model.topic import Topic
 from logd.system.background_tasks import BackgroundTasks, awaited
-from logd_partitions.disk_errors import write_error
-from logd_partitions.flusher import Flusher
-from logd_partitions.log_directory import LogDirectory
+from logd_partitions.core.disk_errors import write_error
+from logd_partitions.directory.log_directory import LogDirectory
 from logd_partitions.log_tail import Appended
 from logd_partitions.partition_log import PartitionLog
-from logd_partitions.read_plan import Cold
+from logd_partitions.segment.read_plan import Cold
+from logd_partitions.sync.flusher import Flusher
 
 logger = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from logd.system.os_file_system import OsFileSystem
 from logd.system.system_clock import SystemClock
 from logd.system.system_random import SystemRandom
 from logd.system.thread_offload import ThreadOffload
-from logd_partitions.flusher import FLUSH_THREADS
+from logd_partitions.sync.flusher import FLUSH_THREADS
 from logd_replication.sqlite_metadata_store import SqliteMetadataStore
 
 COLD_READ_THREADS = 4

@@ -5,8 +5,8 @@ import asyncio
 
 from logd.model.seams import Offload
 from logd.system.background_tasks import BackgroundTasks, awaited
-from logd_partitions.log_segment import LogSegment
 from logd_partitions.partition_log import PartitionLog
+from logd_partitions.segment.log_segment import LogSegment
 
 
 class SpaceAhead:

@@ -9,7 +9,7 @@ from logd.model.cluster import TopicSize
 from logd.model.ids import PartitionId, TopicPartition
 from logd.model.seams import Clock
 from logd.model.topic import Topic
-from logd_partitions.log_directory import LogDirectory
+from logd_partitions.directory.log_directory import LogDirectory
 
 MARK_INTERVAL_MS = 30_000
 """Rates are over the time since the mark before the last: 30 s to a minute and a pass."""

@@ -38,8 +38,8 @@ from logd.rpc.calls import bound
 from logd.rpc.dispatcher import Dispatcher
 from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.group_coordinator import GroupCoordinator
-from logd_partitions.disk_errors import write_error
-from logd_partitions.log_directory import LogDirectory
+from logd_partitions.core.disk_errors import write_error
+from logd_partitions.directory.log_directory import LogDirectory
 from logd_replication.broker_epoch import ensure_cluster, raise_broker_epoch
 from logd_replication.producer_id_blocks import ProducerIdBlocks
 from logd_replication.topic_catalog import TopicCatalog

@@ -33,7 +33,7 @@ from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
 from logd.model.ids import NO_LEADER_EPOCH, LeaderEpoch, Offset, TopicPartition
 from logd.model.seams import FileSystem
 from logd_partitions.atomic_file import read_file, write_atomically
-from logd_partitions.file_owner import OWNER, NamedOwner, is_foreign, read_owner
+from logd_partitions.core.file_owner import OWNER, NamedOwner, is_foreign, read_owner
 
 EPOCHS_FILE = "leader-epochs"
 MAGIC = b"LGLE"

@@ -12,13 +12,13 @@ from logd.model.errors import (
 )
 from logd.model.ids import Offset
 from logd.model.seams import Buffer
-from logd_partitions.disk_errors import overloaded, passes
-from logd_partitions.log_segment import LogSegment
-from logd_partitions.read_plan import Cold, Hot, ReadPlan
-from logd_partitions.segment_list import SegmentList
-from logd_partitions.segment_reader import ColdRead, SegmentReader, stored_data_corrupt
-from logd_partitions.stored_bytes import bytes_between, hot_bytes_between
-from logd_partitions.time_lookup import Found, find_in_segments
+from logd_partitions.core.disk_errors import overloaded, passes
+from logd_partitions.segment.log_segment import LogSegment
+from logd_partitions.segment.read_plan import Cold, Hot, ReadPlan
+from logd_partitions.segment.segment_list import SegmentList
+from logd_partitions.segment.segment_reader import ColdRead, SegmentReader, stored_data_corrupt
+from logd_partitions.segment.stored_bytes import bytes_between, hot_bytes_between
+from logd_partitions.segment.time_lookup import Found, find_in_segments
 
 
 class LogBounds(Protocol):

@@ -12,15 +12,15 @@ from logd.model.ids import NO_PRODUCER, LeaderEpoch, Offset
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, LeaderFlag, stamp
 from logd.model.seams import Buffer
 from logd.model.topic_config import TopicConfig
-from logd_partitions.disk_errors import write_error
-from logd_partitions.log_recovery import RecoveredLog
-from logd_partitions.log_segment import AppendedBatch, LogSegment
-from logd_partitions.offset_index import OFFSET_DELTA_MAX
+from logd_partitions.core.disk_errors import write_error
+from logd_partitions.core.offset_index import OFFSET_DELTA_MAX
+from logd_partitions.core.producer_state import Duplicate
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.producer_state import Duplicate
-from logd_partitions.segment_list import SegmentList
+from logd_partitions.recovery.log_recovery import RecoveredLog
+from logd_partitions.segment.log_segment import AppendedBatch, LogSegment
+from logd_partitions.segment.segment_list import SegmentList
 from logd_partitions.stored_batches import Gap, StoredBatch, check_stored
-from logd_partitions.sync_progress import SyncProgress
+from logd_partitions.sync.sync_progress import SyncProgress
 
 
 class Appended(NamedTuple):

@@ -20,18 +20,18 @@ from functools import partial
 
 from logd.model.ids import Offset, TopicPartition
 from logd_partitions.atomic_file import TEMPORARY_SUFFIX, write_atomically
-from logd_partitions.growing_indexes import GrowingIndexes
+from logd_partitions.core.producer_state import SNAPSHOT_FILE, ProducerState
+from logd_partitions.core.time_index import NO_TIME
 from logd_partitions.leader_epochs import EpochEntry
-from logd_partitions.log_segment import LogSegment
 from logd_partitions.log_tail import LogTail
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.producer_history import Snapshot, producers_until, saved_snapshot
-from logd_partitions.producer_state import SNAPSHOT_FILE, ProducerState
-from logd_partitions.segment_list import SegmentList
-from logd_partitions.segment_scan import ScannedBatch, SegmentScan
-from logd_partitions.sync_progress import SyncProgress
-from logd_partitions.tail_cut import COMPANIONS, copy_bytes
-from logd_partitions.time_index import NO_TIME
+from logd_partitions.recovery.producer_history import Snapshot, producers_until, saved_snapshot
+from logd_partitions.recovery.tail_cut import COMPANIONS, copy_bytes
+from logd_partitions.segment.growing_indexes import GrowingIndexes
+from logd_partitions.segment.log_segment import LogSegment
+from logd_partitions.segment.segment_list import SegmentList
+from logd_partitions.segment.segment_scan import ScannedBatch, SegmentScan
+from logd_partitions.sync.sync_progress import SyncProgress
 
 
 class LogTruncation:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from logd.model.seams import File, FileMap, FileSystem, OpenMode
-from logd_partitions.disk_errors import lacks_files
+from logd_partitions.core.disk_errors import lacks_files
 
 T = TypeVar("T")
 

@@ -24,24 +24,24 @@ from logd.model.ids import LeaderEpoch, Offset, TopicPartition
 from logd.model.record_batch import BatchHeader
 from logd.model.seams import Buffer, FailedSync
 from logd.model.topic_config import TopicConfig
-from logd_partitions.disk_errors import passes, write_error
+from logd_partitions.core.disk_errors import passes, write_error
+from logd_partitions.core.producer_state import ProducerState
+from logd_partitions.core.retention import is_expired
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_reader import LogReader
-from logd_partitions.log_recovery import LogRecovery, RecoveredLog
-from logd_partitions.log_segment import LogSegment
 from logd_partitions.log_tail import Appended, LogTail
 from logd_partitions.log_truncation import LogTruncation, find_cut
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.producer_state import ProducerState
-from logd_partitions.read_plan import Cold, ReadPlan
-from logd_partitions.recovery_points import RecoveryPoint
-from logd_partitions.retention import is_expired
-from logd_partitions.segment_list import SegmentList
+from logd_partitions.recovery.log_recovery import LogRecovery, RecoveredLog
+from logd_partitions.recovery.recovery_points import RecoveryPoint
+from logd_partitions.segment.log_segment import LogSegment
+from logd_partitions.segment.read_plan import Cold, ReadPlan
+from logd_partitions.segment.segment_list import SegmentList
+from logd_partitions.segment.time_lookup import Found
 from logd_partitions.segment_maintenance import SegmentMaintenance
 from logd_partitions.stored_batches import Gap
-from logd_partitions.sync_progress import SyncProgress
-from logd_partitions.sync_ticket import SyncTicket
-from logd_partitions.time_lookup import Found
+from logd_partitions.sync.sync_progress import SyncProgress
+from logd_partitions.sync.sync_ticket import SyncTicket
 
 logger = structlog.get_logger()
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from logd.model.seams import Clock, FileSystem
-from logd_partitions.directory_port import DirectoryPort
+from logd_partitions.core.producer_identities import ANY_IDENTITY, ProducerIdentities
+from logd_partitions.directory.directory_port import DirectoryPort
 from logd_partitions.open_files import OpenFiles
-from logd_partitions.producer_identities import ANY_IDENTITY, ProducerIdentities
 
 
 @dataclass(frozen=True, slots=True)

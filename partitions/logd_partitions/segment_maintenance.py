@@ -5,13 +5,13 @@ import threading
 from logd.model.ids import Offset, TopicPartition
 from logd.model.topic_config import TopicConfig
 from logd_partitions.atomic_file import write_atomically
+from logd_partitions.core.retention import NEVER_EXPIRES, SealedSegment, expired_count
+from logd_partitions.core.time_index import NO_TIME
 from logd_partitions.leader_epochs import LeaderEpochs
-from logd_partitions.log_segment import LogSegment
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.retention import NEVER_EXPIRES, SealedSegment, expired_count
-from logd_partitions.segment_list import SegmentList
-from logd_partitions.segment_manifest import make_manifest
-from logd_partitions.time_index import NO_TIME
+from logd_partitions.segment.log_segment import LogSegment
+from logd_partitions.segment.segment_list import SegmentList
+from logd_partitions.segment.segment_manifest import make_manifest
 
 
 class SegmentMaintenance:

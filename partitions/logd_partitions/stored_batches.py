@@ -11,8 +11,8 @@ from logd.model.errors import CorruptBatch, FencedLeaderEpoch
 from logd.model.ids import LeaderEpoch, Offset
 from logd.model.record_batch import BatchHeader, body_crc, split_batches
 from logd.model.seams import Buffer
-from logd_partitions.log_segment import AppendedBatch
-from logd_partitions.time_index import record_time_ms
+from logd_partitions.core.time_index import record_time_ms
+from logd_partitions.segment.log_segment import AppendedBatch
 
 
 class Gap(NamedTuple):

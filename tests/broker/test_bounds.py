@@ -29,7 +29,7 @@ CONSUMERS = "logd_consumer_groups.core.consumers_seen.SEEN_MAX"
 COMMITS = "logd_consumer_groups.core.commit_rates.SAMPLES_MAX"
 CALLS = "logd.broker.doors.grpc_door.grpc_server.STREAMS_PER_CONNECTION_MAX"
 EXCHANGES = "logd.broker.doors.flight_door.flight_server.EXCHANGES_MAX"
-UNSYNCED = "logd_partitions.sync_progress.UNSYNCED_BYTES_MAX"
+UNSYNCED = "logd_partitions.sync.sync_progress.UNSYNCED_BYTES_MAX"
 OF_THE_CODE = "as many as the code has names, methods or listeners"
 BROKERS = "as many as there are brokers, and methods of the code"
 OF_ONE_START = "of one start or one recovery: what the disk holds"
@@ -64,7 +64,7 @@ BOUNDS = {
     "BackgroundTasks._running": "each is of something that is bounded itself",
     "FlightExchange._inbox": "logd.flight.flight_exchange.INBOX_MESSAGES_MAX",
     "FlightExchange._outbox": "logd.flight.flight_exchange.OUTBOX_MESSAGES_MAX",
-    "ByteRanges._bounds": "logd_partitions.byte_ranges.RANGES_MAX",
+    "ByteRanges._bounds": "logd_partitions.core.byte_ranges.RANGES_MAX",
     "_DirectoryCheck._points": OF_ONE_START,
     "Flusher._lazy": CATALOG,
     "Flusher._again": CATALOG,
@@ -84,11 +84,11 @@ BOUNDS = {
     "LogSegment.damaged": "logd_partitions.partition_log.DAMAGE_TOLD_MAX",
     "OpenFiles._files": "logd_partitions.open_files.FILES_MAX",
     "OpenFiles._maps": "logd_partitions.open_files.MAPS_MAX",
-    "ProducerState._producers": "logd_partitions.producer_state.PRODUCERS_MAX",
+    "ProducerState._producers": "logd_partitions.core.producer_state.PRODUCERS_MAX",
     "RecoveryPoints._packed": CATALOG,
     "SyncLane._waiting": CATALOG,
     "SyncLane._taken": CATALOG,
-    "SyncLane._parts": "logd_partitions.sync_lane.SYNCS_AT_ONCE_MAX",
+    "SyncLane._parts": "logd_partitions.sync.sync_lane.SYNCS_AT_ONCE_MAX",
     "SyncProgress._unsynced": UNSYNCED,
     "MetadataWatch.pending": "logd_replication.metadata_watch.PENDING_EVENTS_MAX",
     "ProducerIdBlocks._raised": RAISED_EPOCHS,
@@ -151,7 +151,7 @@ def test_the_page_for_operators_has_the_numbers() -> None:
         WAITING,
         "logd.broker.doors.grpc_door.fetch_stream.POSITIONS_PER_STREAM_MAX",
         "logd.broker.doors.grpc_door.produce_stream.PENDING_ENTRIES_MAX",
-        "logd_partitions.producer_state.PRODUCERS_MAX",
+        "logd_partitions.core.producer_state.PRODUCERS_MAX",
         RAISED_EPOCHS,
         CONSUMERS,
         COMMITS,

@@ -15,8 +15,8 @@ from harness.host_bench import HostBench, at, host_bench, offsets_of
 from logd.broker.ports import Receipt
 from logd.model.errors import LogdError, LogReadOnly, Overloaded, StorageFull, SyncFailed
 from logd.sim.disk_faults import NO_FILES, failed_call
-from logd_partitions import flusher
-from logd_partitions.disk_errors import Meaning, meaning
+from logd_partitions.core.disk_errors import Meaning, meaning
+from logd_partitions.sync import flusher
 
 ERRNOS = (
     *NO_FILES,

@@ -10,7 +10,7 @@ from harness.manual_clock import ManualClock
 from harness.stepped_offload import SteppedOffload, settle
 from logd.broker.space_ahead import SpaceAhead
 from logd.system.background_tasks import BackgroundTasks
-from logd_partitions import segment_writer
+from logd_partitions.segment import segment_writer
 
 
 @pytest.fixture(autouse=True)

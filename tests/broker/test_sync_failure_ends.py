@@ -9,8 +9,8 @@ import pytest
 from harness.faulty_file_system import Fault
 from harness.host_bench import host_bench
 from logd.model.errors import SyncFailed
-from logd_partitions import sync_lane
-from logd_partitions.sync_lane import SYNCS_AT_ONCE_MAX
+from logd_partitions.sync import sync_lane
+from logd_partitions.sync.sync_lane import SYNCS_AT_ONCE_MAX
 
 PARTITIONS = 40
 HANG_S = 30

@@ -10,7 +10,7 @@ from logd.broker.config import BrokerConfig
 from logd.broker.real_seams import real_seams
 from logd.broker.wiring import open_broker
 from logd.model.errors import DataDirectoryLocked, InvalidConfig
-from logd_partitions.sync_lane import SyncLane
+from logd_partitions.sync.sync_lane import SyncLane
 from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_pb2
 
 ORDERS = common_pb2.TopicRef(name="orders")

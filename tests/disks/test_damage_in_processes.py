@@ -13,7 +13,7 @@ from harness.prepared_data import GROUP, LOG_START, PreparedData
 from logd.model.record_batch import HEADER_BYTES
 from logd.system.os_file_system import OsFileSystem
 from logd_client import Consumer
-from logd_partitions.segment_tools import dump_segment
+from logd_partitions.offline.segment_tools import dump_segment
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from harness.prepared_data import TOPICS, PreparedData
 from harness.survey_verdict import Touched, Verdict, judge_next_start, judge_survey
 from logd.model.record_batch import HEADER_BYTES
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.segment_tools import dump_segment
+from logd_partitions.offline.segment_tools import dump_segment
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet")]
 

@@ -14,7 +14,7 @@ from logd.system.os_file_system import OsFileSystem
 from logd_client import Admin, Consumer, OffsetSpec, Producer, Record
 from logd_client.descriptions import FoundOffset, TopicDescription
 from logd_client.topic_admin import error_of
-from logd_partitions.directory_check import CheckReport, check_directory
+from logd_partitions.offline.directory_check import CheckReport, check_directory
 from logd_proto.v1 import data_pb2
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from logd.model.errors import LogdError
 from logd.model.topic_config import Durability
 from logd.sim.virtual_loop import VirtualLoop
 from logd.system.background_tasks import BackgroundTasks
-from logd_partitions.flusher import Flusher
+from logd_partitions.sync.flusher import Flusher
 
 STEPS_MAX = 100
 

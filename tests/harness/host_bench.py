@@ -27,7 +27,7 @@ from logd.model.ids import (
 from logd.model.record_batch import split_batches
 from logd.sim.seeded_random import SeededRandom
 from logd.system.background_tasks import BackgroundTasks
-from logd_partitions.log_directory import LogDirectory
+from logd_partitions.directory.log_directory import LogDirectory
 from logd_replication.producer_id_blocks import ProducerIdBlocks
 from logd_replication.topic_catalog import TopicCatalog
 

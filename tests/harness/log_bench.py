@@ -21,14 +21,14 @@ from logd.model.ids import (
 )
 from logd.model.record_batch import HEADER_BYTES, BatchHeader, split_batches, stamp
 from logd.model.topic_config import TopicConfig
-from logd_partitions.directory_port import Recoverable
+from logd_partitions.core.producer_identities import AnyIdentity
+from logd_partitions.directory.directory_port import Recoverable
 from logd_partitions.log_tail import Appended
 from logd_partitions.open_files import OpenFiles
 from logd_partitions.partition_log import PartitionLog
 from logd_partitions.partition_storage import PartitionStorage
-from logd_partitions.producer_identities import AnyIdentity
-from logd_partitions.read_plan import Cold
-from logd_partitions.recovery_points import RecoveryPoint
+from logd_partitions.recovery.recovery_points import RecoveryPoint
+from logd_partitions.segment.read_plan import Cold
 
 TOPIC_PARTITION = TopicPartition(TopicId(bytes(range(16))), PartitionId(3))
 SMALL_SEGMENTS = TopicConfig(segment_bytes=4096)

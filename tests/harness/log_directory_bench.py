@@ -13,7 +13,7 @@ from logd.model.seams import OpenMode
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
 from logd.system.os_file_system import OsFile, OsFileSystem
-from logd_partitions.log_directory import LogDirectory
+from logd_partitions.directory.log_directory import LogDirectory
 from logd_partitions.partition_log import PartitionLog
 
 

@@ -9,7 +9,11 @@ from logd.model.key_ranges import even_ranges
 from logd.model.record_batch import HEADER_BYTES, Codec, stamp
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
-from logd_partitions.partition_descriptor import FILE_NAME, encode_descriptor, topic_members
+from logd_partitions.directory.partition_descriptor import (
+    FILE_NAME,
+    encode_descriptor,
+    topic_members,
+)
 
 TOPIC = Topic(
     TopicId(bytes(range(16))),

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logd_partitions.byte_ranges import RANGES_MAX, ByteRanges
+from logd_partitions.core.byte_ranges import RANGES_MAX, ByteRanges
 
 spans = st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambda s: (s[0], s[0] + s[1]))
 

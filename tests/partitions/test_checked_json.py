@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logd.model.errors import StoredDataCorrupt
-from logd_partitions.checked_json import decode_checked, encode_checked
+from logd_partitions.core.checked_json import decode_checked, encode_checked
 
 GOLDEN = b'{\n "b": [\n  1,\n  true\n ],\n "a": "\xc3\xbc",\n "crc32c": "ac7b0f98"\n}\n'
 

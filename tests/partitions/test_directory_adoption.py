@@ -6,7 +6,7 @@ import pytest
 
 from harness.log_directory_bench import ORDERS, P0, LogDirectoryBench, reasons, topic, tp
 from logd.model.errors import InvalidConfig
-from logd_partitions.directory_adoption import adopt, check_adoptable
+from logd_partitions.offline.directory_adoption import adopt, check_adoptable
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from crc32c import crc32c
 from harness.partition_files import TOPIC, stored_batch, write_partition, write_segment
 from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition
 from logd.system.os_file_system import OsFile, OsFileSystem
-from logd_partitions.directory_check import CheckReport, check_directory
-from logd_partitions.directory_format import DirectoryFormat, write_format
+from logd_partitions.core.offset_index import OffsetIndex
+from logd_partitions.core.producer_state import ProducerState
+from logd_partitions.directory.directory_format import DirectoryFormat, write_format
 from logd_partitions.leader_epochs import EpochEntry, encode_epochs
-from logd_partitions.offset_index import OffsetIndex
-from logd_partitions.producer_state import ProducerState
-from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints
-from logd_partitions.segment_manifest import SegmentManifest
+from logd_partitions.offline.directory_check import CheckReport, check_directory
+from logd_partitions.recovery.recovery_points import RecoveryPoint, RecoveryPoints
+from logd_partitions.segment.segment_manifest import SegmentManifest
 
 
 class ReadOnly(OsFileSystem):

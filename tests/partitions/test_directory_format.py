@@ -5,7 +5,7 @@ import pytest
 from logd.model.errors import InvalidConfig, StoredDataCorrupt, UnsupportedVersion
 from logd.model.ids import BrokerId
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.directory_format import DirectoryFormat, read_format, write_format
+from logd_partitions.directory.directory_format import DirectoryFormat, read_format, write_format
 
 GOLDEN = b"""\
 {

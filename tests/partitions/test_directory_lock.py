@@ -5,7 +5,7 @@ import pytest
 
 from logd.model.errors import DataDirectoryLocked
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.directory_lock import lock_directory, lock_holder
+from logd_partitions.directory.directory_lock import lock_directory, lock_holder
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

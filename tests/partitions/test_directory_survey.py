@@ -5,8 +5,8 @@ import pytest
 from harness.log_directory_bench import ORDERS, P0, P1, LogDirectoryBench, topic, tp
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import LeaderEpoch, Offset
-from logd_partitions.directory_survey import survey_directory
 from logd_partitions.leader_epochs import EpochEntry, encode_epochs
+from logd_partitions.offline.directory_survey import survey_directory
 
 
 @pytest.fixture

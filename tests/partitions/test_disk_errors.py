@@ -7,7 +7,7 @@ import pytest
 from logd.model.errors import LogdError, LogReadOnly, Overloaded, StorageFull
 from logd.model.seams import FailedSync, File, FileSystem
 from logd.sim.disk_faults import CALLS, SYNCS, failed_call
-from logd_partitions.disk_errors import (
+from logd_partitions.core.disk_errors import (
     DEFAULTS,
     TABLE,
     Call,

@@ -13,11 +13,11 @@ from logd.model.errors import LogReadOnly, SyncFailed
 from logd.model.ids import PartitionId, TopicPartition
 from logd.system.background_tasks import BackgroundTasks
 from logd.system.thread_offload import ThreadOffload
-from logd_partitions import flusher as flusher_module
-from logd_partitions import sync_lane as sync_lane_module
-from logd_partitions.flusher import PAGE_CACHE_UNSYNCED_BYTES_MAX, Flusher
 from logd_partitions.partition_log import PartitionLog
-from logd_partitions.sync_lane import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
+from logd_partitions.sync import flusher as flusher_module
+from logd_partitions.sync import sync_lane as sync_lane_module
+from logd_partitions.sync.flusher import PAGE_CACHE_UNSYNCED_BYTES_MAX, Flusher
+from logd_partitions.sync.sync_lane import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from logd.model.errors import (
 from logd.model.ids import Offset
 from logd.model.record_batch import BatchHeader
 from logd.model.topic_config import TopicConfig
-from logd_partitions import log_segment
-from logd_partitions.read_plan import Cold, Hot
+from logd_partitions.segment import log_segment
+from logd_partitions.segment.read_plan import Cold, Hot
 
 
 def test_reads_are_hot_where_this_process_wrote_and_cold_elsewhere(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from harness.log_bench import (
 )
 from logd.model.errors import LogReadOnly
 from logd.model.ids import Offset
-from logd_partitions import sync_progress
-from logd_partitions.producer_state import BATCHES_REMEMBERED
-from logd_partitions.time_index import TimeIndex
+from logd_partitions.core.producer_state import BATCHES_REMEMBERED
+from logd_partitions.core.time_index import TimeIndex
+from logd_partitions.sync import sync_progress
 
 
 @pytest.mark.parametrize("reserved", [0, 4096])

@@ -15,12 +15,12 @@ from logd.model.errors import (
     Overloaded,
 )
 from logd.model.ids import LeaderEpoch, Offset
+from logd_partitions.core.producer_state import ProducerState
+from logd_partitions.core.time_index import NO_TIME
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_truncation import find_cut
-from logd_partitions.producer_history import saved_snapshot
-from logd_partitions.producer_state import ProducerState
-from logd_partitions.read_plan import Cold, Hot
-from logd_partitions.time_index import NO_TIME
+from logd_partitions.recovery.producer_history import saved_snapshot
+from logd_partitions.segment.read_plan import Cold, Hot
 
 
 def rolled(tmp_path: Path, *, replicated: bool = True) -> LogBench:

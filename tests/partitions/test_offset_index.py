@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import Offset
-from logd_partitions.offset_index import INDEX_INTERVAL_BYTES, OffsetIndex
+from logd_partitions.core.offset_index import INDEX_INTERVAL_BYTES, OffsetIndex
 
 BASE = Offset(1000)
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.log_directory_bench import ORDERS, LogDirectoryBench, topic
 from logd.model.topic import Topic
-from logd_partitions.orphaned_records import check_orphans
+from logd_partitions.offline.orphaned_records import check_orphans
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from logd.model.ids import BrokerId, PartitionId, TopicId
 from logd.model.key_ranges import even_ranges, halve_widest
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
-from logd_partitions.checked_json import decode_checked, encode_checked
-from logd_partitions.partition_descriptor import (
+from logd_partitions.core.checked_json import decode_checked, encode_checked
+from logd_partitions.directory.partition_descriptor import (
     PartitionDescriptor,
     decode_descriptor,
     encode_descriptor,

@@ -9,8 +9,8 @@ from logd.model.key_ranges import KeyRange
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.partition_descriptor import topic_members
-from logd_partitions.partition_directories import PartitionDirectories
+from logd_partitions.directory.partition_descriptor import topic_members
+from logd_partitions.directory.partition_directories import PartitionDirectories
 
 
 def topic(name: str, number: int) -> Topic:

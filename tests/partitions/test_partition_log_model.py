@@ -14,7 +14,7 @@ from harness.log_bench import SMALL_SEGMENTS, LogBench
 from logd.model.batch_decoder import decode_batch
 from logd.model.errors import OffsetOutOfRange
 from logd.model.ids import Offset
-from logd_partitions.read_plan import Cold
+from logd_partitions.segment.read_plan import Cold
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 

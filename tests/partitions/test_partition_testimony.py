@@ -7,10 +7,10 @@ from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.partition_files import TOPIC, stored_batch, write_partition, write_segment
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.system.os_file_system import OsFileSystem
+from logd_partitions.core.producer_state import ProducerState
+from logd_partitions.directory.partition_testimony import PartitionTestimony, Verdict, hear
 from logd_partitions.leader_epochs import encode_epochs
-from logd_partitions.partition_testimony import PartitionTestimony, Verdict, hear
-from logd_partitions.producer_state import ProducerState
-from logd_partitions.segment_manifest import SegmentManifest
+from logd_partitions.segment.segment_manifest import SegmentManifest
 
 OWN = TopicPartition(TOPIC.topic_id, PartitionId(0))
 SIBLING = TopicPartition(TOPIC.topic_id, PartitionId(1))

@@ -11,7 +11,7 @@ from harness.log_bench import (
 )
 from logd.model.errors import UnknownProducer
 from logd.model.ids import Offset, PartitionId, ProducerId
-from logd_partitions.producer_state import ProducerState
+from logd_partitions.core.producer_state import ProducerState
 
 
 @pytest.mark.parametrize("damage", ["missing", "another partition's"])

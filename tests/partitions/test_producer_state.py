@@ -25,8 +25,8 @@ from logd.model.ids import (
     TopicPartition,
 )
 from logd.model.record_batch import HEADER_BYTES, BatchHeader
-from logd_partitions import producer_state
-from logd_partitions.producer_state import (
+from logd_partitions.core import producer_state
+from logd_partitions.core.producer_state import (
     BATCHES_REMEMBERED,
     NO_TIMESTAMP,
     PRODUCER_EXPIRY_MS,

@@ -10,7 +10,7 @@ from harness.faulty_file_system import Fault
 from harness.log_bench import LARGE_SEGMENTS, LogBench
 from logd.model.errors import Overloaded, StoredDataCorrupt
 from logd.model.ids import Offset
-from logd_partitions.read_plan import Hot
+from logd_partitions.segment.read_plan import Hot
 
 PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN)
 BATCHES = 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.recovery_points import RecoveryPoint, RecoveryPoints, decode_points
+from logd_partitions.recovery.recovery_points import RecoveryPoint, RecoveryPoints, decode_points
 
 TOPIC = TopicId(bytes(range(16)))
 POINT = RecoveryPoint(TOPIC, PartitionId(3), Offset(100), 4096, Offset(150), Offset(7), True)

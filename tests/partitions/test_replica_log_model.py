@@ -14,9 +14,9 @@ from harness.log_bench import TOPIC_PARTITION, LogBench
 from logd.model.errors import FencedLeaderEpoch
 from logd.model.ids import NO_LEADER_EPOCH, LeaderEpoch, Offset
 from logd.model.record_batch import BatchHeader, split_batches
+from logd_partitions.core.producer_state import NOTHING_LOST, ProducerState
 from logd_partitions.leader_epochs import EpochEntry
-from logd_partitions.producer_history import saved_snapshot
-from logd_partitions.producer_state import NOTHING_LOST, ProducerState
+from logd_partitions.recovery.producer_history import saved_snapshot
 from logd_partitions.stored_batches import Gap
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

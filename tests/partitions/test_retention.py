@@ -4,7 +4,7 @@ import pytest
 
 from logd.model.ids import Offset
 from logd.model.topic_config import TopicConfig
-from logd_partitions.retention import NEVER_EXPIRES, SealedSegment, expired_count
+from logd_partitions.core.retention import NEVER_EXPIRES, SealedSegment, expired_count
 
 SEALED = [SealedSegment(100, Offset(10 * n), 1000 * n) for n in (1, 2, 3)]
 """Three segments of 100 bytes, before an active one of 50."""

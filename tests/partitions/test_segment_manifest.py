@@ -11,9 +11,13 @@ from harness.log_bench import SMALL_SEGMENTS, TOPIC_PARTITION, LogBench
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.checked_json import decode_checked, encode_checked
+from logd_partitions.core.checked_json import decode_checked, encode_checked
 from logd_partitions.leader_epochs import EpochEntry
-from logd_partitions.segment_manifest import SegmentManifest, find_sealed_offset, matches_file
+from logd_partitions.segment.segment_manifest import (
+    SegmentManifest,
+    find_sealed_offset,
+    matches_file,
+)
 
 MANIFEST = SegmentManifest(
     TopicId(bytes(range(16))),

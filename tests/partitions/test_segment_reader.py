@@ -6,7 +6,7 @@ import pytest
 
 from harness.log_bench import LARGE_SEGMENTS, SMALL_SEGMENTS, LogBench, written_log
 from logd.model.ids import Offset
-from logd_partitions.offset_index import OffsetIndex
+from logd_partitions.core.offset_index import OffsetIndex
 
 
 def test_every_flipped_bit_is_found_and_the_rest_is_served(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from harness.partition_files import stored_batch
 from logd.model.ids import LeaderEpoch, Offset
 from logd.model.seams import File
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions import segment_scan
-from logd_partitions.segment_scan import Damage, ScannedBatch, SegmentScan
+from logd_partitions.segment import segment_scan
+from logd_partitions.segment.segment_scan import Damage, ScannedBatch, SegmentScan
 
 Items = list[ScannedBatch | Damage]
 

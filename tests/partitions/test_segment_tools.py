@@ -9,8 +9,8 @@ from logd.model.errors import InvalidConfig
 from logd.model.ids import BrokerId, Offset
 from logd.model.record_batch import BatchHeader, Codec
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.directory_format import DirectoryFormat, write_format
-from logd_partitions.segment_tools import (
+from logd_partitions.directory.directory_format import DirectoryFormat, write_format
+from logd_partitions.offline.segment_tools import (
     DumpedBatch,
     data_directory_of,
     dump_segment,

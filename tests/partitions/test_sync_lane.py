@@ -14,10 +14,10 @@ from logd.model.seams import OpenMode
 from logd.system.background_tasks import BackgroundTasks
 from logd.system.os_file_system import OsFile
 from logd.system.thread_offload import ThreadOffload
-from logd_partitions import sync_lane as sync_lane_module
-from logd_partitions.flusher import FLUSH_THREADS, Flusher
 from logd_partitions.partition_log import PartitionLog
-from logd_partitions.sync_lane import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX
+from logd_partitions.sync import sync_lane as sync_lane_module
+from logd_partitions.sync.flusher import FLUSH_THREADS, Flusher
+from logd_partitions.sync.sync_lane import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX
 
 HANG_S = 20
 """Longer only where a test fails."""

@@ -6,8 +6,8 @@ import pytest
 from harness.log_bench import SMALL_SEGMENTS, TOPIC_PARTITION, LogBench
 from logd.model.errors import OffsetOutOfRange
 from logd.model.ids import Offset
-from logd_partitions import sync_progress
-from logd_partitions.producer_history import saved_snapshot
+from logd_partitions.recovery.producer_history import saved_snapshot
+from logd_partitions.sync import sync_progress
 
 
 def test_the_high_watermark_is_what_durability_asks_for(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from logd.model.batch_encoder import encode_batch
 from logd.model.ids import Offset
 from logd.model.record_batch import BatchHeader
-from logd_partitions.tail_verdict import Place, TailJudge
+from logd_partitions.core.tail_verdict import Place, TailJudge
 
 HEADER = BatchHeader.unpack(encode_batch([b"x"], timestamps_ms=0))
 Event = Callable[[TailJudge], None]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from logd.model.errors import StoredDataCorrupt
 from logd.model.ids import Offset
-from logd_partitions.time_index import (
+from logd_partitions.core.time_index import (
     APPEND_TIME,
     NO_TIME,
     RECORD_TIME,

@@ -9,8 +9,8 @@ from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.host_bench import HostBench, at, host_bench, offsets_of
 from harness.log_bench import LogBench
 from logd.model.topic_config import TopicConfig
-from logd_partitions import log_segment
-from logd_partitions.sync_progress import SNAPSHOT_INTERVAL_BYTES
+from logd_partitions.segment import log_segment
+from logd_partitions.sync.sync_progress import SNAPSHOT_INTERVAL_BYTES
 
 MIB = 1 << 20
 ALWAYS = 10**9

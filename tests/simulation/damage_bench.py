@@ -21,7 +21,7 @@ from logd.model.group import CommitRequest, Consumer, OffsetCommit
 from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition
 from logd.model.record_batch import split_batches
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.directory_check import check_directory
+from logd_partitions.offline.directory_check import check_directory
 from logd_proto.v1 import data_pb2
 from simulation.damages import Damage
 from simulation.knobs import few_offsets_partitions

@@ -10,15 +10,10 @@ from logd.broker import wiring
 from logd.sim.seeded_random import SeededRandom
 from logd_consumer_groups import group_coordinator
 from logd_consumer_groups.core import snapshots
-from logd_partitions import (
-    flusher,
-    log_directory,
-    log_segment,
-    offset_index,
-    partition_directories,
-    sync_lane,
-    sync_progress,
-)
+from logd_partitions.core import offset_index
+from logd_partitions.directory import log_directory, partition_directories
+from logd_partitions.segment import log_segment
+from logd_partitions.sync import flusher, sync_lane, sync_progress
 
 KNOBS: tuple[tuple[ModuleType, str, tuple[int, ...]], ...] = (
     (log_segment, "TAIL_ENTRIES_MIN", (1, 4)),

@@ -27,10 +27,10 @@ from logd.sim.simulated_disk import SimulatedDisk
 from logd.sim.simulated_file_system import CrashPoint, SimulatedFileSystem
 from logd.sim.simulated_process import ProcessDied, SimulatedProcess
 from logd.sim.trace import Trace
+from logd_partitions.core.producer_state import NOTHING_LOST, ProducerState
+from logd_partitions.directory.log_directory import LogDirectory
 from logd_partitions.leader_epochs import EpochEntry
-from logd_partitions.log_directory import LogDirectory
 from logd_partitions.partition_log import PartitionLog
-from logd_partitions.producer_state import NOTHING_LOST, ProducerState
 
 TOPIC = Topic(
     TopicId(bytes(range(16))),

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import pytest
 
 from logd.model.ids import LeaderEpoch, Offset
-from logd_partitions import log_segment, offset_index, time_index
+from logd_partitions.core import offset_index, time_index
+from logd_partitions.core.producer_state import ProducerState
 from logd_partitions.leader_epochs import EpochEntry
-from logd_partitions.producer_state import ProducerState
+from logd_partitions.segment import log_segment
 from simulation.log_crash_bench import (
     Life,
     LogCrashBench,

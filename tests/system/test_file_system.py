@@ -14,7 +14,7 @@ from logd.sim.simulated_file_system import SimulatedFileSystem
 from logd.sim.simulated_process import SimulatedProcess
 from logd.sim.trace import Trace
 from logd.system.os_file_system import OsFileSystem
-from logd_partitions.partition_directories import make_directories
+from logd_partitions.directory.partition_directories import make_directories
 
 
 def simulated() -> SimulatedFileSystem:
