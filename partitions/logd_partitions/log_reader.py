@@ -1,6 +1,5 @@
 """The reading side of a PartitionLog: plans, reads, look-ups."""
 
-import threading
 from functools import partial
 from typing import Protocol
 
@@ -32,47 +31,45 @@ class LogBounds(Protocol):
 
 
 class LogReader:
-    """`lock` is the log's: held while a map is in use, never over a read from the disk."""
+    """The log's lock is held while a map is in use, never over a read from the disk: each method
+    says which it needs."""
 
-    def __init__(
-        self, path: str, segments: SegmentList, lock: threading.RLock, bounds: LogBounds
-    ) -> None:
+    def __init__(self, path: str, segments: SegmentList, bounds: LogBounds) -> None:
         self._path = path
         self._segments = segments
-        self._lock = lock
         self._bounds = bounds
 
     def plan(self, offset: Offset, max_bytes: int, end_offset: Offset) -> ReadPlan | None:
-        """As `PartitionLog.plan_read`."""
-        with self._lock:
-            log_end = self._bounds.log_end_offset
-            if not self._bounds.log_start_offset <= offset <= log_end:
-                raise self.out_of_range(offset, end_offset)
-            if offset >= end_offset or offset == log_end:
-                return None
-            segment = self._segments.holding(offset)
-            if segment is None:
-                raise stored_data_corrupt(self._path, offset, self._following(offset))
-            for start, next_offset in segment.damaged:
-                if start <= offset < next_offset:
-                    raise stored_data_corrupt(segment.path, start, next_offset)
-            end = min(end_offset, log_end)
-            try:
-                hot = segment.plan_hot(offset, max_bytes, end)
-            except OSError:
-                hot = None  # no map to be had
-            return hot or Cold(segment, offset, max_bytes, end)
+        """As `PartitionLog.plan_read`; the log's lock is held."""
+        log_end = self._bounds.log_end_offset
+        if not self._bounds.log_start_offset <= offset <= log_end:
+            raise self.out_of_range(offset, end_offset)
+        if offset >= end_offset or offset == log_end:
+            return None
+        segment = self._segments.holding(offset)
+        if segment is None:
+            raise stored_data_corrupt(self._path, offset, self._following(offset))
+        for start, next_offset in segment.damaged:
+            if start <= offset < next_offset:
+                raise stored_data_corrupt(segment.path, start, next_offset)
+        end = min(end_offset, log_end)
+        try:
+            hot = segment.plan_hot(offset, max_bytes, end)
+        except OSError:
+            hot = None  # no map to be had
+        return hot or Cold(segment, offset, max_bytes, end)
 
-    def read(self, plan: ReadPlan) -> Buffer:
-        """As `PartitionLog.read`."""
-        if isinstance(plan, Hot):
-            with self._lock:
-                if not plan.segment.removed:
-                    try:
-                        return plan.segment.read_hot(plan)
-                    except OSError as error:  # no map to be had any more
-                        raise overloaded(error, self._path) from error
+    def read_hot(self, plan: Hot) -> Buffer:
+        """As `PartitionLog.read`; the log's lock is held."""
+        if plan.segment.removed:
             raise self._gone(plan.segment.base_offset)
+        try:
+            return plan.segment.read_hot(plan)
+        except OSError as error:  # no map to be had any more
+            raise overloaded(error, self._path) from error
+
+    def read_cold(self, plan: Cold) -> Buffer:
+        """As `PartitionLog.read`; without the log's lock."""
         try:
             found = self._reader(plan.segment).read(plan.offset, plan.max_bytes, plan.end_offset)
         except (FileNotFoundError, StoredDataCorrupt) as error:
@@ -116,9 +113,8 @@ class LogReader:
             raise self._unreadable(error, "measured") from error
 
     def hot_bytes_between(self, start: Offset, end: Offset) -> int:
-        """As `PartitionLog.hot_bytes_between`."""
-        with self._lock:
-            return hot_bytes_between(self._segments.from_offset(start), start, end)
+        """As `PartitionLog.hot_bytes_between`; the log's lock is held."""
+        return hot_bytes_between(self._segments.from_offset(start), start, end)
 
     def out_of_range(self, offset: Offset, end: Offset) -> OffsetOutOfRange:
         """`end`: up to where who asks may read."""

@@ -10,12 +10,12 @@ wanted, with no batch missing in between. Therefore, each durable before the nex
 5. the segment is cut: in place if it is active; a sealed one, of which views may be lent, by a new
    file that takes its place
 
-Under the log's maintenance lock. Everything blocks, and may raise OSError; what is done by then
-stands, and the same call goes on from there.
+Under the log's maintenance lock. What blocks is done here, while other threads read and sync; what
+changes the log's state is yielded, for the log to call under the locks of that state. Everything
+may raise OSError; what is done by then stands, and the same call goes on from there.
 """
 
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from logd.model.ids import Offset, TopicPartition
@@ -33,9 +33,12 @@ from logd_partitions.segment.segment_list import SegmentList
 from logd_partitions.segment.segment_scan import ScannedBatch, SegmentScan
 from logd_partitions.sync.sync_progress import SyncProgress
 
+Change = Callable[[], None]
+"""Of the log's state, all at once."""
+
 
 class LogTruncation:
-    """Of one log. `lock`: the log's. `save_point` makes its recovery point durable."""
+    """Of one log. `save_point` makes its recovery point durable."""
 
     def __init__(
         self,
@@ -44,7 +47,6 @@ class LogTruncation:
         segments: SegmentList,
         tail: LogTail,
         progress: SyncProgress,
-        lock: contextlib.AbstractContextManager[object],
         save_point: Callable[[], None],
     ) -> None:
         self._storage = storage
@@ -52,39 +54,39 @@ class LogTruncation:
         self._segments = segments
         self._tail = tail
         self._progress = progress
-        self._lock = lock
         self._save_point = save_point
 
-    def cut(self, segment: LogSegment, kept: GrowingIndexes) -> None:
+    def cut(self, segment: LogSegment, kept: GrowingIndexes) -> Iterator[Change]:
         """End the log where `kept` ends, in `segment`. All of it is synced."""
         end = kept.offset
-        self._fall_back(end, (segment.base_offset, kept.position))
+        yield from self._fall_back(end, (segment.base_offset, kept.position))
         producers = self._producers_until(end)
         gone = [path for path in map(segment.companion, COMPANIONS) if self._unlink(path)]
         if gone:
             self._sync_directory()
         segment.saved = False
-        self._drop_behind(segment)
-        self._shorten(segment, kept, producers)
+        yield from self._drop_behind(segment)
+        yield from self._shorten(segment, kept, producers)
 
-    def drop_all(self, start: Offset) -> None:
+    def drop_all(self, start: Offset) -> Iterator[Change]:
         """Leave an empty log, which starts and ends at `start`."""
-        self._fall_back(start, (start, 0))
-        self._drop_behind(None)
-        with self._lock:
-            self._tail.active = None
-            self._tail.end = start
+        yield from self._fall_back(start, (start, 0))
+        yield from self._drop_behind(None)
+        yield partial(self._end_at, start, [])
 
     def begin_at(
         self, offset: Offset, epochs: Sequence[EpochEntry], producers: ProducerState
-    ) -> None:
+    ) -> Iterator[Change]:
         """Save what an empty log that begins at `offset` is told of the log it continues."""
         tail = self._tail
         with self._progress.hints_lock:
             tail.epochs.begin_with(epochs)
             self._save_producers(Snapshot(producers, offset))
-        with self._lock:
+
+        def change() -> None:
             tail.producers, tail.end, tail.last_append_ms = producers, offset, NO_TIME
+
+        yield change
 
     def producers_until(self, end: Offset) -> Snapshot:
         """Producers as of the batches below `end`."""
@@ -94,11 +96,13 @@ class LogTruncation:
         saved = saved_snapshot(self._storage, owner)
         return producers_until(self._storage, list(self._segments), end, [held, saved])
 
-    def _fall_back(self, end: Offset, point: tuple[Offset, int]) -> None:
-        with self._progress.hints_lock, self._lock:
+    def _fall_back(self, end: Offset, point: tuple[Offset, int]) -> Iterator[Change]:
+        def change() -> None:
             self._tail.open()
             committed_max = min(end, self._progress.committed_max)
             self._progress.restart(end, point, committed_max)
+
+        yield change
         self._save_point()
 
     def _producers_until(self, end: Offset) -> ProducerState:
@@ -119,7 +123,7 @@ class LogTruncation:
         self._storage.open_files.give_way(partial(write_atomically, self._storage.fs, path, data))
         self._progress.snapshot_saved(snapshot.offset)
 
-    def _drop_behind(self, kept: LogSegment | None) -> None:
+    def _drop_behind(self, kept: LogSegment | None) -> Iterator[Change]:
         """Remove the segments behind `kept`, the last one first."""
         for segment in reversed(list(self._segments)):
             if segment is kept:
@@ -127,18 +131,24 @@ class LogTruncation:
             segment.retire()
             segment.remove()
             self._sync_directory()
-            with self._lock:
-                self._segments.replace([segment], [])
-                self._tail.active, self._tail.end = None, segment.base_offset
+            yield partial(self._end_at, segment.base_offset, [segment])
 
-    def _shorten(self, segment: LogSegment, kept: GrowingIndexes, producers: ProducerState) -> None:
+    def _end_at(self, end: Offset, gone: Sequence[LogSegment]) -> None:
+        if gone:
+            self._segments.replace(gone, [])
+        self._tail.active, self._tail.end = None, end
+
+    def _shorten(
+        self, segment: LogSegment, kept: GrowingIndexes, producers: ProducerState
+    ) -> Iterator[Change]:
         storage, tail = self._storage, self._tail
         limit = tail.config.segment_bytes
         fresh = LogSegment(storage, segment.base_offset, kept.position, limit=limit)
         fresh.damaged = segment.damaged
         in_place = segment is tail.active
         copy = None if in_place else self._copy(segment, kept.position)
-        with self._lock:
+
+        def change() -> None:
             segment.retire()
             if copy is not None:
                 storage.fs.rename(copy, segment.path)
@@ -152,6 +162,8 @@ class LogTruncation:
             tail.active, tail.end, tail.producers = fresh, kept.offset, producers
             for each in self._segments:
                 each.damaged = [(a, min(b, tail.end)) for a, b in each.damaged if a < tail.end]
+
+        yield change
         if in_place:
             with storage.open_files.open(fresh.path, "write") as file:
                 file.datasync()

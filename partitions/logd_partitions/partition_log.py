@@ -30,7 +30,7 @@ from logd_partitions.core.retention import is_expired
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_reader import LogReader
 from logd_partitions.log_tail import Appended, LogTail
-from logd_partitions.log_truncation import LogTruncation, find_cut
+from logd_partitions.log_truncation import Change, LogTruncation, find_cut
 from logd_partitions.partition_storage import PartitionStorage
 from logd_partitions.recovery.log_recovery import LogRecovery, RecoveredLog
 from logd_partitions.recovery.recovery_points import RecoveryPoint
@@ -66,7 +66,7 @@ class PartitionLog:
         self.leader_epochs = recovered.leader_epochs
         self.closed = False
         self._storage = storage
-        self._lock = lock = threading.RLock()
+        self._lock = threading.RLock()
         self._maintenance = threading.Lock()
         self._segments = segments = SegmentList(recovered.segments)
         self._log_start = self._log_start_to_be = recovered.log_start_offset
@@ -79,11 +79,11 @@ class PartitionLog:
         self._progress = SyncProgress(storage, topic_partition, epochs, end, point, known)
         note_open = partial(storage.port.before_first_append, self)
         self._tail = LogTail(storage, config, recovered, segments, self._progress, note_open)
-        self._reader = LogReader(storage.path, segments, lock, self)
-        self._upkeep = SegmentMaintenance(storage, topic_partition, segments, epochs, lock)
+        self._reader = LogReader(storage.path, segments, self)
+        self._upkeep = SegmentMaintenance(storage, topic_partition, segments, epochs)
         save_point = partial(storage.port.bounds_changed, self)
         self._truncation = LogTruncation(
-            storage, topic_partition, segments, self._tail, self._progress, lock, save_point
+            storage, topic_partition, segments, self._tail, self._progress, save_point
         )
 
     @classmethod
@@ -292,7 +292,8 @@ class PartitionLog:
         OffsetOutOfRange, StoredDataCorrupt (details: next_offset).
         """
         try:
-            return self._reader.plan(offset, max_bytes, end_offset)
+            with self._lock:
+                return self._reader.plan(offset, max_bytes, end_offset)
         except StoredDataCorrupt as error:
             self._note_damage(error)
             raise
@@ -304,7 +305,10 @@ class PartitionLog:
         OffsetOutOfRange (retention was faster), Overloaded.
         """
         try:
-            return self._reader.read(plan)
+            if isinstance(plan, Cold):
+                return self._reader.read_cold(plan)
+            with self._lock:
+                return self._reader.read_hot(plan)
         except StoredDataCorrupt as error:
             self._note_damage(error)
             raise
@@ -335,7 +339,8 @@ class PartitionLog:
     def hot_bytes_between(self, start: Offset, end: Offset) -> int:
         """How many stored bytes [start, end) has, two batches' beginnings: exactly so where this
         process has appended them lately, else too many rather than too few. Never blocks."""
-        return self._reader.hot_bytes_between(start, end)
+        with self._lock:
+            return self._reader.hot_bytes_between(start, end)
 
     def _note_damage(self, error: StoredDataCorrupt) -> None:
         """What a reader was refused is told to operators too: each range, by its end, once."""
@@ -370,7 +375,9 @@ class PartitionLog:
                 removed = self._start_at(new_start)
                 what = {"records": records, "log_start_offset": new_start, "files": len(removed)}
                 logger.info("retention removed records", directory=self._storage.path, **what)
-            self._upkeep.finish_sealed(self._progress.end)
+            for finished in self._upkeep.finish_sealed(self._progress.end):
+                with self._lock:
+                    finished.mark_saved()
             self._shrink_if_idle()
             if now_ms is not None:
                 with self._lock:
@@ -409,7 +416,7 @@ class PartitionLog:
                 segment = self._segments.holding(offset)
                 kept = find_cut(segment, offset) if segment is not None else None
                 if segment is not None and kept is not None and kept.offset >= self._log_start:
-                    self._truncation.cut(segment, kept)
+                    self._carry_out(self._truncation.cut(segment, kept))
                 else:  # not a whole batch stays
                     start = self._log_start
                     epochs = [e for e in tail.epochs.entries if e.start_offset < start]
@@ -435,8 +442,8 @@ class PartitionLog:
         self, offset: Offset, epochs: Sequence[EpochEntry], producers: ProducerState
     ) -> None:
         start = self._log_start
-        self._truncation.drop_all(start)
-        self._truncation.begin_at(offset, epochs, producers)
+        self._carry_out(self._truncation.drop_all(start))
+        self._carry_out(self._truncation.begin_at(offset, epochs, producers))
         with self._progress.hints_lock, self._lock:
             self._progress.restart(offset, (offset, 0), offset)
             self._log_start_to_be = offset
@@ -448,6 +455,11 @@ class PartitionLog:
                 self._log_start_to_be = self._tail.end = start
             raise
         self._log_start = offset
+
+    def _carry_out(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            with self._progress.hints_lock, self._lock:
+                change()
 
     @contextlib.contextmanager
     def _maintaining(self) -> Iterator[None]:

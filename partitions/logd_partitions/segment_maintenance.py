@@ -1,6 +1,6 @@
 """What becomes of sealed segments: indexes and manifest are saved, and in the end they expire."""
 
-import threading
+from collections.abc import Iterator
 
 from logd.model.ids import Offset, TopicPartition
 from logd.model.topic_config import TopicConfig
@@ -23,16 +23,15 @@ class SegmentMaintenance:
         topic_partition: TopicPartition,
         segments: SegmentList,
         epochs: LeaderEpochs,
-        lock: threading.RLock,
     ) -> None:
         self._storage = storage
         self._topic_partition = topic_partition
         self._segments = segments
         self._epochs = epochs
-        self._lock = lock
 
-    def finish_sealed(self, synced_end: Offset) -> None:
-        """Save indexes and manifests of segments that were sealed, and synced, since."""
+    def finish_sealed(self, synced_end: Offset) -> Iterator[LogSegment]:
+        """Save indexes and manifests of segments that were sealed, and synced, since: those that
+        the log may mark so, one after the other."""
         for segment in self._segments:
             following = self._segments.following(segment.base_offset)
             if segment.saved or following is None or following > synced_end:
@@ -40,8 +39,7 @@ class SegmentMaintenance:
             segment.save_indexes()
             manifest = make_manifest(segment, self._topic_partition, self._epochs.entries)
             write_atomically(self._storage.fs, segment.companion("manifest"), manifest.to_bytes())
-            with self._lock:
-                segment.mark_saved()
+            yield segment
 
     def new_start(
         self,
