@@ -9,8 +9,8 @@ import pytest
 from harness.faulty_file_system import Fault
 from harness.host_bench import host_bench
 from logd.model.errors import SyncFailed
-from logd_partitions.sync import sync_lane
-from logd_partitions.sync.sync_lane import SYNCS_AT_ONCE_MAX
+from logd_partitions.sync import sync_queue
+from logd_partitions.sync.sync_queue import SYNCS_AT_ONCE_MAX
 
 PARTITIONS = 40
 HANG_S = 30
@@ -20,7 +20,7 @@ HANG_S = 30
 async def test_one_eio_under_forty_dirty_partitions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_lane, "QUICK_SYNC_MS_MAX", 0)  # a round waits for nobody
+    monkeypatch.setattr(sync_queue, "QUICK_SYNC_MS_MAX", 0)  # a round waits for nobody
     async with host_bench(tmp_path) as bench:
         partitions = await bench.topic("orders", PARTITIONS)
         for where in partitions:

@@ -10,7 +10,7 @@ from logd.broker.config import BrokerConfig
 from logd.broker.real_seams import real_seams
 from logd.broker.wiring import open_broker
 from logd.model.errors import DataDirectoryLocked, InvalidConfig
-from logd_partitions.sync.sync_lane import SyncLane
+from logd_partitions.sync.sync_queue import SyncQueue
 from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_pb2
 
 ORDERS = common_pb2.TopicRef(name="orders")
@@ -94,10 +94,10 @@ async def test_work_in_the_background_that_ends_unexpectedly_is_in_cluster_healt
     async with door_bench(tmp_path) as bench:
         await bench.topic("orders")
 
-        async def stumble(lane: SyncLane[object]) -> None:
+        async def stumble(queue: SyncQueue[object]) -> None:
             raise ZeroDivisionError("a fault of ours")
 
-        monkeypatch.setattr(SyncLane, "_run_round", stumble)
+        monkeypatch.setattr(SyncQueue, "_run_round", stumble)
         (receipt,) = await bench.produce("orders", b"a")
         assert receipt.error.reason == "SYNC_FAILED"
         health = await bench.call(

@@ -15,9 +15,9 @@ from logd.system.background_tasks import BackgroundTasks
 from logd.system.thread_offload import ThreadOffload
 from logd_partitions.partition_log import PartitionLog
 from logd_partitions.sync import flusher as flusher_module
-from logd_partitions.sync import sync_lane as sync_lane_module
+from logd_partitions.sync import sync_queue as sync_queue_module
 from logd_partitions.sync.flusher import PAGE_CACHE_UNSYNCED_BYTES_MAX, Flusher
-from logd_partitions.sync.sync_lane import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
+from logd_partitions.sync.sync_queue import SYNCFS_LOGS_MIN, SYNCS_AT_ONCE_MAX
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> FlusherBench:
     for name in ("PAGE_CACHE_SYNC_INTERVAL_S", "RETRY_S"):
         monkeypatch.setattr(flusher_module, name, 0.001)
     monkeypatch.setattr(flusher_module, "POINTS_INTERVAL_S", 1000)  # else they come in between
-    monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 60_000)
+    monkeypatch.setattr(sync_queue_module, "QUICK_SYNC_MS_MAX", 60_000)
     return FlusherBench()
 
 

@@ -13,7 +13,7 @@ from logd_consumer_groups.core import snapshots
 from logd_partitions.core import offset_index
 from logd_partitions.directory import log_directory, partition_directories
 from logd_partitions.segment import log_segment
-from logd_partitions.sync import flusher, sync_lane, sync_progress
+from logd_partitions.sync import flusher, sync_progress, sync_queue
 
 KNOBS: tuple[tuple[ModuleType, str, tuple[int, ...]], ...] = (
     (log_segment, "TAIL_ENTRIES_MIN", (1, 4)),
@@ -22,7 +22,7 @@ KNOBS: tuple[tuple[ModuleType, str, tuple[int, ...]], ...] = (
     (sync_progress, "SNAPSHOT_INTERVAL_BYTES", (1, 50_000)),
     (sync_progress, "SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER", (1,)),
     (sync_progress, "UNSYNCED_BYTES_MAX", (1_000, 200_000)),
-    (sync_lane, "SYNCFS_LOGS_MIN", (2,)),
+    (sync_queue, "SYNCFS_LOGS_MIN", (2,)),
     (flusher, "PAGE_CACHE_UNSYNCED_BYTES_MAX", (1_000,)),
     (log_directory, "SYNCFS_UNCLEAN_MIN", (1, 4)),
     (partition_directories, "SYNCFS_DIRECTORIES_MIN", (2,)),

@@ -7,7 +7,7 @@ for one sync, and under load each sync carries all that came during the last. No
 runs only while there is something to do.
 
 The sync of one log may take long: it has much to write, or its disk is in trouble. So that the
-others do not wait for it, there are two lanes with as many threads each: one for logs whose last
+others do not wait for it, there are two queues with as many threads each: one for logs whose last
 sync was quick, and one for those whose was not, or that have had none.
 """
 
@@ -23,12 +23,12 @@ from logd.model.errors import LogdError, SyncFailed
 from logd.model.seams import Clock, Offload
 from logd.system.background_tasks import BackgroundTasks
 from logd_partitions.core.disk_errors import passes
-from logd_partitions.sync.sync_lane import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX, SyncLane
+from logd_partitions.sync.sync_queue import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX, SyncQueue
 
 logger = structlog.get_logger()
 
 FLUSH_THREADS = 2 * SYNCS_AT_ONCE_MAX + 2
-"""What the pool needs: two lanes, the directory's sync and the recovery points."""
+"""What the pool needs: two queues, the directory's sync and the recovery points."""
 PAGE_CACHE_UNSYNCED_BYTES_MAX = 32 << 20
 """A page_cache topic's partition is synced when it has so much unsynced..."""
 PAGE_CACHE_SYNC_INTERVAL_S = 3.0
@@ -120,7 +120,7 @@ class Flusher(Generic[Log]):
         self._on_failed = on_failed
         self._lazy: dict[Log, None] = {}
         self._quick, self._slow = (
-            SyncLane[Log](self._sync_part, self._sync_file_system, self._enqueue, self._start)
+            SyncQueue[Log](self._sync_part, self._sync_file_system, self._enqueue, self._start)
             for _ in range(2)
         )
         self._again: dict[Log, None] = {}  # their syncs could not begin

@@ -1,4 +1,4 @@
-"""A slow log holds nobody else up: through the flusher, which has two lanes."""
+"""A slow log holds nobody else up: through the flusher, which has two queues."""
 
 import asyncio
 import threading
@@ -15,9 +15,9 @@ from logd.system.background_tasks import BackgroundTasks
 from logd.system.os_file_system import OsFile
 from logd.system.thread_offload import ThreadOffload
 from logd_partitions.partition_log import PartitionLog
-from logd_partitions.sync import sync_lane as sync_lane_module
+from logd_partitions.sync import sync_queue as sync_queue_module
 from logd_partitions.sync.flusher import FLUSH_THREADS, Flusher
-from logd_partitions.sync.sync_lane import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX
+from logd_partitions.sync.sync_queue import QUICK_SYNC_MS_MAX, SYNCS_AT_ONCE_MAX
 
 HANG_S = 20
 """Longer only where a test fails."""
@@ -25,7 +25,7 @@ HANG_S = 20
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> FlusherBench:
-    monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 60_000)
+    monkeypatch.setattr(sync_queue_module, "QUICK_SYNC_MS_MAX", 60_000)
     return FlusherBench()
 
 
@@ -50,7 +50,7 @@ async def test_a_log_is_published_when_its_own_sync_is_done(bench: FlusherBench)
 async def test_a_round_does_not_wait_long_for_its_slowest(
     bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 1)
+    monkeypatch.setattr(sync_queue_module, "QUICK_SYNC_MS_MAX", 1)
     slow, b = bench.log("slow"), bench.log("b")
     await bench.sync_once(slow, b)
     bench.append(slow)
@@ -115,7 +115,7 @@ async def test_a_log_that_has_become_quick_leaves_the_slow(bench: FlusherBench) 
 async def test_the_last_free_thread_is_not_given_everything(
     bench: FlusherBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_lane_module, "QUICK_SYNC_MS_MAX", 1)
+    monkeypatch.setattr(sync_queue_module, "QUICK_SYNC_MS_MAX", 1)
     for number in range(SYNCS_AT_ONCE_MAX):
         bench.append(bench.log(f"first {number}"))
     await settle()

@@ -1,4 +1,4 @@
-"""Logs that are synced by one set of threads: one of the flusher's lanes.
+"""Logs that are synced by one set of threads: one of the flusher's queues.
 
 It works in rounds, as syncs that begin together join one commit of the file system's journal: 8,000
 acknowledgements a second with 10 dirty logs, where threads that each go on for themselves reach
@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 Log = TypeVar("Log")
 
 SYNCS_AT_ONCE_MAX = 8
-"""Threads of a lane."""
+"""Threads of a queue."""
 LOGS_A_ROUND_MAX = 1000
 """More would hold up the loop at the start and end of a round; the rest is the next round's."""
 SYNCFS_LOGS_MIN = 256
@@ -24,7 +24,7 @@ QUICK_SYNC_MS_MAX = 20
 """What takes longer is slow. Measured: under 1 ms for 64 KiB, 10 for 16 MiB."""
 
 
-class SyncLane(Generic[Log]):
+class SyncQueue(Generic[Log]):
     """On the loop. `sync_part(logs)` syncs some logs one after the other, `sync_file_system()` all
     that is dirty; neither raises. `again(log)` is told of each log that was added during its sync.
     """
