@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logd import errors as errors
+    from logd.model.offset_spec import OffsetSpec as OffsetSpec
     from logd_client import sync as sync
     from logd_client.admin import Admin as Admin
     from logd_client.consumer import Consumer as Consumer
-    from logd_client.descriptions import OffsetSpec as OffsetSpec
     from logd_client.descriptions import ResetTarget as ResetTarget
     from logd_client.producer import Producer as Producer
     from logd_client.record import Record as Record
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Admin": "logd_client.admin",
     "Consumer": "logd_client.consumer",
-    "OffsetSpec": "logd_client.descriptions",
+    "OffsetSpec": "logd.model.offset_spec",
     "Producer": "logd_client.producer",
     "Record": "logd_client.record",
     "RecordBatch": "logd_client.record_batch",

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from logd.model.checked_values import INT64_MIN, check_int, time_to_ms
 from logd.model.errors import ClientClosed, LogdError, UnknownPartition
+from logd.model.offset_spec import OffsetSpec
 from logd.system.background_tasks import BackgroundTasks
 from logd_client.broker_connection import BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.consumer_fetcher import ConsumerFetcher
-from logd_client.core.checked_values import INT64_MIN, check_int, time_to_ms
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
-from logd_client.descriptions import OffsetSpec
 from logd_client.offset_lookup import OffsetLookup
 from logd_client.record_batch import RecordBatch, import_arrow
 from logd_client.use_guard import UseGuard

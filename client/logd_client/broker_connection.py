@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from logd.model import addresses
 from logd.model.binary_columns import ARROW_INSTALLED
+from logd.model.checked_values import check_text
 from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
 from logd.model.ids import TopicId
 from logd.model.key_ranges import KeyRange, KeyRouter
@@ -19,7 +20,6 @@ from logd.system.system_clock import SystemClock
 from logd.system.system_random import SystemRandom
 from logd_client.client_config import BOOTSTRAP_VARIABLE
 from logd_client.core.backoff import Backoff
-from logd_client.core.checked_values import check_text
 from logd_client.core.outage import Outage
 from logd_client.core.topic_lanes import Routing
 from logd_client.diagnostics import logger

@@ -7,7 +7,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from logd.model.checked_values import check_int
 from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
+from logd.model.offset_spec import OffsetSpec
 from logd.model.seams import Clock, Random, Transport
 from logd.system.background_tasks import BackgroundTasks
 from logd_client.arrow_replay import ArrowReplay, ReplayBound
@@ -20,10 +22,8 @@ from logd_client.client_config import (
 )
 from logd_client.consumer_assignment import ConsumerAssignment
 from logd_client.consumer_fetcher import ConsumerFetcher
-from logd_client.core.checked_values import check_int
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.record_cursor import RecordCursor
-from logd_client.descriptions import OffsetSpec
 from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits, Offsets, offsets_upto
 from logd_client.offset_lookup import OffsetLookup

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
-from logd.model.cluster import BrokerDescription, HealthProblem, TopicSize
-from logd.model.errors import InvalidConfig, LogdError
-from logd.model.group import GroupSummary
-from logd_client.core.checked_values import (
+from logd.model.checked_values import (
     INT64_MIN,
     check_int,
     check_partition,
@@ -20,53 +17,12 @@ from logd_client.core.checked_values import (
     duration_to_ms,
     time_to_ms,
 )
+from logd.model.cluster import BrokerDescription, HealthProblem, TopicSize
+from logd.model.errors import InvalidConfig, LogdError
+from logd.model.group import CommittedOffset, GroupSummary
+from logd.model.offset_spec import OffsetAt
 
-OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
 ResetTo = Literal[OffsetAt, "current", "duration", "record_duration", "shift", "group", "plan"]
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetSpec:
-    """A place in a partition: one of its ends, an offset, or the first record at a time.
-
-    Times are datetimes with a time zone, or ms since 1970 UTC. A record has two: when the broker
-    appended it (`at_time`), and its own timestamp, which its producer chose (`at_record_time`).
-    """
-
-    at: OffsetAt
-    value: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises InvalidConfig for what is no place."""
-        if self.at not in get_args(OffsetAt):
-            raise InvalidConfig(f"'{self.at}' is no place in a partition", field="at")
-        object.__setattr__(self, "value", check_int(self.at, self.value, INT64_MIN))
-
-    @classmethod
-    def earliest(cls) -> "OffsetSpec":
-        """The log start offset."""
-        return cls("earliest")
-
-    @classmethod
-    def latest(cls) -> "OffsetSpec":
-        """The high watermark."""
-        return cls("latest")
-
-    @classmethod
-    def at_offset(cls, offset: int) -> "OffsetSpec":
-        """This offset, clamped to what the log holds."""
-        return cls("offset", offset)
-
-    @classmethod
-    def at_time(cls, time: datetime | int) -> "OffsetSpec":
-        """The first record appended at or after this time; the high watermark if there is none."""
-        return cls("append_time", time_to_ms("time", time))
-
-    @classmethod
-    def at_record_time(cls, time: datetime | int) -> "OffsetSpec":
-        """The first record whose own timestamp is at or after this time; those behind it may be
-        older. The high watermark if there is none."""
-        return cls("record_time", time_to_ms("time", time))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,18 +156,6 @@ class PartitionDescription:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundOffset:
-    """What a look-up gave. `timestamp_ms` is that of the record found; None where none was, or
-    where what stands there is damaged, as its reader will be told."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int | None
-    leader_epoch: int
-    error: LogdError | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DeletedRecords:
     """A partition after truncate_topic: where its log starts, and how many records went."""
 
@@ -228,21 +172,6 @@ class CommitOutcome:
     topic: str
     partition: int
     error: LogdError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CommittedOffset:
-    """How far a group has read. `topic` is empty where the topic is gone; `offset` is the next to
-    read, None where nothing was committed; `done_ranges` are records [start, end) done beyond."""
-
-    topic: str
-    topic_id: bytes
-    partition: int
-    offset: int | None
-    leader_epoch: int | None
-    metadata: str
-    committed_ms: int
-    done_ranges: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,47 +193,6 @@ class GroupDescription:
     consumers: tuple[GroupConsumer, ...]
     rewind_epoch: int
     coordinator_partition: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedReset:
-    """One partition of a reset. None offsets: nothing committed. `replay_records` is negative
-    where records are skipped; `clamped`: the asked place lay outside the log; `skipped` says why
-    the partition stays as it is, and is empty where it is reset."""
-
-    topic: str
-    topic_id: bytes
-    partition: int
-    from_offset: int | None
-    to_offset: int | None
-    replay_records: int
-    replay_bytes: int
-    clamped: bool
-    skipped: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResetPlan:
-    """A reset or an undo, planned or carried out. `at_ms` is the instant that a time or a duration
-    was taken as; `creates_group`: there was no such group."""
-
-    partitions: tuple[PlannedReset, ...]
-    rewind_epoch: int
-    at_ms: int | None
-    executed: bool
-    creates_group: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ResetEvent:
-    """One entry of a group's history. `kind` is RESET, UNDO or COMMIT (one that went back)."""
-
-    rewind_epoch: int
-    at_ms: int
-    kind: str
-    description: str
-    actor: str
-    partitions: tuple[PlannedReset, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,30 @@
 """The part of Admin that deals with consumer groups: offsets, lag and rewinding."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
-from logd.model.errors import InvalidConfig
-from logd.model.group import GroupSummary, PartitionLag
-from logd.model.ids import Offset, PartitionId
-from logd_client.broker_connection import BrokerConnection
-from logd_client.core.checked_values import (
+from logd.model.checked_values import (
     INT64_MIN,
     check_int,
     check_partition,
     check_text,
 )
-from logd_client.descriptions import (
-    CommitOutcome,
+from logd.model.errors import InvalidConfig
+from logd.model.group import (
     CommittedOffset,
-    GroupConsumer,
-    GroupDescription,
-    OffsetSpec,
+    DoneRange,
+    GroupSummary,
+    PartitionLag,
     PlannedReset,
     ResetEvent,
+    ResetKind,
     ResetPlan,
-    ResetTarget,
+    RewindEpoch,
 )
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId
+from logd.model.offset_spec import OffsetSpec
+from logd_client.broker_connection import BrokerConnection
+from logd_client.descriptions import CommitOutcome, GroupConsumer, GroupDescription, ResetTarget
 from logd_client.topic_admin import error_of, offset_spec_message, topic_ref
 from logd_proto.v1 import groups_pb2
 
@@ -165,7 +167,7 @@ class GroupAdmin:
         )
         return ResetPlan(
             tuple(_planned(each) for each in answer.partitions),
-            answer.rewind_epoch,
+            RewindEpoch(answer.rewind_epoch),
             answer.at_ms if answer.HasField("at_ms") else None,
             execute,
             answer.creates_group,
@@ -182,7 +184,7 @@ class GroupAdmin:
             retry=not execute,
         )
         partitions = tuple(_planned(each) for each in answer.partitions)
-        return ResetPlan(partitions, answer.rewind_epoch, None, execute)
+        return ResetPlan(partitions, RewindEpoch(answer.rewind_epoch), None, execute)
 
     async def group_history(self, group: str) -> list[ResetEvent]:
         """The group's rewinds and undos, latest first."""
@@ -193,9 +195,9 @@ class GroupAdmin:
         )
         return [
             ResetEvent(
-                each.rewind_epoch,
+                RewindEpoch(each.rewind_epoch),
                 each.at_ms,
-                each.kind,
+                cast(ResetKind, each.kind),
                 each.description,
                 each.actor,
                 tuple(_planned(partition) for partition in each.partitions),
@@ -255,13 +257,13 @@ def _summary(group: groups_pb2.GroupSummary) -> GroupSummary:
 def _committed(each: groups_pb2.CommittedOffset) -> CommittedOffset:
     return CommittedOffset(
         topic=each.topic,
-        topic_id=each.topic_id,
-        partition=each.partition,
-        offset=each.offset if each.HasField("offset") else None,
-        leader_epoch=each.leader_epoch if each.HasField("leader_epoch") else None,
+        topic_id=TopicId(each.topic_id),
+        partition=PartitionId(each.partition),
+        offset=Offset(each.offset) if each.HasField("offset") else None,
+        leader_epoch=LeaderEpoch(each.leader_epoch) if each.HasField("leader_epoch") else None,
         metadata=each.metadata,
         committed_ms=each.committed_ms,
-        done_ranges=tuple((done.start, done.end) for done in each.done_ranges),
+        done_ranges=tuple(DoneRange(done.start, done.end) for done in each.done_ranges),
     )
 
 
@@ -284,10 +286,10 @@ def _lag(each: groups_pb2.PartitionLag) -> PartitionLag:
 def _planned(each: groups_pb2.PlannedReset) -> PlannedReset:
     return PlannedReset(
         topic=each.topic,
-        topic_id=each.topic_id,
-        partition=each.partition,
-        from_offset=each.from_offset if each.HasField("from_offset") else None,
-        to_offset=each.to_offset if each.HasField("to_offset") else None,
+        topic_id=TopicId(each.topic_id) if each.topic_id else None,
+        partition=PartitionId(each.partition),
+        from_offset=Offset(each.from_offset) if each.HasField("from_offset") else None,
+        to_offset=Offset(each.to_offset) if each.HasField("to_offset") else None,
         replay_records=each.replay_records,
         replay_bytes=each.replay_bytes,
         clamped=each.clamped,

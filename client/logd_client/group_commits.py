@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from logd.model.checked_values import check_int
 from logd.model.errors import GroupRewound, InvalidConfig, LogdError
 from logd_client.broker_connection import BrokerConnection
-from logd_client.core.checked_values import check_int
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.diagnostics import logger

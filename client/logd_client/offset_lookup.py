@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from logd.model.errors import LogdError
+from logd.model.offset_spec import OffsetSpec
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
-from logd_client.descriptions import OffsetSpec
 from logd_client.topic_admin import error_of, offset_spec_message
 from logd_proto.v1 import common_pb2, data_pb2
 

@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from logd.model.cluster import TopicSize
-from logd.model.errors import InvalidConfig, LogdError, TopicExists
-from logd.wire.proto_errors import from_proto_error
-from logd_client.broker_connection import BrokerConnection
-from logd_client.core.checked_values import (
+from logd.model.checked_values import (
     UINT32_MAX,
     check_int,
     check_partition,
     check_text,
 )
+from logd.model.cluster import TopicSize
+from logd.model.errors import InvalidConfig, LogdError, TopicExists
+from logd.model.ids import LeaderEpoch, Offset, PartitionId
+from logd.model.offset_spec import FoundOffset, OffsetSpec
+from logd.wire.proto_errors import from_proto_error
+from logd_client.broker_connection import BrokerConnection
 from logd_client.descriptions import (
     DeletedRecords,
-    FoundOffset,
-    OffsetSpec,
     PartitionDescription,
     PartitionInfo,
     TopicDescription,
@@ -211,10 +211,10 @@ class TopicAdmin:
         )
         return [
             FoundOffset(
-                found.partition,
-                found.offset,
+                PartitionId(found.partition),
+                Offset(found.offset),
                 found.timestamp_ms if found.HasField("timestamp_ms") else None,
-                found.leader_epoch,
+                LeaderEpoch(found.leader_epoch),
                 error_of(found),
             )
             for found in answer.answers

@@ -209,7 +209,8 @@ class GroupCoordinator:
                 self._rewind(state, RewindRecord(group, "RESET", known.rewind_epoch, body))
             epoch = state.groups.get(group, known).rewind_epoch
         await shard.committed()
-        return ResetPlan(plan, epoch, at_ms, creates and body is not None)
+        creates = creates and body is not None
+        return ResetPlan(plan, epoch, at_ms, not validate_only, creates)
 
     async def undo_reset(self, group: str, *, actor: str, validate_only: bool = False) -> ResetPlan:
         shard = self._shard(group)
@@ -229,7 +230,7 @@ class GroupCoordinator:
                 self._rewind(state, RewindRecord(group, "UNDO", known.rewind_epoch, body))
             epoch = state.groups[group].rewind_epoch
         await shard.committed()
-        return ResetPlan(plan, epoch)
+        return ResetPlan(plan, epoch, None, executed=not validate_only)
 
     async def list_resets(self, group: str) -> Sequence[ResetEvent]:
         shard = self._shard(group)
@@ -278,10 +279,11 @@ class GroupCoordinator:
         topic = self._survey.name(where.topic_id)
         position = group.offsets.get(where)
         if position is None:
-            return CommittedOffset(where, topic, None)
+            return CommittedOffset(topic, where.topic_id, where.partition, None)
         return CommittedOffset(
-            topic_partition=where,
             topic=topic,
+            topic_id=where.topic_id,
+            partition=where.partition,
             offset=position.offset,
             leader_epoch=None if position.leader_epoch < 0 else LeaderEpoch(position.leader_epoch),
             metadata=position.metadata,

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import OffsetSpec, Topics
+from logd.broker.ports import Topics
 from logd.model.errors import CorruptBatch, LogdError, StoredDataCorrupt
 from logd.model.group import LogBounds
 from logd.model.ids import Offset, TopicId, TopicPartition
+from logd.model.offset_spec import OffsetSpec
 from logd.model.record_batch import split_batches
 from logd.model.topic import Topic
 

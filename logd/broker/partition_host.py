@@ -22,8 +22,6 @@ from logd.broker.ports import (
     FetchInterrupt,
     FetchPosition,
     FetchWait,
-    FoundOffset,
-    OffsetSpec,
     PartitionStatus,
     Topics,
 )
@@ -38,6 +36,7 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.ids import BrokerId, LeaderEpoch, Offset, PartitionId, TopicPartition
+from logd.model.offset_spec import FoundOffset, OffsetSpec
 from logd.model.record_batch import check_produced
 from logd.model.seams import Buffer, Clock
 from logd.model.topic import Topic
@@ -329,7 +328,8 @@ class PartitionHost:
                 lambda: log.find_offset_by_time(spec.value, by_record_time, end)
             )
             offset, timestamp_ms = found if found is not None else (end, None)
-        return FoundOffset(offset, timestamp_ms, hosted.leader_epoch)
+        where = topic_partition.partition
+        return FoundOffset(where, offset, timestamp_ms, hosted.leader_epoch)
 
     async def bytes_between(
         self, topic_partition: TopicPartition, start: Offset, end: Offset

@@ -32,6 +32,7 @@ from logd.model.ids import (
     TopicId,
     TopicPartition,
 )
+from logd.model.offset_spec import FoundOffset, OffsetSpec
 from logd.model.seams import Buffer
 from logd.model.topic import Topic
 
@@ -107,27 +108,6 @@ class FetchInterrupt:
         self.fired = True
         if self.on_fire is not None:
             self.on_fire()
-
-
-OffsetAt = Literal["earliest", "latest", "offset", "append_time", "record_time"]
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetSpec:
-    """A place in a partition: an end, an offset (clamped), or the first record at a time in ms."""
-
-    at: OffsetAt
-    value: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FoundOffset:
-    """`timestamp_ms` is None where no record was found, and the offset then the high watermark; and
-    where damaged records stand there, which may be what was asked for."""
-
-    offset: Offset
-    timestamp_ms: int | None
-    leader_epoch: LeaderEpoch
 
 
 @dataclass(frozen=True, slots=True)

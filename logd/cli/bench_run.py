@@ -27,9 +27,9 @@ from logd.cli.invocation import CLIENT_ID, Invocation
 from logd.cli.output import Json
 from logd.cli.position import offsets_of
 from logd.model.errors import LogdError
+from logd.model.offset_spec import OffsetSpec
 from logd.system.system_random import SystemRandom
 from logd_client import Consumer, Producer
-from logd_client.descriptions import OffsetSpec
 from logd_client.record_handle import RecordHandle
 
 CHUNK_BYTES = 256 << 10

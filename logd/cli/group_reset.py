@@ -23,7 +23,8 @@ from logd.cli.position import BY_OPTION
 from logd.cli.times import format_time, parse_time
 
 if TYPE_CHECKING:
-    from logd_client.descriptions import PlannedReset, ResetEvent, ResetPlan, ResetTarget
+    from logd.model.group import PlannedReset, ResetEvent, ResetPlan
+    from logd_client.descriptions import ResetTarget
 
 PLAN_FILE_BYTES_MAX = 16 << 20
 _PLAN = (

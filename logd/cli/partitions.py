@@ -12,7 +12,8 @@ from logd.cli.position import BY_OPTION, POSITION, Position, offsets_of
 from logd.cli.times import format_time
 
 if TYPE_CHECKING:
-    from logd_client.descriptions import FoundOffset, PartitionDescription
+    from logd.model.offset_spec import FoundOffset
+    from logd_client.descriptions import PartitionDescription
 
 _COLUMNS = (
     Column("TOPIC", "topic", "name"),
@@ -133,7 +134,7 @@ def offsets(
 
 
 async def _ends(invocation: Invocation, topic: TopicPartitions) -> list[Json]:
-    from logd_client.descriptions import OffsetSpec
+    from logd.model.offset_spec import OffsetSpec
 
     async with invocation.admin() as admin:
         numbers = topic.partitions or range(

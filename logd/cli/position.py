@@ -11,8 +11,8 @@ from logd.cli.parsed_type import ParsedType
 from logd.cli.times import parse_time
 
 if TYPE_CHECKING:
+    from logd.model.offset_spec import FoundOffset, OffsetSpec
     from logd_client import Admin
-    from logd_client.descriptions import FoundOffset, OffsetSpec
 
 OFFSET_MAX = (1 << 63) - 1
 WORDS = ("earliest", "latest")
@@ -37,7 +37,7 @@ class Position:
 
     def spec(self, now_ms: int) -> "OffsetSpec":
         """What to ask the broker for. 'last' has no such question: see `resolve`."""
-        from logd_client.descriptions import OffsetSpec
+        from logd.model.offset_spec import OffsetSpec
 
         match self.kind:
             case "earliest":
@@ -60,7 +60,7 @@ class Position:
         self, admin: "Admin", topic: str, partitions: Sequence[int], now_ms: int
     ) -> dict[int, int]:
         """The offset in each partition, within what the log holds. Raises what the broker does."""
-        from logd_client.descriptions import OffsetSpec
+        from logd.model.offset_spec import OffsetSpec
 
         found = await admin.list_offsets(topic, dict.fromkeys(partitions, self.spec(now_ms)))
         offsets = offsets_of(found)

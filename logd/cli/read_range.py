@@ -57,7 +57,7 @@ class ReadBounds:
         async with invocation.admin() as admin:
             for topic, named in wanted.items():
                 numbers = await _partitions_of(admin, topic, named)
-                committed = {}
+                committed: dict[int, int | None] = {}
                 if group is not None:
                     found = await admin.fetch_offsets(group, {topic: numbers})
                     committed = {each.partition: each.offset for each in found}

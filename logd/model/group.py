@@ -86,15 +86,21 @@ class TopicSelection:
 
 @dataclass(frozen=True, slots=True)
 class CommittedOffset:
-    """`offset` None: nothing is committed. `topic` is "" where the topic is gone."""
+    """How far a group has read. `topic` is empty where the topic is gone; `offset` is the next to
+    read, None where nothing is committed; `done_ranges` are records done beyond it."""
 
-    topic_partition: TopicPartition
     topic: str
+    topic_id: TopicId
+    partition: PartitionId
     offset: Offset | None
     leader_epoch: LeaderEpoch | None = None
     metadata: str = ""
     committed_ms: int = 0
     done_ranges: tuple[DoneRange, ...] = ()
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        return TopicPartition(self.topic_id, self.partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +249,10 @@ ResetTarget = (
 class PlannedReset:
     """One partition of a rewind.
 
-    `topic` is its id in hex where it is gone. `from_offset` and `to_offset` None: nothing committed
-    before, after. `replay_records` is negative where records are stepped over. `skipped` says why
-    the partition is left as it is; "": it is reset.
+    `topic` is its id in hex where it is gone, `topic_id` None where none has such a name.
+    `from_offset` and `to_offset` None: nothing committed before, after. `replay_records` is
+    negative where records are stepped over; `clamped`: the place asked for lay outside the log;
+    `skipped` says why the partition is left as it is, and is empty where it is reset.
     """
 
     topic: str
@@ -261,12 +268,13 @@ class PlannedReset:
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """A rewind, planned or done. `at_ms` is the instant that a time or duration was taken as.
-    `creates_group`: there was no such group."""
+    """A rewind or its undo, planned or carried out. `at_ms` is the instant that a time or duration
+    was taken as. `creates_group`: there was no such group."""
 
     partitions: tuple[PlannedReset, ...]
     rewind_epoch: RewindEpoch
-    at_ms: int | None = None
+    at_ms: int | None
+    executed: bool
     creates_group: bool = False
 
 

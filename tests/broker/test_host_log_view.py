@@ -8,10 +8,10 @@ import pytest_asyncio
 
 from harness.host_bench import HostBench, host_bench
 from logd.broker.host_log_view import HostLogView
-from logd.broker.ports import OffsetSpec
 from logd.model.errors import UnknownPartition, UnknownTopic
 from logd.model.group import LogBounds
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.model.offset_spec import OffsetSpec
 
 
 @pytest_asyncio.fixture

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from harness.faulty_file_system import Fault, FaultyFileSystem
 from harness.host_bench import HostBench, at, host_bench, offsets_of
-from logd.broker.ports import OffsetSpec, Receipt
+from logd.broker.ports import Receipt
 from logd.model.errors import (
     AckTimeout,
     AclDenied,
@@ -26,6 +26,7 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.model.offset_spec import OffsetSpec
 
 
 @pytest_asyncio.fixture

@@ -8,7 +8,8 @@ from logd.cli.invocation import Invocation
 from logd.cli.output import Output
 from logd.cli.position import Position, parse_position
 from logd.cli.times import format_time
-from logd_client.descriptions import FoundOffset, OffsetSpec
+from logd.model.ids import LeaderEpoch, Offset, PartitionId
+from logd.model.offset_spec import FoundOffset, OffsetSpec
 
 NOW_MS = 1_000_000
 
@@ -45,7 +46,10 @@ class FoundAt:
         self.found = found
 
     async def list_offsets(self, topic: str, specs: dict[int, OffsetSpec]) -> list[FoundOffset]:
-        return [FoundOffset(number, *self.found[number], 1) for number in specs]
+        return [
+            FoundOffset(PartitionId(number), Offset(offset), time_ms, LeaderEpoch(1))
+            for number, (offset, time_ms) in ((n, self.found[n]) for n in specs)
+        ]
 
 
 async def test_a_read_may_end_where_the_log_does_not_reach_yet() -> None:

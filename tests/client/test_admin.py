@@ -16,8 +16,9 @@ from logd.model.errors import (
     UnknownGroup,
     UnknownTopic,
 )
+from logd.model.offset_spec import OffsetSpec
 from logd_client.admin import Admin
-from logd_client.descriptions import OffsetSpec, ResetTarget
+from logd_client.descriptions import ResetTarget
 from logd_client.producer import Producer
 
 

@@ -23,10 +23,10 @@ from logd.model.errors import (
     UnknownTopic,
     UsedAfterFork,
 )
+from logd.model.offset_spec import OffsetSpec
 from logd.sync import Consumer as SyncConsumer
 from logd_client.admin import Admin
 from logd_client.consumer import Consumer
-from logd_client.descriptions import OffsetSpec
 from logd_client.producer import Producer
 
 pytest.importorskip("pyarrow")

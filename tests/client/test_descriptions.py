@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from logd.model.errors import InvalidConfig
-from logd_client.descriptions import OffsetSpec, ResetTarget
+from logd.model.offset_spec import OffsetSpec
+from logd_client.descriptions import ResetTarget
 
 BY_TIME: list[Any] = [
     OffsetSpec.at_time,

@@ -12,10 +12,10 @@ from logd.broker import directory_backup
 from logd.broker.directory_backup import SUFFIX, back_up
 from logd.broker.offline import check_directory, check_metadata
 from logd.model.errors import InvalidConfig
+from logd.model.offset_spec import OffsetSpec
 from logd.model.seams import OpenMode
 from logd.system.os_file_system import OsFile, OsFileSystem
 from logd_client import Admin, Consumer, Producer
-from logd_client.descriptions import OffsetSpec
 
 pytestmark = pytest.mark.slow
 

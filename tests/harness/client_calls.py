@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.fake_fetch_broker import FakeFetchBroker
+from logd.model.offset_spec import OffsetSpec
 from logd.model.seams import TransportStream
-from logd_client.descriptions import OffsetSpec, ResetTarget
+from logd_client.descriptions import ResetTarget
 from logd_client.producer import Producer
 
 HANGS_S = 60

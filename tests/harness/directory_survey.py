@@ -10,9 +10,10 @@ from harness.local_broker import LocalBroker, local_broker
 from harness.prepared_data import GROUP, TOPICS, PreparedData
 from logd.model.cluster import HealthProblem
 from logd.model.errors import LogdError
+from logd.model.offset_spec import FoundOffset
 from logd.system.os_file_system import OsFileSystem
 from logd_client import Admin, Consumer, OffsetSpec, Producer, Record
-from logd_client.descriptions import FoundOffset, TopicDescription
+from logd_client.descriptions import TopicDescription
 from logd_client.topic_admin import error_of
 from logd_partitions.offline.directory_check import CheckReport, check_directory
 from logd_proto.v1 import data_pb2

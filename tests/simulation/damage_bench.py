@@ -13,12 +13,13 @@ from harness.manual_clock import ManualClock
 from logd.broker.broker import Broker
 from logd.broker.metadata_repair import carry_out, check_metadata, planned_rebuild
 from logd.broker.partition_host import PartitionHost
-from logd.broker.ports import OffsetSpec, Receipt
+from logd.broker.ports import Receipt
 from logd.model.batch_decoder import decode_batch
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import LogdError, StoredDataCorrupt
 from logd.model.group import CommitRequest, Consumer, OffsetCommit
 from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition
+from logd.model.offset_spec import OffsetSpec
 from logd.model.record_batch import split_batches
 from logd.system.os_file_system import OsFileSystem
 from logd_partitions.offline.directory_check import check_directory

@@ -17,19 +17,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from logd.model.checked_values import INT64_MIN, check_int, check_text
 from logd.model.errors import (
     LogdError,
     OffsetOutOfRange,
     StoredDataCorrupt,
     UnknownPartition,
 )
+from logd.model.offset_spec import OffsetSpec
 from logd.wire.fetch_response import PartitionFetched
 from logd_client.core.batch_reader import BatchReader, fail
-from logd_client.core.checked_values import INT64_MIN, check_int, check_text
 from logd_client.core.fetch_session import FetchPlan, FetchSession
 from logd_client.core.partition_position import FetchedRegion, PartitionPosition
 from logd_client.core.record_cursor import RecordCursor
-from logd_client.descriptions import OffsetSpec
 from logd_client.diagnostics import logger
 from logd_client.record_batch import RecordBatch
 

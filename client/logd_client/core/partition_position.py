@@ -3,7 +3,7 @@
 from collections import deque
 
 from logd.model.errors import LogdError
-from logd_client.descriptions import OffsetSpec
+from logd.model.offset_spec import OffsetSpec
 from logd_client.record_batch import RecordBatch
 
 

@@ -51,9 +51,9 @@ def to_target(spec: common_pb2.OffsetSpec) -> ResetTarget:
 
 def from_committed(offset: CommittedOffset) -> pb.CommittedOffset:
     return pb.CommittedOffset(
-        topic_id=offset.topic_partition.topic_id,
+        topic_id=offset.topic_id,
         topic=offset.topic,
-        partition=offset.topic_partition.partition,
+        partition=offset.partition,
         offset=offset.offset,
         leader_epoch=offset.leader_epoch,
         metadata=offset.metadata,

@@ -1,8 +1,9 @@
 """Finds the topic that a request names, by id or by name."""
 
-from logd.broker.ports import OffsetSpec, Topics
+from logd.broker.ports import Topics
 from logd.model.errors import InconsistentTopicId, InvalidConfig
 from logd.model.ids import TOPIC_ID_BYTES, TopicId
+from logd.model.offset_spec import OffsetSpec
 from logd.model.topic import Topic
 from logd_proto.v1 import common_pb2
 

@@ -10,10 +10,11 @@ from logd.broker.doors.grpc_door.topic_refs import (
     to_offset_spec,
     to_topic_id,
 )
-from logd.broker.ports import OffsetSpec, Topics
+from logd.broker.ports import Topics
 from logd.model.errors import InconsistentTopicId, InvalidConfig, UnknownTopic
 from logd.model.ids import TopicId
 from logd.model.key_ranges import even_ranges
+from logd.model.offset_spec import OffsetSpec
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
 from logd_proto.v1.common_pb2 import OffsetSpec as ProtoSpec

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from harness.local_broker import LocalBroker, local_broker
+from logd.model.checked_values import check_int, check_text
 from logd.model.errors import InvalidConfig, LogdError
+from logd.model.offset_spec import OffsetSpec
 from logd_client.admin import Admin
 from logd_client.consumer import Consumer
-from logd_client.core.checked_values import check_int, check_text
-from logd_client.descriptions import OffsetSpec, ResetTarget
+from logd_client.descriptions import ResetTarget
 from logd_client.producer import Producer
 
 pytestmark = pytest.mark.slow
