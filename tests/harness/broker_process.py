@@ -4,17 +4,20 @@ Tests that ask for the `door` fixture run once for each door that streams can co
 """
 
 import contextlib
+import fcntl
+import functools
 import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import IO, Literal, Self
 
 Door = Literal["grpc", "flight"]
 
@@ -27,22 +30,36 @@ TESTS = Path(__file__).parents[1]
 """Where a broker's process finds this package."""
 
 
-FIRST_PORT, PORTS_PER_WORKER = 12_000, 500
+FIRST_PORT, PORTS_PER_PROCESS, PORT_BLOCKS = 12_000, 500, 40
 """Below those that the system gives to whoever asks for any (32768 and up, on Linux)."""
-_ports = itertools.cycle(range(PORTS_PER_WORKER))
+_ports = itertools.cycle(range(PORTS_PER_PROCESS))
+_lock_files: list[IO[str]] = []
 
 
 def free_port() -> int:
-    """One that is kept over restarts, as a user's broker keeps its own: no other worker of this run
-    takes it meanwhile, and no connection is given it."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-    for number in itertools.islice(_ports, PORTS_PER_WORKER):
-        port = FIRST_PORT + worker * PORTS_PER_WORKER + number
+    """One that is kept over restarts, as a user's broker keeps its own: no other process of tests,
+    of this run or of another, takes it meanwhile, and no connection is given it."""
+    first = _first_port()
+    for number in itertools.islice(_ports, PORTS_PER_PROCESS):
+        port = first + number
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as brokers do
             probe.bind(("127.0.0.1", port))
             return port
     raise RuntimeError("no port is free")
+
+
+@functools.cache
+def _first_port() -> int:
+    """Of a block that is this process's as long as it lives."""
+    for number in range(PORT_BLOCKS):
+        path = Path(tempfile.gettempdir()) / f"logd-tests-ports-{number}.lock"
+        with contextlib.suppress(OSError):  # another's
+            file = path.open("a")
+            _lock_files.append(file)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return FIRST_PORT + number * PORTS_PER_PROCESS
+    raise RuntimeError(f"{PORT_BLOCKS} processes of tests have all the ports")
 
 
 def python_path() -> str:
