@@ -1,4 +1,24 @@
-"""The consumer: records and batches of topics, in order per partition."""
+"""The asynchronous consumer.
+
+How it works: `ConsumerAssignment` finds the partitions and where each starts: at what the group has
+committed, or by auto_offset_reset. From then on `ConsumerPositions` knows of each how far the
+application has come, what waits for it, and where the next fetch goes on; its `FetchSession` knows
+what the broker was told of that, so that a request names only what changed. Nothing of that touches
+the world. `ConsumerFetcher` does: one task reads the answers of a stream, one sends the request
+that is due. An answer comes in parts, for as long as records come; a part is kept as bytes until
+the application takes a batch of it, and is decoded then (`BatchReader`, `RecordCursor`).
+
+Who waits for whom, on one loop:
+- the application waits (`_next_within`) only while nothing is there, and is woken by each answer;
+- no request goes out while fetch_max_bytes wait for the application: taking some wakes the fetcher;
+- a seek, a pause or a rewind makes stale what is on its way, and goes out at once: the broker then
+  ends the answer that it is at;
+- an application that never awaits anything else gives the loop a turn now and then (LOOP_TURN_MS).
+
+Who asks for more is done with what came before. `GroupCommits` commits so far, at each interval and
+at the end, under the rewind epoch that it was read under: where the group was rewound meanwhile,
+nothing is committed, and reading goes on where the rewind says.
+"""
 
 import asyncio
 import contextlib
