@@ -71,6 +71,7 @@ MODULES_OF_MANY = {
     "logd/cli/error_report.py": "the errors of the command line, and how they are told",
     "client/logd_client/client_config.py": "the settings of all clients",
     "partitions/logd_partitions/segment/read_plan.py": "the plans of a read",
+    "consumer_groups/logd_consumer_groups/core/assignors.py": "all assignors",
     "consumer_groups/logd_consumer_groups/core/snapshots.py": "writing and reading snapshots",
 }
 """Modules not named after the class they hold -> what they hold."""
