@@ -39,6 +39,7 @@ from logd_client.core.topic_lanes import Lengths, TopicLanes
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import RecordHandle, RecordHandles, RecordPlaces
 from logd_client.send_errors import (
+    NOT_KNOWN_TO_BE_TAKEN,
     buffer_full,
     check_columns,
     check_sizes,
@@ -171,7 +172,7 @@ class Producer:
                 added = lanes.add_plain(value)
             else:
                 added = lanes.add(value, key, partition, headers, timestamp_ms)
-        except RecordTooLarge:
+        except NOT_KNOWN_TO_BE_TAKEN:
             added = None
         if added is None:
             record = (value, key, partition, headers, timestamp_ms)
@@ -310,16 +311,16 @@ class Producer:
 
     @short_traceback
     async def _put(self, topic: str, add: Callable[..., T | None], *what: Any) -> T:
-        """`add(lanes, *what)`, at once or when the buffer has room; what is too large for all that
-        is known of the topic, once more when its metadata is read anew. Raises BufferFull and
-        RecordTooLarge."""
+        """`add(lanes, *what)`, at once or when the buffer has room; what the topic is
+        not known to take, once more when its metadata is read anew. Raises BufferFull,
+        RecordTooLarge and UnknownPartition."""
         until = asyncio.get_running_loop().time() + self.config.max_block_ms / 1000
         lanes = self._topics.get(topic) or await self._lanes(topic)
         is_fresh = False
         while True:
             try:
                 added = add(lanes, *what)
-            except RecordTooLarge:
+            except NOT_KNOWN_TO_BE_TAKEN:
                 if is_fresh or self._sender is None:
                     raise
                 await self._sender.topics.reread(topic)
@@ -372,7 +373,7 @@ class Producer:
             record = (value, key, partition, None, timestamp_ms)
             try:
                 added = lanes.add(*record)
-            except RecordTooLarge:
+            except NOT_KNOWN_TO_BE_TAKEN:
                 added = None
             if added is None:
                 added = await self._put(topic, TopicLanes.add, *record)

@@ -46,13 +46,17 @@ class ProducerTopics:
         return self.known[name]
 
     async def reread(self, name: str) -> None:
-        """Learn how large a record the topic takes by now; what else has changed of it is learnt
-        when a batch is refused for it. Raises UnknownTopic."""
+        """Learn how large a record the topic takes by now, and which partitions may be named; what
+        else has changed of it is learnt when a batch is refused for it. Raises UnknownTopic."""
         topic = await self.lanes(name)
         metadata = await self._connection.topic(name, timeout_ms=self._timeout_ms)
-        limit = metadata.routing.message_bytes_max
+        fresh, known = metadata.routing, topic.routing
+        taken = known._replace(
+            message_bytes_max=fresh.message_bytes_max,
+            partitions=max(fresh.partitions, known.partitions),
+        )
         with self._lock:
-            topic.route(topic.routing._replace(message_bytes_max=limit))
+            topic.route(taken)
 
     def _make_lane(self, topic: TopicLanes, partition: int) -> PartitionLane:
         return PartitionLane(topic, partition, self.new_backoff())

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
-from logd.model.errors import BufferFull, LogdError, RecordTooLarge
+from logd.model.errors import BufferFull, LogdError, RecordTooLarge, UnknownPartition
 from logd_client.client_config import ProducerConfig
 from logd_client.core.topic_lanes import Lengths, TopicLanes
+
+NOT_KNOWN_TO_BE_TAKEN = (RecordTooLarge, UnknownPartition)
+"""A topic may take by now what it did not when it was last asked: its metadata is read anew first.
+"""
 
 
 def buffer_full(config: ProducerConfig, buffered_bytes: int) -> BufferFull:

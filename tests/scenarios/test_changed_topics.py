@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.local_broker import LocalBroker, local_broker
-from logd.model.errors import InvalidConfig, RecordTooLarge, UnknownTopic
+from logd.model.errors import InvalidConfig, RecordTooLarge, UnknownPartition, UnknownTopic
 from logd.model.topic_config import TopicConfig
 from logd_client.admin import Admin
 from logd_client.consumer import Consumer
@@ -221,17 +221,33 @@ async def test_a_setting_changes(
 
 
 async def test_partitions_are_added(running: Running) -> None:
+    """Who names one of them is told of them first: what was known says that they are not there."""
     await running.admin.add_partitions(TOPIC, 4)
-    await running.producer.send(TOPIC, b"told of it")
-    await running.producer.flush()
-    running.acknowledged.append(b"told of it")
-    for partition in range(4):
+    for partition in reversed(range(4)):
         value = b"to %d" % partition
         receipt = await (await running.producer.send(TOPIC, value, partition=partition))
         assert receipt.partition == partition
         running.acknowledged.append(value)
     await running.read_all()
-    assert {record.partition for record in running.read[-5:]} == {0, 1, 2, 3}
+    assert {record.partition for record in running.read[-4:]} == {0, 1, 2, 3}
+    await running.admin.add_partitions(TOPIC, 6)
+    for partition, timestamps_ms in ((4, None), (5, [running.broker.clock.wall_ms()])):
+        many = running.producer.send_many(
+            TOPIC, [b"many %d" % partition], partition=partition, timestamps_ms=timestamps_ms
+        )
+        (receipt,) = await (await many)
+        assert receipt.partition == partition
+        running.acknowledged.append(b"many %d" % partition)
+    await running.read_all()
+    with pytest.raises(UnknownPartition):
+        await running.producer.send(TOPIC, b"to none", partition=6)
+
+
+async def test_the_topic_is_made_anew_with_more_partitions(running: Running) -> None:
+    await running.admin.delete_topic(TOPIC)
+    await running.admin.create_topic(TOPIC, partitions=3)
+    receipt = await (await running.producer.send(TOPIC, b"to 2", partition=2))
+    assert (receipt.partition, receipt.offset) == (2, 0)
 
 
 async def test_the_topic_is_made_anew_with_larger_messages(running: Running) -> None:

@@ -41,6 +41,7 @@ from logd_client.producer import find_broker
 from logd_client.producer_sender import ProducerSender
 from logd_client.record_handle import PendingRecord, RecordPlaces, RecordReceipt, receipt_of
 from logd_client.send_errors import (
+    NOT_KNOWN_TO_BE_TAKEN,
     buffer_full,
     check_columns,
     check_sizes,
@@ -183,7 +184,7 @@ class Producer:
                     added_to = lanes.add_plain(value)
                 else:
                     added_to = lanes.add(value, key, partition, headers, timestamp_ms)
-            except RecordTooLarge:
+            except NOT_KNOWN_TO_BE_TAKEN:
                 added_to = None
             if added_to is not None:
                 return RecordHandle(added_to.batch, len(added_to.values) - 1)
@@ -323,7 +324,7 @@ class Producer:
                         raise buffer_full(self.config, self.buffered_bytes)
                     waited = True
                     self._room.wait(max(0, left_ms) / 1000)
-            except RecordTooLarge as error:
+            except NOT_KNOWN_TO_BE_TAKEN as error:
                 if is_fresh:
                     raise error.with_traceback(None) from None
                 self._thread.run(self._sender.topics.reread(topic))

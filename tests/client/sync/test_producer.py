@@ -13,6 +13,7 @@ from logd.model.errors import (
     LogdError,
     RecordTooLarge,
     RequestTimeout,
+    UnknownPartition,
     UnknownTopic,
 )
 from logd_client.sync.producer import Producer
@@ -154,6 +155,21 @@ def test_before_a_record_is_refused_as_too_large_the_topic_is_asked_again(
             producer.send("orders", large, partition=0).result()
         producer.send_nowait("orders", large)
     assert large in transport.broker.values("orders", 0)
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["send", "send_many"])
+def test_before_a_partition_is_refused_the_topic_is_asked_again(
+    transport: FakeTransport, many: bool
+) -> None:
+    with make(transport) as producer:
+        with pytest.raises(UnknownPartition):
+            producer.send("orders", b"early", partition=3)
+        transport.broker.add_partitions("orders", 4)
+        if many:
+            producer.send_many("orders", [b"1", b"2"], partition=3).result()
+        else:
+            producer.send("orders", b"1", partition=3).result()
+    assert transport.broker.values("orders", 3)[0] == b"1"
 
 
 @pytest.mark.ends_background
