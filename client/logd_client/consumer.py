@@ -314,6 +314,7 @@ class Consumer:
         """Deliver it again, from where it was paused."""
         self._guard.check_on_loop()
         self._positions.resume(topic, partition)
+        self._fetcher.arrived()  # what was fetched before the pause
         self._fetcher.wake()
 
     @short_traceback

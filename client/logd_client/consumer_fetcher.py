@@ -67,6 +67,10 @@ class ConsumerFetcher:
         """Positions changed or room was made: a request may be due."""
         self._wake.set()
 
+    def arrived(self) -> None:
+        """Something waits for the application that no answer has brought just now."""
+        self._arrived.set()
+
     def fail(self, error: BaseException) -> None:
         """Let the application's next wait raise this."""
         self._failure = error

@@ -152,6 +152,20 @@ async def test_a_position_outside_the_log_is_reset(broker: FakeFetchBroker) -> N
         assert offsets(await strict.poll(ARRIVES_MS))[0] == 3
 
 
+async def test_a_read_that_waits_is_given_what_a_resume_sets_free(broker: FakeFetchBroker) -> None:
+    """Fetched before the pause: no answer will bring it."""
+    async with make(broker, partitions=[0]) as consumer:
+        before = await consumer.poll(ARRIVES_MS, max_records=1)
+        consumer.pause("t", 0)
+        waiting = asyncio.ensure_future(take(aiter(consumer), 11))
+        await asyncio.wait([waiting], timeout=0.05)
+        assert not waiting.done()
+        consumer.resume("t", 0)
+        await asyncio.wait([waiting], timeout=ARRIVES_MS / 1000)
+        assert waiting.done(), "it waits for a record that may never come"
+    assert offsets(before + waiting.result()) == list(range(12))
+
+
 async def test_seek_pause_and_resume_within_a_loop(broker: FakeFetchBroker) -> None:
     seen = []
     async with make(broker) as consumer:
