@@ -85,7 +85,7 @@ def test_nothing_is_made_before_the_first_append(bench: Bench) -> None:
     directory = bench.open()
     log = directory.open_log(ORDERS, P0)
     assert directory.open_log(ORDERS, P0) is log
-    assert bench.names() == ["format.json", "lock"]
+    assert bench.names() == ["format.json", "lock", "recovery-points"]
     assert not directory.needs_sync
     bench.append(log, b"x")
     assert directory.needs_sync
@@ -167,14 +167,29 @@ def test_a_crash_leaves_what_was_open_to_be_scanned(bench: Bench) -> None:
     assert bench.open().unclean() == [tp(1)], "a crash in recovery only means to do it again"
 
 
+def test_of_a_first_append_that_was_never_synced_its_name_may_be_lost(bench: Bench) -> None:
+    """A power failure may keep the segment and not what names it. Recovery points, which a new
+    directory has at once, tell that nothing was acknowledged there: it is no damage."""
+    bench.append(bench.open().open_log(ORDERS, P0), b"x")
+    for name in ("partition.json", "leader-epochs"):
+        (bench.root / "orders-0" / name).unlink()
+    bench.crash()
+    directory = bench.open()
+    log = directory.open_log(ORDERS, P0)
+    assert log.log_end_offset == 0
+    bench.append(log, b"y")
+    assert [p.reason for p in directory.problems()] == ["ORPHANED"]
+
+
 def test_first_appends_share_rewrites(bench: Bench) -> None:
     wide = topic(partitions=20)
     directory = bench.open()
     logs = [directory.open_log(wide, PartitionId(p)) for p in range(20)]
+    before = bench.fs.renamed.count("recovery-points")
     for log in logs:
         bench.append(log, b"x")
     bench.sync(directory, *logs)
-    assert bench.fs.renamed.count("recovery-points") == 1
+    assert bench.fs.renamed.count("recovery-points") == before + 1
     bench.crash()
     assert len(bench.open().unclean()) == 20
 

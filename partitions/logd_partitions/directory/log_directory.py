@@ -352,16 +352,22 @@ class LogDirectory:
             self._points.load()
             self._unclean = {p.topic_partition: None for p in self._points.all() if p.open}
         except (FileNotFoundError, StoredDataCorrupt) as error:
-            self._points.knows_all = False
-            found = self._directories.all()
-            self._unclean = {descriptor.topic_partition: None for descriptor in found}
-            if self._directories.any():
-                message = f"{error}; all partitions are read from their start"
-                self._report("warning", "RECOVERY_POINTS_LOST", self.path, message)
+            if not self.cluster_id and not self._directories.any():
+                self._points.write()  # none yet: from now on, that they are not there is damage
+            else:
+                self._lost_points(error)
         self._claims.load_doubts()
         if len(self._unclean) >= SYNCFS_UNCLEAN_MIN:
             self._fs.sync_file_system(self.path)
             self._synced_at_start = frozenset(self._unclean)
+
+    def _lost_points(self, error: Exception) -> None:
+        self._points.knows_all = False
+        found = self._directories.all()
+        self._unclean = {descriptor.topic_partition: None for descriptor in found}
+        if self._directories.any():
+            message = f"{error}; all partitions are read from their start"
+            self._report("warning", "RECOVERY_POINTS_LOST", self.path, message)
 
     def _recovered(self, log: PartitionLog) -> None:
         topic_partition = log.topic_partition
