@@ -8,7 +8,7 @@ wanted, with no batch missing in between. Therefore, each durable before the nex
 3. of the segment that is cut, indexes and manifest go: they would speak for bytes that follow
 4. later segments go, the last one first
 5. the segment is cut: in place if it is active; a sealed one, of which views may be lent, by a new
-   file that takes its place
+   file that takes its place; the log's next sync covers it
 
 Under the log's maintenance lock. What blocks is done here, while other threads read and sync; what
 changes the log's state is yielded, for the log to call under the locks of that state. Everything
@@ -84,7 +84,7 @@ class LogTruncation:
             self._save_producers(Snapshot(producers, offset))
 
         def change() -> None:
-            tail.producers, tail.end, tail.last_append_ms = producers, offset, NO_TIME
+            tail.producers, tail.last_append_ms = producers, NO_TIME
 
         yield change
 
@@ -145,8 +145,8 @@ class LogTruncation:
         limit = tail.config.segment_bytes
         fresh = LogSegment(storage, segment.base_offset, kept.position, limit=limit)
         fresh.damaged = segment.damaged
-        in_place = segment is tail.active
-        copy = None if in_place else self._copy(segment, kept.position)
+        copy = None if segment is tail.active else self._copy(segment, kept.position)
+        appended_ms = self._last_append_ms(segment, kept)
 
         def change() -> None:
             segment.retire()
@@ -159,18 +159,21 @@ class LogTruncation:
                     file.truncate(kept.position)
             fresh.open_for_append(kept.index, kept.time_index, kept.offset, on_disk=False)
             self._segments.replace([segment], [fresh])
+            self._progress.replaced(fresh)
             tail.active, tail.end, tail.producers = fresh, kept.offset, producers
+            tail.last_append_ms = appended_ms
             for each in self._segments:
                 each.damaged = [(a, min(b, tail.end)) for a, b in each.damaged if a < tail.end]
 
         yield change
-        if in_place:
-            with storage.open_files.open(fresh.path, "write") as file:
-                file.datasync()
-        else:
-            self._sync_directory()
-        times = (each.time_index().last_append_ms for each in reversed(list(self._segments)))
-        tail.last_append_ms = next((ms for ms in times if ms != NO_TIME), NO_TIME)
+
+    def _last_append_ms(self, segment: LogSegment, kept: GrowingIndexes) -> int:
+        """As of the end that `kept` is cut to."""
+        if kept.time_index.last_append_ms != NO_TIME:
+            return kept.time_index.last_append_ms
+        earlier = [each for each in self._segments if each.base_offset < segment.base_offset]
+        times = (each.time_index().last_append_ms for each in reversed(earlier))
+        return next((ms for ms in times if ms != NO_TIME), NO_TIME)
 
     def _copy(self, segment: LogSegment, size: int) -> str:
         path = segment.path + TEMPORARY_SUFFIX

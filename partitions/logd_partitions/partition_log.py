@@ -1,7 +1,8 @@
 """One partition's log: a row of segments with what belongs to them. Start reading here.
 
 Appends and hot reads are quick and run on the broker's loop. What blocks says so. Every method may
-be called from any thread: a lock is held, but never over a sync or a cold read. Calls of
+be called from any thread: the log's lock is held, which no part of it takes itself, but never over
+a cold read, nor over a sync until the log is closed. Calls of
 maintenance (`apply_retention`, `advance_log_start`, `truncate_to`, `start_anew`, `close`) wait for
 each other, so they belong off the loop.
 
@@ -257,7 +258,8 @@ class PartitionLog:
         """What there is to sync: run it off the loop, then hand it to `finish_sync`."""
         with self._lock:
             tail = self._tail
-            return self._progress.start(tail.active, tail.end, tail.producers)
+            last = tail.active or self._segments.last
+            return self._progress.start(last, tail.end, tail.producers)
 
     def finish_sync(self, ticket: SyncTicket) -> None:
         """The ticket's run has succeeded: the synced end moves to where it was taken."""
@@ -366,9 +368,10 @@ class PartitionLog:
             if tail.failed is not None or self.closed:
                 return []
             self._roll_if_due(now_ms)
-            new_start = self._upkeep.new_start(
-                tail.active, tail.end, self.committed_end, tail.config, now_ms
-            )
+            with self._lock:
+                segments, active = list(self._segments), tail.active
+                ends = tail.end, self.committed_end
+            new_start = self._upkeep.new_start(segments, active, *ends, tail.config, now_ms)
             removed: list[str] = []
             if new_start is not None:
                 records = new_start - self._log_start
@@ -410,21 +413,27 @@ class PartitionLog:
             tail = self._usable_tail()
             if offset < self._log_start:
                 raise self._reader.out_of_range(offset, tail.end)
+            # So that all of what stays is synced; a newer snapshot would tell of too much. And
+            # where the call before this one came as far as its last sync, that is made up for.
+            self._sync(publish=False, save_producers=False)
             if offset < tail.end:
-                # So that all of what stays is synced; a newer snapshot would tell of too much.
+                with self._cutting():
+                    self._cut(offset)
                 self._sync(publish=False, save_producers=False)
-                segment = self._segments.holding(offset)
-                kept = find_cut(segment, offset) if segment is not None else None
-                if segment is not None and kept is not None and kept.offset >= self._log_start:
-                    self._carry_out(self._truncation.cut(segment, kept))
-                else:  # not a whole batch stays
-                    start = self._log_start
-                    epochs = [e for e in tail.epochs.entries if e.start_offset < start]
-                    producers = self._truncation.producers_until(start).producers
-                    self._begin_at(start, epochs, producers)
             with self._lock:
                 tail.epochs.truncate_to(tail.end)
             return tail.end
+
+    def _cut(self, offset: Offset) -> None:
+        segment = self._segments.holding(offset)
+        kept = find_cut(segment, offset) if segment is not None else None
+        if segment is not None and kept is not None and kept.offset >= self._log_start:
+            self._carry_out(self._truncation.cut(segment, kept))
+        else:  # not a whole batch stays
+            start = self._log_start
+            epochs = [e for e in self._tail.epochs.entries if e.start_offset < start]
+            producers = self._truncation.producers_until(start).producers
+            self._begin_at(start, epochs, producers)
 
     def start_anew(
         self, offset: Offset, epochs: Sequence[EpochEntry], producers: ProducerState
@@ -436,7 +445,8 @@ class PartitionLog:
         """
         with self._maintaining():
             self._usable_tail()
-            self._begin_at(offset, epochs, producers)
+            with self._cutting():
+                self._begin_at(offset, epochs, producers)
 
     def _begin_at(
         self, offset: Offset, epochs: Sequence[EpochEntry], producers: ProducerState
@@ -452,9 +462,22 @@ class PartitionLog:
         except BaseException:
             with self._progress.hints_lock, self._lock:
                 self._progress.restart(start, (start, 0), start)
-                self._log_start_to_be = self._tail.end = start
+                self._log_start_to_be = start
+                self._tail.epochs.truncate_to(start)
+                self._tail.producers = ProducerState()
             raise
-        self._log_start = offset
+        with self._lock:
+            self._log_start = self._tail.end = offset
+
+    @contextlib.contextmanager
+    def _cutting(self) -> Iterator[None]:
+        """Until the log has its new end, or is left as it is then, a sync of it counts for nothing:
+        it would be of the end of before."""
+        try:
+            yield
+        finally:
+            with self._progress.hints_lock, self._lock:
+                self._progress.go_on()
 
     def _carry_out(self, changes: Iterable[Change]) -> None:
         for change in changes:

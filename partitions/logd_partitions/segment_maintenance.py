@@ -1,6 +1,6 @@
 """What becomes of sealed segments: indexes and manifest are saved, and in the end they expire."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from logd.model.ids import Offset, TopicPartition
 from logd.model.topic_config import TopicConfig
@@ -43,16 +43,19 @@ class SegmentMaintenance:
 
     def new_start(
         self,
+        segments: Sequence[LogSegment],
         active: LogSegment | None,
         log_end: Offset,
         high_watermark: Offset,
         config: TopicConfig,
         now_ms: int | None,
     ) -> Offset | None:
-        """Where the log should start by its retention; None: as it does."""
-        sealed = [segment for segment in self._segments if segment is not active]
-        ends = [self._segments.following(segment.base_offset) or log_end for segment in sealed]
-        size_bytes = self._segments.size_bytes
+        """Where the log should start by its retention; None: as it does. `segments`, which of them
+        is `active` and the ends are of one moment: the log may roll meanwhile."""
+        sealed = [segment for segment in segments if segment is not active]
+        bases = [segment.base_offset for segment in segments]
+        ends = [*bases[1:], log_end][: len(sealed)]
+        size_bytes = sum(segment.size for segment in segments)
         retained = map(_retained, sealed, ends)
         count = expired_count(retained, size_bytes, high_watermark, config, now_ms)
         return ends[count - 1] if count else None

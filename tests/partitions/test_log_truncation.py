@@ -1,6 +1,7 @@
 """What is left where a log's tail is cut, and of what was under way meanwhile."""
 
 import errno
+import itertools
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from logd.model.errors import (
     LogReadOnly,
     OffsetOutOfRange,
     Overloaded,
+    StorageFull,
+    StoredDataCorrupt,
 )
 from logd.model.ids import LeaderEpoch, Offset
 from logd_partitions.core.producer_state import ProducerState
 from logd_partitions.core.time_index import NO_TIME
+from logd_partitions.directory.directory_port import Recoverable
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.log_truncation import find_cut
 from logd_partitions.recovery.producer_history import saved_snapshot
@@ -223,6 +227,51 @@ def test_start_anew_continues_another_log(tmp_path: Path) -> None:
     bench.log.append_stored(bench.stored([b"a"], base_offset=100, epoch=7))
     bench.stop()
     assert bench.base_offsets() == [100]
+
+
+def test_who_reads_while_a_log_starts_anew_is_told_what_it_holds(tmp_path: Path) -> None:
+    """Nothing there is damaged at any moment, and so no health tells of it."""
+    bench = rolled(tmp_path)
+    said: list[type[LogdError]] = []
+
+    def read() -> None:
+        with pytest.raises(LogdError) as refused:
+            bench.log.plan_read(Offset(10), 1000, Offset(28))
+        said.append(refused.type)
+
+    changed = bench.bounds_changed
+
+    def changed_while_read(log: Recoverable) -> None:
+        changed(log)
+        read()
+
+    bench.bounds_changed = changed_while_read  # type: ignore[method-assign]
+    bench.log.start_anew(Offset(100), [EpochEntry(LeaderEpoch(1), Offset(0))], ProducerState())
+    read()
+    assert said[-1] is OffsetOutOfRange and StoredDataCorrupt not in said
+    assert bench.reasons() == []
+
+
+def test_a_start_anew_that_fails_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
+    bench = rolled(tmp_path)
+    changed, calls = bench.bounds_changed, itertools.count()
+
+    def full(log: Recoverable) -> None:
+        """Where the log's new start would be saved; it has fallen back by then."""
+        if next(calls) == 0:
+            raise StorageFull("no room for the points", path="points")
+        changed(log)
+
+    bench.bounds_changed = full  # type: ignore[method-assign]
+    epochs = [EpochEntry(LeaderEpoch(1), Offset(0)), EpochEntry(LeaderEpoch(7), Offset(50))]
+    with pytest.raises(StorageFull):
+        bench.log.start_anew(Offset(100), epochs, ProducerState())
+    assert (bench.log.log_start_offset, bench.log.log_end_offset) == (0, 0)
+    bench.log.append_stored(bench.stored([b"a"], base_offset=0, epoch=8))
+    bench.sync()
+    assert bench.base_offsets() == [0]
+    bench.log.start_anew(Offset(100), epochs, ProducerState())
+    assert (bench.log.log_start_offset, bench.log.log_end_offset) == (100, 100)
 
 
 def test_a_new_replica_starts_anew_where_nothing_is(tmp_path: Path) -> None:

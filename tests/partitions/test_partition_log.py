@@ -1,6 +1,7 @@
 import errno
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,8 @@ from logd.model.errors import (
 )
 from logd.model.ids import LeaderEpoch, Offset
 from logd.model.record_batch import LeaderFlag
-from logd.model.topic_config import Durability
+from logd.model.topic_config import Durability, TopicConfig
+from logd_partitions.segment_maintenance import SegmentMaintenance
 
 
 def test_opening_and_reading_an_unused_log_makes_nothing_on_disk(tmp_path: Path) -> None:
@@ -240,6 +242,25 @@ def test_damage_that_a_reader_meets_is_a_problem_once(tmp_path: Path) -> None:
     bench.crash()
     assert bench.readable()[1] == [(14, 16)]
     assert bench.reasons() == ["STORED_DATA_CORRUPT"], "recovery and readers tell the same once"
+
+
+def test_retention_looks_at_a_log_as_it_was_at_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log rolls while it looks: the new segment has no batch, and the one before is no longer
+    the active one. Neither may go."""
+    bench = LogBench(tmp_path, TopicConfig(segment_bytes=4096, retention_ms=1000))
+    bench.append([b"young"])
+    bench.sync()
+    look = SegmentMaintenance.new_start
+
+    def rolled_meanwhile(upkeep: SegmentMaintenance, *args: Any) -> Offset | None:
+        bench.log.roll()
+        return look(upkeep, *args)
+
+    monkeypatch.setattr(SegmentMaintenance, "new_start", rolled_meanwhile)
+    assert bench.log.apply_retention(bench.clock.wall_ms()) == []
+    assert bench.log.log_start_offset == 0 and len(bench.read_all()) == 1
 
 
 def test_retention_by_size_and_by_time(tmp_path: Path) -> None:

@@ -6,17 +6,25 @@ make of it, or a part of that: never a batch that is missing in between, nor an 
 ones. Done again, the verb comes to its end.
 """
 
+import contextlib
+import errno
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
 
+from logd.model.errors import Overloaded
 from logd.model.ids import LeaderEpoch, Offset
+from logd.sim.disk_faults import NEEDS_FILE, DiskFaults
+from logd.sim.seeded_random import SeededRandom
 from logd_partitions.core import offset_index, time_index
 from logd_partitions.core.producer_state import ProducerState
 from logd_partitions.leader_epochs import EpochEntry
 from logd_partitions.segment import log_segment
+from logd_partitions.sync import sync_progress
+from logd_partitions.sync.sync_ticket import SyncTicket
 from simulation.log_crash_bench import (
     Life,
     LogCrashBench,
@@ -29,6 +37,7 @@ from simulation.log_crash_bench import (
 pytestmark = pytest.mark.slow
 
 POWER_VARIANTS = 2
+FAILED_VARIANTS = 6
 KNOBS = (
     (offset_index, "INDEX_INTERVAL_BYTES", 512),
     (time_index, "TIME_INTERVAL_BYTES", 512),
@@ -230,3 +239,93 @@ def test_a_verb_can_be_crashed_anywhere(operation: LogOperation) -> None:
             findings = crashed(operation, at, variant)
             how = "killed" if variant is None else f"power failed, variant {variant}"
             assert not findings, f"{operation}, {how} in change {at} of {calls}: {findings}"
+
+
+class FailOnce(DiskFaults):
+    """One call that takes a descriptor finds none, and none when what is idle has given way."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(SeededRandom("fail once"))
+        self.calls, self.at = 0, at
+
+    def error(self, call: str) -> int | None:
+        self.calls += call in NEEDS_FILE
+        if call in NEEDS_FILE and self.at <= self.calls < self.at + 2:
+            return errno.EMFILE
+        return None
+
+
+@pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if "truncate" in each.name][::3], ids=str
+)
+def test_a_verb_that_failed_and_was_done_again_outlasts_a_power_failure(
+    operation: LogOperation,
+) -> None:
+    """What it had done before it failed is made durable by the call that finds it done."""
+    whole = _whole(operation)
+    for at in itertools.count(1):
+        for variant in range(FAILED_VARIANTS):
+            bench = opened()
+            faults = bench.fs.faults = FailOnce(at)
+            with contextlib.suppress(Overloaded, OSError):  # of the log, of the bench's directory
+                operation.operate(bench)
+            bench.fs.faults = DiskFaults(SeededRandom("sound"))
+            operation.operate(bench)
+            bench.die(variant)
+            bench.start()
+            findings = bench.findings([whole])
+            assert not findings, f"{operation.name}, without descriptors in call {at}: {findings}"
+        if faults.calls < at:
+            return
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [each for each in OPERATIONS if each.name.startswith(("truncate", "start anew at"))][::6],
+    ids=str,
+)
+@pytest.mark.parametrize("snapshot", [False, True], ids=["", "with a snapshot"])
+def test_a_sync_that_begins_in_the_middle_of_a_verb(
+    operation: LogOperation, snapshot: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be of the end of before: it moves nothing, then or later, and saves nothing of it."""
+    if snapshot:
+        monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES", 0)
+        monkeypatch.setattr(sync_progress, "SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER", 0)
+    whole, at, calls = _whole(operation), 0, 1
+    while at < calls:
+        at += 1
+        bench = opened()
+        taken = SyncInBetween(bench, at)
+        bench.fs.faults = taken
+        operation.operate(bench)
+        bench.fs.faults = DiskFaults(SeededRandom("sound"))
+        calls = taken.calls
+        end = bench.log.synced_end_offset
+        if taken.ticket is not None:
+            bench.log.finish_sync(taken.ticket)
+        assert bench.log.synced_end_offset == end == bench.log.log_end_offset
+        bench.die(0)
+        bench.start()
+        findings = bench.findings([whole])
+        assert not findings, f"{operation.name}, a sync in call {at}: {findings}"
+
+
+class SyncInBetween(DiskFaults):
+    """Another thread begins a sync of the log in one call, or in the first after it that holds it
+    up nowhere; it ends after all."""
+
+    def __init__(self, bench: LogCrashBench, at: int) -> None:
+        super().__init__(SeededRandom("sync in between"))
+        self.calls, self.at = 0, at
+        self.ticket: SyncTicket | None = None
+        self._bench = bench
+
+    def error(self, call: str) -> int | None:
+        self.calls += 1
+        if 0 < self.at <= self.calls and not self._bench.log._progress.hints_lock.locked():
+            self.at = 0  # the ticket's own calls are none of the verb's
+            calls, self.ticket = self.calls, self._bench.log.start_sync()
+            self.ticket.run()
+            self.calls = calls
+        return None

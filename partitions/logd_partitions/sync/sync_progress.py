@@ -114,17 +114,19 @@ class SyncProgress:
     @property
     def waiting_snapshot(self) -> tuple[bytes, Offset] | None:
         """The one that is to be saved, and the offset at which it was made."""
-        return None if self._snapshot is None else (self._snapshot, self._snapshot_offset)
+        snapshot = self._snapshot
+        return None if snapshot is None else (snapshot, self._snapshot_offset)
 
     def restart(self, end: Offset, point: tuple[Offset, int], committed_max: Offset) -> None:
         """The log is about to end at `end`, which stands at `point`; all below it is synced, and no
         more than `committed_max` committed.
 
-        Tickets that are under way count for nothing any more. `hints_lock` is held, too.
+        Tickets that are under way, and those that are taken until `go_on`, count for nothing: the
+        log does not end there yet. `hints_lock` is held, too.
         """
         if self.committed_max != ONLY_REPLICA:
             self.committed_max = committed_max
-        self._era.over, self._era = True, Era()
+        self._era.over = True
         self.end = self.floor = end
         self.point = point
         self._unsynced.clear()
@@ -132,12 +134,23 @@ class SyncProgress:
         if self._snapshot_offset > end:
             self._snapshot, self._snapshot_offset = None, min(self.saved_offset, end)
 
+    def go_on(self) -> None:
+        """The log ends where `restart` said, or where its truncation has come to: tickets count."""
+        if self._era.over:
+            self._era = Era()
+
+    def replaced(self, segment: LogSegment) -> None:
+        """Its file was cut, or is another than before: the next sync covers that."""
+        self._unsynced[segment] = None
+        self._created += 1
+
     def start(
         self, active: LogSegment | None, next_offset: Offset, producers: ProducerState
     ) -> SyncTicket:
-        """A ticket up to `next_offset`, where `active` ends."""
+        """A ticket up to `next_offset`, where `active` (or the last segment) ends."""
         interval_bytes = SNAPSHOT_INTERVAL_BYTES_PER_PRODUCER * len(producers)
-        if self.unsaved_bytes >= max(SNAPSHOT_INTERVAL_BYTES, interval_bytes):
+        is_due = self.unsaved_bytes >= max(SNAPSHOT_INTERVAL_BYTES, interval_bytes)
+        if is_due and not self._era.over:
             self.save_producers(producers, next_offset)
         return SyncTicket(
             self._storage,
