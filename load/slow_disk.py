@@ -12,7 +12,7 @@ from writers import write_once, write_until
 from logd import Admin, Consumer, Producer
 
 PARTITIONS = 16
-"""Of each topic: of the slow one more than a lane has threads."""
+"""Of each topic: of the slow one more than a queue has threads."""
 PAUSE_S = 0.02
 """Of each writer between its records: so that what is measured is waiting, not load."""
 TOPICS = {"slow": "fsync", "quick": "fsync", "cached": "page_cache"}

@@ -383,7 +383,7 @@ class Consumer:
 
     def _request_if_due(self) -> None:
         """Delivery made room in the buffer: let the fetcher see."""
-        if not self._positions.session.outstanding:
+        if self._positions.session.wants_request:
             self._fetcher.wake()
 
     def _require_group(self) -> GroupCommits:

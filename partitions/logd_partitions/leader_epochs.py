@@ -65,7 +65,7 @@ class EpochEnd(NamedTuple):
 class LeaderEpochs:
     """The epochs of one partition, in memory, with `flush` to its file.
 
-    Changes on the loop; `flush` blocks and may run in a pool, one at a time.
+    Changes under the log's lock; `flush` blocks and may run in a pool, one at a time.
     """
 
     def __init__(self, fs: FileSystem, path: str, owner: TopicPartition) -> None:

@@ -123,7 +123,8 @@ class FakeFetchSession:
         if request.in_parts and left > 0 and some and not failed and not hurry:
             response.more = True
             self._left[request.correlation_id] = left
-            for each in response.results:
+        for each in response.results if request.in_parts else ():
+            if not each.HasField("error"):
                 key = (each.topic_id, each.partition)
                 moved = data_pb2.FetchPartition()
                 moved.CopyFrom(self.positions.pop(key))

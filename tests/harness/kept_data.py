@@ -1,7 +1,7 @@
 """A data directory that a version of logd has written, kept with what that version told of it.
 
-Later versions have to open it and tell the same. `python tests/harness/kept_data.py DIR` makes one:
-from the commit before a format changes, never after it.
+Later versions have to open it and tell the same. `PYTHONPATH=tests python
+tests/harness/kept_data.py DIR` makes one: from the commit before a format changes, never after it.
 """
 
 import asyncio

@@ -9,8 +9,8 @@ rewind of its group may come between any two of these.
 
 One rule keeps each record delivered once and in order: what an answer says of a partition counts
 only if the broker knew the partition's present `fetch_offset` when it made it: if nothing has
-changed since request `sent_in`, and the answer is to that request or to a later one. Between the
-parts of one answer the broker moves positions on by itself, so a part changes nothing there.
+changed since request `sent_in`, and the answer is to that request or to a later one. What an answer
+brings changes nothing there: the broker has moved the positions on by itself.
 """
 
 from collections import deque
@@ -226,7 +226,6 @@ class ConsumerPositions:
                 self._queue(at)
             if each.next_offset > at.fetch_offset:
                 self._fetch_from(at, each.next_offset)
-                self.session.moved(at, more=more)
         self.session.answered(empty=not fetched, more=more, throttle_ms=throttle_ms, now_ms=now_ms)
 
     def _refused(self, at: PartitionPosition, error: LogdError, now_ms: int) -> None:

@@ -28,7 +28,8 @@ class FetchPlan(NamedTuple):
 
 
 class FetchSession:
-    """Remembers which partitions changed since the last request: a request costs what changed.
+    """Remembers which partitions changed since the last request: a request costs what changed. What
+    an answer brought is no change: the broker has moved those positions on itself.
 
     Correlation ids rise over reconnects. `restart` is the start of a new stream: the broker knows
     nothing then.
@@ -57,24 +58,20 @@ class FetchSession:
     def touch(self, position: PartitionPosition) -> None:
         """It changed, and answers to what was sent so far say nothing of it any more. Worth
         interrupting a request that waits, or that goes on to push what it found before."""
-        self._change(position)
-        self._urgent = True
-
-    def moved(self, position: PartitionPosition, *, more: bool) -> None:
-        """An answer moved it. With each part but the last the broker moved it, too: there is
-        nothing to tell."""
-        if not more:
-            self._change(position)
-
-    def _change(self, position: PartitionPosition) -> None:
         position.sent_in = 0
         self._changed[position] = None
+        self._urgent = True
 
     def retry_later(self, position: PartitionPosition, at_ms: int) -> None:
         """Take it out of the session until `at_ms`."""
         position.retry_at_ms = at_ms
         self._retrying[position] = None
         self.touch(position)
+
+    @property
+    def wants_request(self) -> bool:
+        """Whether one is due as soon as there is room for its answer."""
+        return self._urgent or not self.outstanding
 
     def is_current(self, position: PartitionPosition, correlation_id: int) -> bool:
         """Whether an answer to this request speaks of the position as it is now."""
@@ -83,7 +80,7 @@ class FetchSession:
     def next_request(self, now_ms: int) -> FetchPlan | None:
         """The request that is due, or None. The caller has room for its answer and sends it."""
         self._end_retries(now_ms)
-        if self.outstanding and not self._urgent:
+        if not self.wants_request:
             return None
         if self.outstanding >= REQUESTS_OUTSTANDING_MAX or now_ms < self._not_before_ms:
             return None

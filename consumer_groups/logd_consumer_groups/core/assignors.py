@@ -66,8 +66,9 @@ class UniformAssignor:
 
     Nobody could give a partition, directly or by way of others, to somebody who has two fewer; so
     members with equal subscriptions differ by one at most. Where all subscriptions are equal no
-    such assignment moves fewer partitions; where they are not, nearly none. A partition that has to
-    move goes to a member in a rack of its replicas, of those that have the fewest.
+    such assignment moves fewer partitions; where they are not, few do. What nobody has goes to a
+    member in a rack of its replicas, of those that have the fewest. A move costs a look at all
+    members: thousands of members that come at once belong off the loop.
 
     Each step is the way from one balanced state to the next: owners keep theirs, what nobody has
     goes to who has the fewest, and then partitions move along shortest paths from who has more to

@@ -1,7 +1,7 @@
 """Decides what a damaged log means: a torn tail, which is cut, or corruption, which is kept.
 
-Pure. The recovery scan tells what it finds, in order, and asks for the verdict at the end. The rule
-(design/storage): damage where offset E should be is corruption if E had been synced, that is if E
+Pure. The recovery scan tells what it finds, in order, and asks for the verdict at the end. The
+rule: damage where offset E should be is corruption if E had been synced, that is if E
 lies below the recovery point, or if any later valid batch was stamped when the log was synced
 beyond E (`synced_hint`). Otherwise nobody was told that it is on disk, and everything from E on is
 a torn tail.

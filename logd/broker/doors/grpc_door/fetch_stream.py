@@ -5,7 +5,7 @@ takes effect at once; the earlier request still gets its answer, with what there
 
 An answer in parts lasts: while data comes, it is pushed without being asked for, until `max_bytes`
 are used, a request interrupts it, or nothing came for `max_wait_ms`. So who reads at the end of a
-log asks once for many records.
+log asks once for many records. Each part, the last one too, moves the positions on.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class FetchStream:
             wait = replace(wait, max_bytes=min(left_bytes, part_bytes))
             told = zip(map(fetch_result_head, results), map(_BATCHES, results), strict=True)
             message = write_fetch_response(request.correlation_id, told, more=more)
-            if more:
+            if request.in_parts:
                 self._advance(fetched)
             await self._stream.send(message)
             if not more:
@@ -141,6 +141,8 @@ class FetchStream:
     def _advance(self, fetched: Sequence[Fetched]) -> None:
         """What just gave data goes to the end, as when the client says so."""
         for each in fetched:
+            if each.error is not None:
+                continue
             position = self._positions.pop(each.topic_partition)
             self._positions[each.topic_partition] = replace(position, offset=each.next_offset)
 
@@ -152,13 +154,13 @@ class FetchStream:
             self._positions.pop(topic_partition, None)
         for asked in request.partitions:
             topic_partition = TopicPartition(TopicId(asked.topic_id), PartitionId(asked.partition))
+            # What just gave data goes to the end: the others come first next time.
+            self._positions.pop(topic_partition, None)
             try:
                 self._authorized.check(asked.topic_id)
             except LogdError as error:
                 refused.append(Fetched.refused(topic_partition, Offset(asked.offset), error))
                 continue
-            # What just gave data goes to the end: the others come first next time.
-            self._positions.pop(topic_partition, None)
             self._positions[topic_partition] = FetchPosition(
                 topic_partition,
                 Offset(asked.offset),

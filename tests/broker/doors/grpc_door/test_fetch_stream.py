@@ -250,6 +250,8 @@ async def test_an_answer_in_parts_moves_positions_on_until_its_bound(
     assert [part.more for part in parts] == [True, True, True, False]
     await client.ask((0, 0), in_parts=True, max_bytes=1)
     assert not (await client.answer()).more, "max_bytes bounds all parts together"
+    await client.ask(in_parts=True, max_bytes=1)
+    assert [r.next_offset for r in (await client.answer()).results] == [2], "the last moves, too"
     await client.ask((0, 0))
     assert await client.found() == {0: [0, 1, 2]}, "who does not take parts gets none"
 
