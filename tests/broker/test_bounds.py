@@ -33,6 +33,7 @@ UNSYNCED = "logd_partitions.sync.sync_progress.UNSYNCED_BYTES_MAX"
 OF_THE_CODE = "as many as the code has names, methods or listeners"
 BROKERS = "as many as there are brokers, and methods of the code"
 OF_ONE_START = "of one start or one recovery: what the disk holds"
+OF_ONE_CALL = "of one assignment: the group's members and the partitions of their topics"
 RAISED_EPOCHS = "logd_replication.producer_id_blocks.RAISED_EPOCHS_MAX"
 WAITING = "logd.broker.core.purgatory.WAITED_FOR_MAX"
 
@@ -98,6 +99,9 @@ BOUNDS = {
     "TopicCatalog._by_folded_name": CATALOG,
     "TopicCatalog._listeners": OF_THE_CODE,
     "TopicCatalog._deletions": CATALOG,
+    "_Table._subscribers": OF_ONE_CALL,
+    "_Table.owned": OF_ONE_CALL,
+    "_Table.owners": OF_ONE_CALL,
     "CommitRates._samples": COMMITS,
     "CommitRates._groups": COMMITS,
     "ConsumersSeen._groups": CONSUMERS,
