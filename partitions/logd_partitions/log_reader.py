@@ -20,7 +20,7 @@ from logd_partitions.segment.stored_bytes import bytes_between, hot_bytes_betwee
 from logd_partitions.segment.time_lookup import Found, find_in_segments
 
 
-class LogBounds(Protocol):
+class LogEnds(Protocol):
     """The ends of a log."""
 
     @property
@@ -34,7 +34,7 @@ class LogReader:
     """The log's lock is held while a map is in use, never over a read from the disk: each method
     says which it needs."""
 
-    def __init__(self, path: str, segments: SegmentList, bounds: LogBounds) -> None:
+    def __init__(self, path: str, segments: SegmentList, bounds: LogEnds) -> None:
         self._path = path
         self._segments = segments
         self._bounds = bounds
