@@ -11,8 +11,9 @@ wanted, with no batch missing in between. Therefore, each durable before the nex
    file that takes its place; the log's next sync covers it
 
 Under the log's maintenance lock. What blocks is done here, while other threads read and sync; what
-changes the log's state is yielded, for the log to call under the locks of that state. Everything
-may raise OSError; what is done by then stands, and the same call goes on from there.
+changes where the log ends, and what readers and appends find there, is yielded, for the log to call
+under its locks. Everything may raise OSError; what is done by then stands, and the same call goes
+on from there.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -480,6 +480,7 @@ class PartitionLog:
                 self._progress.go_on()
 
     def _carry_out(self, changes: Iterable[Change]) -> None:
+        """What blocks happens between the changes, without a lock that a reader waits for."""
         for change in changes:
             with self._progress.hints_lock, self._lock:
                 change()
