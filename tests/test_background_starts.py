@@ -45,6 +45,7 @@ AWAITED = {
     "raises it",
     "logd/broker/doors/grpc_door/produce_stream.py ProduceStream.run": "its end wakes `run`, which "
     "awaits it",
+    "logd/broker/doors/grpc_door/session_stream.py SessionStream.run": "awaited, or cancelled",
     "logd/system/stop_signals.py StopSignals.listen": "its end is the process's",
     "logd/system/stop_signals.py _end": "joined, within a bound",
     "logd/system/thread_offload.py ThreadOffload.__init__": "its work is awaited in `run`",

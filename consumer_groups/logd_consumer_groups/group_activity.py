@@ -1,10 +1,10 @@
 """What groups are doing right now: who runs, how fast they commit. In memory, lost at a restart."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from logd.model.errors import LogdError
-from logd.model.group import CommitRequest, Consumer, GroupConsumer, LogBounds
-from logd.model.ids import TopicPartition
+from logd.model.group import CommitRequest, Consumer, GroupConsumer
+from logd.model.ids import Offset, TopicPartition
 from logd.model.seams import Clock
 from logd_consumer_groups.core.commit_rates import CommitRates
 from logd_consumer_groups.core.consumers_seen import ConsumersSeen
@@ -18,27 +18,13 @@ class GroupActivity:
         self._consumers = ConsumersSeen()
         self._rates = CommitRates()
 
-    def committed(
-        self,
-        request: CommitRequest,
-        results: Sequence[LogdError | None],
-        bounds: Mapping[TopicPartition, LogBounds | LogdError],
-    ) -> str:
+    def committed(self, request: CommitRequest, results: Sequence[LogdError | None]) -> str:
         """Note what was accepted of a commit; the id of another consumer of the same, or ""."""
         now_ms = self._clock.monotonic_ms()
         accepted = [c for c, e in zip(request.commits, results, strict=True) if e is None]
         for commit in accepted:
-            where = commit.topic_partition
-            known = bounds[where]
-            assert isinstance(known, LogBounds), "a commit is accepted where the log is known"
-            self._rates.observe(
-                request.group,
-                where,
-                commit.offset,
-                now_ms,
-                log_start_offset=known.log_start_offset,
-            )
-        if request.leaving:
+            self._rates.observe(request.group, commit.topic_partition, commit.offset, now_ms)
+        if request.leaving or request.member_epoch is not None:
             return ""
         return self._consumers.saw(
             request.group,
@@ -73,9 +59,10 @@ class GroupActivity:
         """Groups with a running consumer."""
         return self._consumers.groups(self._clock.monotonic_ms())
 
-    def rate(self, group: str, where: TopicPartition) -> float | None:
+    def rate(self, group: str, where: TopicPartition, log_start_offset: Offset) -> float | None:
         """Records/s that the group commits; None: not known."""
-        return self._rates.rate(group, where, self._clock.monotonic_ms())
+        now_ms = self._clock.monotonic_ms()
+        return self._rates.rate(group, where, now_ms, log_start_offset=log_start_offset)
 
     def forget_rates(self, group: str) -> None:
         """The group was rewound or deleted: what it commits from now on starts anew."""

@@ -4,6 +4,7 @@ A group lives in one partition of __consumer_offsets, `mmh3(name) % 16`; whoever
 partition coordinates it. Decisions are pure (`core`), changes go through a GroupShard.
 """
 
+import asyncio
 import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,14 @@ from itertools import islice
 
 import mmh3
 
-from logd.model.errors import GroupNotEmpty, LogdError, NotCoordinator, Overloaded, UnknownGroup
+from logd.model.errors import (
+    GroupNotEmpty,
+    GroupRewound,
+    LogdError,
+    NotCoordinator,
+    Overloaded,
+    UnknownGroup,
+)
 from logd.model.group import (
     NEVER_REWOUND,
     OFFSETS_PARTITIONS,
@@ -19,6 +27,7 @@ from logd.model.group import (
     CommitRequest,
     CommittedOffset,
     Consumer,
+    GroupConsumer,
     GroupDescription,
     GroupOffsets,
     GroupSummary,
@@ -30,9 +39,10 @@ from logd.model.group import (
     TopicSelection,
     ToPlan,
 )
+from logd.model.group_session import SessionAnswer, SessionMessage
 from logd.model.ids import LeaderEpoch, PartitionId, TopicPartition
 from logd.model.seams import Clock
-from logd.model.topic import check_name
+from logd.model.topic import Topic, check_name
 from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.core.consumers_seen import check_consumer
 from logd_consumer_groups.core.group_state import GroupState
@@ -42,6 +52,7 @@ from logd_consumer_groups.core.reset_planner import describe_target, instant_ms,
 from logd_consumer_groups.core.shard_state import ShardState
 from logd_consumer_groups.group_activity import GroupActivity
 from logd_consumer_groups.group_lag import GroupLag
+from logd_consumer_groups.group_members import GroupMembers, MemberSession
 from logd_consumer_groups.group_resets import GroupResets
 from logd_consumer_groups.group_shard import GroupShard
 from logd_consumer_groups.log_survey import LogSurvey
@@ -56,8 +67,8 @@ HINT_NAMES_MAX = 1000
 class GroupCoordinator:
     """Implements `logd.broker.ports.Groups`, on the loop only.
 
-    Answers tell only what is committed. Who is running is known from commits and fetches of
-    offsets, in memory; all else comes from the log.
+    Answers tell only what is committed. Members come from the log, and whose session stands
+    from memory; consumers that are no members are known from their commits and fetches of offsets.
     """
 
     def __init__(
@@ -68,8 +79,9 @@ class GroupCoordinator:
         self._resets = GroupResets(self._survey)
         self._activity = GroupActivity(clock)
         self._lag = GroupLag(self._survey, self._activity, clock)
+        self._members = GroupMembers(view, clock)
         self._shards = [
-            GroupShard(PartitionId(number), log, clock, tasks)
+            GroupShard(PartitionId(number), log, clock, tasks, self._members)
             for number in range(OFFSETS_PARTITIONS)
         ]
 
@@ -90,23 +102,82 @@ class GroupCoordinator:
         for shard in self._shards:
             await shard.close()
 
+    def topic_changed(self, topic: Topic) -> None:
+        """It was made, altered, split, or is being deleted: members may get other partitions."""
+        self._members.topic_changed(topic)
+
     async def commit_offsets(self, request: CommitRequest) -> CommitAnswer:
         check_commit_request(request)
         if request.leaving and not request.validate_only:
             self._activity.left(request.group, request.consumer)
         shard, name = self._shard(request.group), request.group
-        bounds = await self._survey.bounds([c.topic_partition for c in request.commits])
         async with shard.turn(name) as state:
             group = _known_or_new(state, name)
-            decision = CommitDecision(group, request, bounds, self._clock.wall_ms())
+            decision = self._decision(group, request)
             results = decision.decide()
             if decision.records and not request.validate_only:
                 shard.append(state, decision.records)
         also_consumed_by = ""
         if not request.validate_only:
-            also_consumed_by = self._activity.committed(request, results, bounds)
+            also_consumed_by = self._activity.committed(request, results)
         await shard.committed()
         return CommitAnswer(results, group.rewind_epoch, also_consumed_by)
+
+    def _decision(self, group: GroupState, request: CommitRequest) -> CommitDecision:
+        refusals = self._survey.refusals([commit.topic_partition for commit in request.commits])
+        return CommitDecision(group, request, refusals, self._clock.wall_ms())
+
+    async def open_session(self, message: SessionMessage) -> MemberSession:
+        """Join, or come back; `close_session` when it ends. Raises what `say` does."""
+        self._members.check(message)
+        session = MemberSession(self._shard(message.group), message)
+        await self.say(session, message)
+        return session
+
+    async def say(
+        self, session: MemberSession, message: SessionMessage, *, attached: bool = True
+    ) -> None:
+        """The member's next message. Not `attached`: by a call, and it is to call again.
+
+        Raises InvalidName, InvalidConfig, Overloaded, UnknownMember, DuplicateInstance,
+        CoordinatorLoading, NotCoordinator, and what the log raises.
+        """
+        self._members.check(message)
+        request, shard = message.commit, session.shard
+        async with shard.turn(session.group) as state:
+            decision = self._decision(_known_or_new(state, session.group), request)
+            try:
+                results = decision.decide()
+            except GroupRewound as rewound:
+                results = tuple(rewound for _ in request.commits)
+            told = [(c.topic_partition, e) for c, e in zip(request.commits, results, strict=True)]
+            self._members.say(session, message, decision.records, told, attached=attached)
+        self._activity.committed(request, results)
+
+    async def answer(self, session: MemberSession) -> SessionAnswer:
+        """What to tell the member next, as soon as there is something."""
+        return await self._members.answer(session)
+
+    def close_session(self, session: MemberSession) -> None:
+        """Its stream has ended; unless it left, the member has a moment to come back."""
+        self._members.end(session, broke=True)
+
+    async def heartbeat(self, message: SessionMessage, max_wait_ms: int) -> SessionAnswer:
+        """A message and its answer in one call: at once where the member does not know all yet,
+        else as soon as there is something new, and after `max_wait_ms` at the latest."""
+        self._members.check(message)
+        session = MemberSession(self._shard(message.group), message)
+        await self.say(session, message, attached=False)
+        try:
+            self._members.knows(session, message)
+            async with asyncio.timeout(max_wait_ms / 1000):
+                return await self._members.answer(session)
+        except TimeoutError:
+            session.told = ()
+            session.changed.set()
+            return await self._members.answer(session)
+        finally:
+            self._members.end(session, broke=False)
 
     async def fetch_offsets(
         self, group: str, topics: Sequence[TopicSelection], consumer: Consumer
@@ -143,7 +214,7 @@ class GroupCoordinator:
         description = GroupDescription(
             summary=self._summary(state),
             offsets=tuple(self._committed_offset(state, p) for p in sorted(state.offsets)),
-            consumers=self._activity.running(group),
+            consumers=self._consumers(group),
             rewind_epoch=state.rewind_epoch,
             coordinator_partition=shard.partition,
         )
@@ -154,17 +225,18 @@ class GroupCoordinator:
         shard = self._shard(group)
         state = self._known(shard.state, group)
         await shard.committed()
-        return await self._lag.describe(state, self._activity.running(group))
+        return await self._lag.describe(state, self._consumers(group))
 
     async def delete_group(self, group: str, *, validate_only: bool = False) -> int:
         shard = self._shard(group)
         async with shard.turn(group) as state:
             known = self._known(state, group)
-            running = self._activity.running(group)
+            running = self._consumers(group)
             if running:
+                wait = "" if running[0].member else ", wait 30 s"
                 raise GroupNotEmpty(
                     f"group '{group}' has {len(running)} consumers (one is "
-                    f"'{running[0].consumer_id}' at {running[0].peer}); stop them, wait 30 s",
+                    f"'{running[0].consumer_id}' at {running[0].peer}); stop them{wait}",
                     group=group,
                     consumer_id=running[0].consumer_id,
                 )
@@ -197,7 +269,7 @@ class GroupCoordinator:
             if not (create and names_partitions):
                 self._known(state, group)
             known = _known_or_new(state, group)
-            creates = group not in state.groups and not self._activity.running(group)
+            creates = group not in state.groups and not self._consumers(group)
             plan = await self._resets.plan_reset(known, target, at_ms, topics, other)
             body = rewind_body(
                 plan,
@@ -239,7 +311,9 @@ class GroupCoordinator:
         return [self._resets.event(event) for event in reversed(history)]
 
     def _rewind(self, state: ShardState, record: RewindRecord) -> None:
-        self._shard(record.group).append(state, [record])
+        shard = self._shard(record.group)
+        shard.append(state, [record])
+        self._members.rewound(shard, record.group)
         self._activity.forget_rates(record.group)
 
     def _known(self, state: ShardState, group: str) -> GroupState:
@@ -265,15 +339,22 @@ class GroupCoordinator:
         return self._shards[mmh3.hash(group, signed=False) % len(self._shards)]
 
     def _summary(self, group: GroupState) -> GroupSummary:
-        consumers = len(self._activity.running(group.name))
+        consumers = len(self._consumers(group.name))
         topic_ids = {where.topic_id for where in group.offsets}
+        membership = self._members.membership(self._shard(group.name), group.name)
+        rebalances = membership is not None and membership.is_rebalancing(group)
+        busy = "REBALANCING" if rebalances else "ACTIVE"
         return GroupSummary(
             group=group.name,
-            state="ACTIVE" if consumers else "EMPTY",
+            state=busy if consumers else "EMPTY",
             topics=tuple(sorted(filter(None, map(self._survey.name, topic_ids)))),
             committed_ms=group.committed_ms,
             consumers=consumers,
         )
+
+    def _consumers(self, group: str) -> tuple[GroupConsumer, ...]:
+        """Members, then others that were seen of late."""
+        return self._members.members(self._shard(group), group) + self._activity.running(group)
 
     def _committed_offset(self, group: GroupState, where: TopicPartition) -> CommittedOffset:
         topic = self._survey.name(where.topic_id)

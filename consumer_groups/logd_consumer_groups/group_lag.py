@@ -50,7 +50,7 @@ class GroupLag:
                 position=group.offsets.get(where),
                 lag_bytes=sizes.get(where, 0),
                 next_append_ms=times.get(where),
-                rate=self._activity.rate(group.name, where),
+                rate=self._activity.rate(group.name, where, known.log_start_offset),
                 arrival_rate=arrival_rates.get(where),
                 consumer_id=taken_by.get(where, ""),
                 now_ms=now_ms,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import structlog
@@ -31,6 +32,16 @@ RELOAD_AFTER_MS = 1_000
 logger = structlog.get_logger()
 
 
+class ShardListener(Protocol):
+    """Who holds more of groups than their log does."""
+
+    def loaded(self, shard: "GroupShard", state: ShardState) -> None: ...
+
+    def dropped(self, shard: "GroupShard") -> None:
+        """The state is of no use any more, whether or not another is loaded."""
+        ...
+
+
 class GroupShard:
     """The asyncio shell around a ShardState.
 
@@ -41,9 +52,15 @@ class GroupShard:
     """
 
     def __init__(
-        self, partition: PartitionId, log: OffsetsLog, clock: Clock, tasks: BackgroundTasks
+        self,
+        partition: PartitionId,
+        log: OffsetsLog,
+        clock: Clock,
+        tasks: BackgroundTasks,
+        listener: ShardListener,
     ) -> None:
         self.partition = partition
+        self._listener = listener
         self._log = log
         self._clock = clock
         self._tasks = tasks
@@ -109,7 +126,8 @@ class GroupShard:
         try:
             appended = self._log.append(self.partition, pairs)
             for index, (key, value) in enumerate(pairs):
-                state.replay(Offset(appended.base_offset + index), key, value)
+                offset = Offset(appended.base_offset + index)
+                state.replay(offset, appended.leader_epoch, key, value)
         except BrokerDraining:
             raise  # nothing was appended, nothing will be: what is known stays right
         except LogdError as error:
@@ -137,7 +155,9 @@ class GroupShard:
         self.lead()
 
     def _drop(self) -> None:
-        self._state = None
+        if self._state is not None:
+            self._state = None
+            self._listener.dropped(self)
         self._failed_ms = None
         self._latest_commit = None
         if self._load_task is not None:
@@ -147,8 +167,8 @@ class GroupShard:
     async def _load(self) -> None:
         state, count = ShardState(), 0
         try:
-            async for offset, key, value in self._log.read(self.partition, Offset(0)):
-                state.replay(offset, key, value)
+            async for offset, epoch, key, value in self._log.read(self.partition, Offset(0)):
+                state.replay(offset, epoch, key, value)
                 count += 1
                 if count % RECORDS_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -157,6 +177,7 @@ class GroupShard:
             self._not_loaded(error)
             return
         self._state = state
+        self._listener.loaded(self, state)
         logger.debug("group state loaded", partition=self.partition, records=count)
 
     def _not_loaded(self, error: Exception) -> None:

@@ -70,6 +70,16 @@ class LogSurvey:
             selected.update(TopicPartition(asked.topic_id, number) for number in partitions)
         return sorted(selected)
 
+    def refusals(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogdError]:
+        """Why there are some of these not: UnknownTopic, UnknownPartition."""
+        refused: dict[TopicPartition, LogdError] = {}
+        for where in partitions:
+            try:
+                self._view.by_id(where.topic_id).partition(where.partition)
+            except LogdError as error:
+                refused[where] = error
+        return refused
+
     async def bounds(
         self, partitions: Sequence[TopicPartition]
     ) -> Mapping[TopicPartition, LogBounds | LogdError]:

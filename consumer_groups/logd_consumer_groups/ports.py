@@ -10,7 +10,7 @@ from typing import Protocol
 
 from logd.model.errors import LogdError
 from logd.model.group import LogBounds
-from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd.model.topic import Topic
 
 
@@ -24,6 +24,7 @@ class Appended:
     """
 
     base_offset: Offset
+    leader_epoch: LeaderEpoch
     committed: asyncio.Future[None]
 
 
@@ -47,11 +48,12 @@ class OffsetsLog(Protocol):
 
     def read(
         self, partition: PartitionId, offset: Offset
-    ) -> AsyncIterator[tuple[Offset, bytes, bytes | None]]:
-        """Every record from `offset`, or from the log start if that is higher, to the log end as it
-        is at the call, above the high watermark too; records of a batch below the start are left
-        out. It finishes once the high watermark has reached that end, so that what was loaded is
-        committed; where it never will (the log is read-only), it ends at the high watermark.
+    ) -> AsyncIterator[tuple[Offset, LeaderEpoch, bytes, bytes | None]]:
+        """Every record, with the epoch of its batch, from `offset`, or from the log start if that
+        is higher, to the log end as it is at the call, above the high watermark too; records of a
+        batch below the start are left out. It finishes once the high watermark has reached that
+        end, so that what was loaded is committed; where it never will (the log is read-only), it
+        ends at the high watermark.
 
         Called without `await`, as an async generator is. Raises StoredDataCorrupt, NotLeader.
         """
@@ -76,8 +78,12 @@ class LogView(Protocol):
         """Raises UnknownTopic."""
         ...
 
+    def find(self, name: str) -> Topic | None:
+        """One that is ready, by its exact name."""
+        ...
+
     def all(self) -> Sequence[Topic]:
-        """Every topic that is ready."""
+        """Every topic that is ready: the same object while none changes."""
         ...
 
     async def bounds(

@@ -44,8 +44,8 @@ class Connections:
 
     def watched(self, rpc: Rpc) -> Rpc:
         """The call, noted while it lasts if it is a stream."""
-        if not isinstance(rpc, StreamRpc):
-            return rpc
+        if not isinstance(rpc, StreamRpc) or rpc.method.endswith("/Session"):
+            return rpc  # a member reads by a stream of its own
         serve, does = rpc.handler, rpc.operation
 
         @wraps(serve)

@@ -22,6 +22,9 @@ class HostLogView:
     def by_id(self, topic_id: TopicId) -> Topic:
         return self._topics.by_id(topic_id)
 
+    def find(self, name: str) -> Topic | None:
+        return self._topics.find(name)
+
     def all(self) -> Sequence[Topic]:
         return self._topics.all()
 

@@ -9,7 +9,7 @@ from logd.model.batch_decoder import decode_batch
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import LogdError, StoredDataCorrupt
 from logd.model.group import OFFSETS_TOPIC
-from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd.model.record_batch import split_batches
 from logd.model.seams import Clock
 from logd_consumer_groups.ports import Appended
@@ -54,11 +54,11 @@ class OffsetsTopicLog:
             self._where(partition), batch, done, timeout_ms=APPEND_TIMEOUT_MS
         )
         assert appended.base_offset is not None, "only an idempotent producer has duplicates"
-        return Appended(appended.base_offset, committed)
+        return Appended(appended.base_offset, appended.leader_epoch, committed)
 
     async def read(
         self, partition: PartitionId, offset: Offset
-    ) -> AsyncIterator[tuple[Offset, bytes, bytes | None]]:
+    ) -> AsyncIterator[tuple[Offset, LeaderEpoch, bytes, bytes | None]]:
         hosted = await self._host.hosted(self._where(partition))
         await self._host.sync_all()  # what is answered from here on must not be lost any more
         log, end = hosted.log, hosted.high_watermark
@@ -74,7 +74,8 @@ class OffsetsTopicLog:
                 for index, record_offset in enumerate(decoded.offsets):
                     key = None if keys is None else keys[index]
                     if record_offset >= at and key is not None:
-                        yield Offset(record_offset), key, decoded.values[index]
+                        epoch = header.leader_epoch
+                        yield Offset(record_offset), epoch, key, decoded.values[index]
                 at = header.next_offset
 
     async def advance_log_start(self, partition: PartitionId, before_offset: Offset) -> None:

@@ -6,7 +6,7 @@ loop; errors are LogdErrors.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from logd.model.cluster import BrokerDescription, HealthProblem, TopicSize
 from logd.model.errors import LogdError
@@ -23,6 +23,7 @@ from logd.model.group import (
     ResetTarget,
     TopicSelection,
 )
+from logd.model.group_session import SessionAnswer, SessionMessage
 from logd.model.ids import (
     NO_LEADER_EPOCH,
     LeaderEpoch,
@@ -144,8 +145,13 @@ class Topics(Protocol):
         """Raises UnknownTopic, whose message has a 'did you mean'."""
         ...
 
+    def find(self, name: str) -> Topic | None:
+        """As `by_name`, without a hint."""
+        ...
+
     def all(self) -> Sequence[Topic]:
-        """Every topic that is ready, internal ones too, sorted by name."""
+        """Every topic that is ready, internal ones too, sorted by name: the same object while none
+        changes."""
         ...
 
     async def create(
@@ -261,12 +267,42 @@ class Cluster(Protocol):
     def problems(self) -> Sequence[HealthProblem]: ...
 
 
+class MemberSession(Protocol):
+    """One member's stream, as the coordinator knows it."""
+
+    @property
+    def left(self) -> bool:
+        """It has said goodbye: its next answer is the last."""
+        ...
+
+
 class Groups(Protocol):
-    """Committed offsets of consumer groups, and their rewinds.
+    """Members of consumer groups, their committed offsets and rewinds.
 
     Every method may raise CoordinatorLoading, NotCoordinator or InvalidName. What a method answers
     is committed to the log.
     """
+
+    async def open_session(self, message: SessionMessage) -> MemberSession:
+        """A member joins, or comes back. Raises InvalidConfig, Overloaded, UnknownMember,
+        DuplicateInstance."""
+        ...
+
+    async def say(self, session: Any, message: SessionMessage) -> None:
+        """What the member says next. Raises as `open_session`."""
+        ...
+
+    async def answer(self, session: Any) -> SessionAnswer:
+        """What it is to be told next, once there is something. Raises what ends the session."""
+        ...
+
+    def close_session(self, session: Any) -> None:
+        """The stream has ended. Unless it left, the member has a moment to come back."""
+        ...
+
+    async def heartbeat(self, message: SessionMessage, max_wait_ms: int) -> SessionAnswer:
+        """One message and the next answer, at the latest after `max_wait_ms`."""
+        ...
 
     async def commit_offsets(self, request: CommitRequest) -> CommitAnswer:
         """Raises GroupRewound for the whole; what refuses one partition stands in its result."""

@@ -136,7 +136,7 @@ async def _build(
         seams.clock,
         tasks,
     )
-
+    catalog.on_changed(groups.topic_changed)
     for number in range(OFFSETS_PARTITIONS):
         groups.lead(PartitionId(number))
     await groups.loaded()
@@ -151,7 +151,7 @@ async def _build(
             catalog, host, producer_ids, authorizer, seams.clock, pools.cold_read, refusals.note
         ),
         TopicService(catalog, host, sizes),
-        GroupService(groups, catalog),
+        GroupService(groups, catalog, authorizer),
         ClusterService(single, catalog, connections.listed),
     )
     info = BrokerDescription(

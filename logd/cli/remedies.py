@@ -34,7 +34,9 @@ REMEDIES = {
     "GROUP_NOT_EMPTY": "stop the group's consumers (`logctl groups describe GROUP` names them) and "
     "wait 30 s",
     "UNKNOWN_MEMBER": "start the consumer again; it will join anew",
-    "FENCED_MEMBER": "start the consumer again; it will join anew",
+    "FENCED_MEMBER": "leave the partition to its member (`logctl groups describe GROUP` names it), "
+    "or stop the group's members first",
+    "DUPLICATE_INSTANCE": "give each process a group_instance_id of its own, or none",
     "REBALANCE_IN_PROGRESS": "try again in a moment",
     "GROUP_REWOUND": "start the consumer again; it goes on from the new position (`logctl groups "
     "history GROUP`)",

@@ -195,10 +195,17 @@ class UnknownMember(LogdError):
 
 
 class FencedMember(LogdError):
-    """The member's epoch is over: its partitions may be with another member."""
+    """The partition is with another member of the group, or was since; nothing was committed."""
 
     reason, code, exit_status = "FENCED_MEMBER", "ABORTED", 5
-    client_does = "rejoin"
+    client_does = "give the partition up, and raise to who commits it"
+
+
+class DuplicateInstance(LogdError):
+    """Another process has joined the group under the same group_instance_id; the newest stays."""
+
+    reason, code, exit_status = "DUPLICATE_INSTANCE", "ABORTED", 5
+    client_does = "end, and not join again"
 
 
 class RebalanceInProgress(LogdError):

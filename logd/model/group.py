@@ -10,7 +10,8 @@ from logd.model.errors import LogdError
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 
 RewindEpoch = NewType("RewindEpoch", int)
-"""The offset, in the group's partition of __consumer_offsets, of its latest reset or undo."""
+"""The place, in the group's partition of __consumer_offsets, of its latest reset or undo, as
+`group_session.group_epoch` makes it; of a record written before groups had members, its offset."""
 
 NEVER_REWOUND = RewindEpoch(-1)
 OFFSETS_TOPIC = "__consumer_offsets"
@@ -20,6 +21,10 @@ OFFSETS_PARTITIONS = 16
 METADATA_BYTES_MAX = 4096
 DONE_RANGES_MAX = 1000
 """Ranges done beyond a committed offset; at the bound the SDK stops fetching that partition."""
+
+SESSION_TIMEOUT_MS = 10_000
+REVOCATION_TIMEOUT_MS = 30_000
+"""What a member has who does not say."""
 
 OFFSETS_PER_COMMIT_MAX = 10_000
 CONSUMER_SEEN_MS = 30_000
@@ -56,7 +61,8 @@ class OffsetCommit:
 class CommitRequest:
     """A commit. It is refused whole where `rewind_epoch` is not the group's (None: only where the
     group was never rewound), else partition by partition. `leaving`: the consumer ends and takes no
-    partition any more, whatever becomes of the commit."""
+    partition any more, whatever becomes of the commit. `member_epoch` is the highest that a member
+    was told; None: who commits is no member, and may commit only what no member has."""
 
     group: str
     commits: tuple[OffsetCommit, ...]
@@ -65,6 +71,7 @@ class CommitRequest:
     consumer: Consumer = Consumer()
     validate_only: bool = False
     leaving: bool = False
+    member_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +130,35 @@ class GroupSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a member wants: topics by name, and all whose name `pattern` matches (""; none)."""
+
+    topics: tuple[str, ...] = ()
+    pattern: str = ""
+    assignor: str = "uniform"
+    rack: str = ""
+    session_timeout_ms: int = SESSION_TIMEOUT_MS
+    revocation_timeout_ms: int = REVOCATION_TIMEOUT_MS
+
+
+@dataclass(frozen=True, slots=True)
 class GroupConsumer:
+    """A member, or a consumer that is none and was seen of late. A member is `connected` while its
+    session stands; `giving_up` it has still, `waiting_for` others have. `stalled_ms`: for so long
+    its application has not come back from a record."""
+
     consumer_id: str
     peer: str
     seen_ms: int
     partitions: tuple[TopicPartition, ...]
+    member: bool = False
+    instance_id: str = ""
+    client_id: str = ""
+    subscription: Subscription | None = None
+    giving_up: tuple[TopicPartition, ...] = ()
+    waiting_for: tuple[TopicPartition, ...] = ()
+    connected: bool = False
+    stalled_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

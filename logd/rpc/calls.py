@@ -18,6 +18,7 @@ Resource = str | Callable[[TopicNames, Any], str]
 """What a request is about: a function of it, or a text that its fields are put into."""
 CLUSTER = "cluster"
 GROUP = "group:{0.group}"
+SESSION = "group:{0.session.group}"
 NEW_TOPIC = "topic:{0.name}"
 
 
@@ -72,6 +73,8 @@ CALLS: Mapping[str, Call] = {
     **_calls(
         groups_pb2,
         "GroupService",
+        Session=("read", None),
+        Heartbeat=("read", SESSION),
         CommitOffsets=("read", GROUP),
         FetchOffsets=("read", GROUP),
         ListGroups=("describe", CLUSTER),

@@ -118,12 +118,18 @@ class TopicCatalog:
         return topic
 
     def by_name(self, name: str) -> Topic:
-        topic = self._by_folded_name.get(name.casefold())
-        if topic is not None and topic.name == name and topic.state is TopicState.READY:
+        topic = self.find(name)
+        if topic is not None:
             return topic
         hint = self._similar(name)
         mean = f"; did you mean '{hint}'?" if hint else ""
         raise UnknownTopic(f"topic '{name[:300]}' does not exist{mean}", topic=name, hint=hint)
+
+    def find(self, name: str) -> Topic | None:
+        topic = self._by_folded_name.get(name.casefold())
+        if topic is None or topic.name != name or topic.state is not TopicState.READY:
+            return None
+        return topic
 
     def all(self) -> Sequence[Topic]:
         if self._sorted is None:
@@ -230,6 +236,7 @@ class TopicCatalog:
             raise _changed_meanwhile(topic)
         del self._by_id[topic.topic_id]
         del self._by_folded_name[topic.name.casefold()]
+        self._sorted = None
 
     async def _add(self, topic: Topic) -> Topic:
         key, name_key = topic_key(topic.topic_id), topic_name_key(topic.name)

@@ -27,6 +27,7 @@ CATALOG = "logd_replication.topic_catalog.PARTITIONS_MAX"
 GROUPS = "logd_consumer_groups.group_coordinator.GROUPS_PER_PARTITION_MAX"
 CONSUMERS = "logd_consumer_groups.core.consumers_seen.SEEN_MAX"
 COMMITS = "logd_consumer_groups.core.commit_rates.SAMPLES_MAX"
+MEMBERS = "logd_consumer_groups.core.session_messages.MEMBERS_PER_GROUP_MAX"
 CALLS = "logd.broker.doors.grpc_door.grpc_server.STREAMS_PER_CONNECTION_MAX"
 EXCHANGES = "logd.broker.doors.flight_door.flight_server.EXCHANGES_MAX"
 UNSYNCED = "logd_partitions.sync.sync_progress.UNSYNCED_BYTES_MAX"
@@ -108,6 +109,10 @@ BOUNDS = {
     "ConsumersSeen._order": CONSUMERS,
     "ShardState.groups": GROUPS,
     "GroupShard._turns": CALLS,
+    "GroupMembers._live": MEMBERS,
+    "MemberSession.committed": "one message's, which is read before the next",
+    "Membership.target": CATALOG,
+    "TopicLookup._matching": "logd_consumer_groups.topic_lookup.PATTERNS_KEPT",
 }
 
 
@@ -159,6 +164,7 @@ def test_the_page_for_operators_has_the_numbers() -> None:
         RAISED_EPOCHS,
         CONSUMERS,
         COMMITS,
+        MEMBERS,
     ):
         module, _, name = bound.rpartition(".")
         assert f"{getattr(importlib.import_module(module), name):,}" in table, bound

@@ -15,6 +15,7 @@ from logd.model.errors import LogReadOnly, SyncFailed
 from logd.model.group import OFFSETS_TOPIC
 from logd.model.ids import Offset, PartitionId
 
+EPOCH = 1
 P0 = PartitionId(0)
 
 
@@ -32,7 +33,7 @@ async def log(bench: HostBench) -> OffsetsTopicLog:
     return log
 
 
-async def read(log: OffsetsTopicLog, offset: int = 0) -> list[tuple[int, bytes, bytes | None]]:
+async def read(log: OffsetsTopicLog, offset: int = 0) -> list[tuple[int, int, bytes, bytes | None]]:
     return [record async for record in log.read(P0, Offset(offset))]
 
 
@@ -42,8 +43,12 @@ async def test_what_is_appended_is_read_tombstones_too(log: OffsetsTopicLog) -> 
     assert (first.base_offset, second.base_offset) == (0, 2)
     await first.committed
     await second.committed
-    assert await read(log) == [(0, b"a", b"1"), (1, b"b", None), (2, b"a", b"2")]
-    assert await read(log, 1) == [(1, b"b", None), (2, b"a", b"2")]
+    assert await read(log) == [
+        (0, EPOCH, b"a", b"1"),
+        (1, EPOCH, b"b", None),
+        (2, EPOCH, b"a", b"2"),
+    ]
+    assert await read(log, 1) == [(1, EPOCH, b"b", None), (2, EPOCH, b"a", b"2")]
     assert await read(log, 3) == []
 
 
@@ -56,7 +61,7 @@ async def test_a_read_waits_for_what_was_appended_before_it(
     await bench.turns()
     assert not reading.done()
     bench.flush.gate.set()
-    assert await reading == [(0, b"a", b"1")]
+    assert await reading == [(0, EPOCH, b"a", b"1")]
     await appended.committed
 
 
@@ -88,4 +93,4 @@ async def test_a_failed_sync_is_raised_to_who_waits(log: OffsetsTopicLog, bench:
         await appended.committed
     with pytest.raises(LogReadOnly):
         log.append(P0, [(b"a", b"3")])
-    assert await read(log) == [(0, b"a", b"1")], "only what is committed"
+    assert await read(log) == [(0, EPOCH, b"a", b"1")], "only what is committed"

@@ -63,6 +63,12 @@ class Case:
         )
         return await self.call("GroupService/CommitOffsets", request)
 
+    async def join(self) -> None:
+        session = groups_pb2.SessionRequest(
+            group="g", member_id="m", subscription=groups_pb2.Subscription(topics=["orders"])
+        )
+        await self.call("GroupService/Heartbeat", groups_pb2.HeartbeatRequest(session=session))
+
     async def on_stream(self, name: str, *requests: Any) -> bytes | None:
         """The stream's first answer. Raises what ends it."""
         stream = await self.local.transport.stream("", f"/logd.v1.DataService/{name}")
@@ -136,6 +142,21 @@ async def bytes_of_a_group(case: Case, patch: pytest.MonkeyPatch) -> None:
     await case.commit()
 
 
+async def members_of_a_group(case: Case, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("logd_consumer_groups.core.session_messages.MEMBERS_PER_GROUP_MAX", 0)
+    await case.join()
+
+
+async def topics_of_a_member(case: Case, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("logd_consumer_groups.core.session_messages.TOPICS_PER_MEMBER_MAX", 0)
+    await case.join()
+
+
+async def partitions_held(case: Case, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("logd_consumer_groups.core.session_messages.HELD_MAX", -1)
+    await case.join()
+
+
 async def topics_asked_for(case: Case, patch: pytest.MonkeyPatch) -> None:
     patch.setattr("logd_consumer_groups.log_survey.SELECTED_MAX", 0)
     selection = groups_pb2.TopicPartitions(topic=ORDERS, partitions=[0])
@@ -190,6 +211,9 @@ STATES: dict[tuple[str, str, str], Callable[[Case, pytest.MonkeyPatch], Awaitabl
     ("warning", "OVERLOADED", "groups_per_partition_max"): groups,
     ("warning", "OVERLOADED", "OFFSETS_PER_COMMIT_MAX"): offsets_of_a_commit,
     ("warning", "OVERLOADED", "GROUP_STATE_BYTES_MAX"): bytes_of_a_group,
+    ("warning", "OVERLOADED", "members_per_group_max"): members_of_a_group,
+    ("warning", "OVERLOADED", "topics_per_member_max"): topics_of_a_member,
+    ("warning", "OVERLOADED", "held_max"): partitions_held,
     ("warning", "OVERLOADED", "selected_max"): topics_asked_for,
     ("warning", "OVERLOADED", "open files"): no_descriptors,
     ("warning", "OVERLOADED", "memory"): no_memory,

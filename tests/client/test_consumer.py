@@ -355,7 +355,7 @@ async def test_a_second_consumer_of_the_same_partitions_is_warned_once(
     broker: FakeFetchBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker.also_consumed_by = "logd-1234"
-    async with make(broker, group_id="g") as consumer:
+    async with make(broker, group_id="g", partitions=[0, 1]) as consumer:
         await consumer.commit()
         await consumer.commit()
     warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]

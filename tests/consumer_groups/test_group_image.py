@@ -32,7 +32,7 @@ def image(kind: int, start: int, end: int, flags: int) -> bytes:
 
 
 def unpacked(raw: bytes) -> GroupImage:
-    return GroupImage.unpack(StructReader(raw))
+    return GroupImage.unpack(StructReader(raw), 1)
 
 
 def test_an_event_at_its_bounds_is_read() -> None:

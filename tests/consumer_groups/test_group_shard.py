@@ -23,10 +23,19 @@ from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.system.background_tasks import BackgroundTasks
 from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.offset_records import CommitRecord
+from logd_consumer_groups.core.shard_state import ShardState
 from logd_consumer_groups.core.snapshots import LOG_BYTES_MIN
 from logd_consumer_groups.group_shard import RELOAD_AFTER_MS, GroupShard
 
 ZERO = PartitionId(0)
+
+
+class Nobody:
+    """Implements `ShardListener`."""
+
+    def loaded(self, shard: GroupShard, state: ShardState) -> None: ...
+
+    def dropped(self, shard: GroupShard) -> None: ...
 
 
 def tasks() -> BackgroundTasks:
@@ -42,7 +51,7 @@ def commit(group: str, offset: int, metadata: str = "") -> CommitRecord:
 
 
 async def loaded(log: MemoryOffsetsLog) -> GroupShard:
-    shard = GroupShard(ZERO, log, ManualClock(), tasks())
+    shard = GroupShard(ZERO, log, ManualClock(), tasks(), Nobody())
     shard.lead()
     await shard.loaded()
     return shard
@@ -54,7 +63,7 @@ def committed(shard: GroupShard, group: str = "g") -> Offset | None:
 
 
 async def test_who_does_not_lead_does_not_answer() -> None:
-    shard = GroupShard(ZERO, MemoryOffsetsLog(), ManualClock(), tasks())
+    shard = GroupShard(ZERO, MemoryOffsetsLog(), ManualClock(), tasks(), Nobody())
     with pytest.raises(NotCoordinator):
         _ = shard.state
     shard.lead()
@@ -144,7 +153,7 @@ async def test_a_load_that_fails_says_why_and_is_tried_again_later() -> None:
     log, clock = MemoryOffsetsLog(), ManualClock()
     clock.advance(7)
     log.led_elsewhere.add(0)
-    shard = GroupShard(ZERO, log, clock, tasks())
+    shard = GroupShard(ZERO, log, clock, tasks(), Nobody())
     shard.lead()
     await shard.loaded()
     with pytest.raises(NotLeader) as refused:
@@ -167,7 +176,7 @@ async def test_a_load_that_fails_says_why_and_is_tried_again_later() -> None:
 async def test_a_disk_that_cannot_be_read_now_is_tried_again() -> None:
     log, clock = MemoryOffsetsLog(), ManualClock()
     log.fail_read = OSError("too many open files")
-    shard = GroupShard(ZERO, log, clock, tasks())
+    shard = GroupShard(ZERO, log, clock, tasks(), Nobody())
     shard.lead()
     await shard.loaded()
     with pytest.raises(CoordinatorLoading, match="too many open files"):
@@ -257,7 +266,7 @@ async def test_a_crash_after_any_record_of_a_snapshot_loses_nothing(bench: Group
     for kept in range(whole.start, len(whole.records) + 1):
         left = bench.log.copy(kept)
         left.partition(shard.partition).start = 0
-        again = GroupShard(shard.partition, left, bench.clock, bench.tasks)
+        again = GroupShard(shard.partition, left, bench.clock, bench.tasks, Nobody())
         again.lead()
         await again.loaded()
         assert again.state.groups == shard.state.groups
@@ -268,7 +277,7 @@ async def test_a_crash_after_any_record_of_a_snapshot_loses_nothing(bench: Group
 async def test_a_fault_of_ours_in_a_load_is_told_and_the_load_tried_again() -> None:
     log, clock = MemoryOffsetsLog(), ManualClock()
     background = BackgroundTasks(clock)
-    shard = GroupShard(ZERO, log, clock, background)
+    shard = GroupShard(ZERO, log, clock, background, Nobody())
     log.fail_read = KeyError("a fault of ours")
     shard.lead()
     await shard.loaded()

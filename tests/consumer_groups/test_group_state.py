@@ -8,7 +8,7 @@ from logd_consumer_groups.core.group_state import (
     HISTORY_EVENTS_MAX,
     GroupState,
 )
-from logd_consumer_groups.core.offset_records import CommitRecord, RewindRecord
+from logd_consumer_groups.core.offset_records import VALUE_VERSION, CommitRecord, RewindRecord
 
 
 def where(number: int) -> TopicPartition:
@@ -30,11 +30,11 @@ def test_a_reset_moves_all_its_partitions_and_becomes_the_epoch() -> None:
     group.replay_commit(commit(0, 10))
     group.replay_rewind(
         reset(RewindEntry(where(0), Offset(10), Offset(4)), RewindEntry(where(1), None, Offset(2))),
-        Offset(77),
+        RewindEpoch(77),
     )
     assert (group.committed(where(0)), group.committed(where(1))) == (4, 2)
     assert group.rewind_epoch == 77
-    group.replay_rewind(reset(RewindEntry(where(1), Offset(2), None), undoes=77), Offset(78))
+    group.replay_rewind(reset(RewindEntry(where(1), Offset(2), None), undoes=77), RewindEpoch(78))
     assert group.committed(where(1)) is None
     assert group.rewind_epoch == 78
     event, undone = group.latest_reset()
@@ -55,7 +55,7 @@ def test_a_commit_that_goes_back_is_history_one_event_a_request() -> None:
 
 def test_the_history_is_bounded_and_keeps_resets_before_commits() -> None:
     group = GroupState("g")
-    group.replay_rewind(reset(RewindEntry(where(0), None, Offset(100))), Offset(0))
+    group.replay_rewind(reset(RewindEntry(where(0), None, Offset(100))), RewindEpoch(0))
     for at_ms in range(HISTORY_EVENTS_MAX + 5):
         group.replay_commit(commit(0, 99 - at_ms, back=True, at_ms=at_ms))
     assert len(group.history) == HISTORY_EVENTS_MAX
@@ -63,7 +63,7 @@ def test_the_history_is_bounded_and_keeps_resets_before_commits() -> None:
     big = tuple(
         RewindEntry(where(number), None, Offset(1)) for number in range(HISTORY_ENTRIES_MAX)
     )
-    group.replay_rewind(reset(*big), Offset(500))
+    group.replay_rewind(reset(*big), RewindEpoch(500))
     assert [event.rewind_epoch for event in group.history] == [500]
 
 
@@ -71,6 +71,7 @@ def test_sizes_follow_every_change_and_an_image_restores_all() -> None:
     group = GroupState("g")
     for record in (commit(0, 10), commit(1, 10), commit(0, 3, back=True)):
         group.replay_commit(record)
-    group.replay_rewind(reset(RewindEntry(where(1), Offset(10), None)), Offset(7))
+    group.replay_rewind(reset(RewindEntry(where(1), Offset(10), None)), RewindEpoch(7))
     assert GroupState.of_image(group.image()) == group
-    assert len(group.image().pack()) <= group.state_bytes <= 2 * len(group.image().pack())
+    image_bytes = len(group.image().pack(VALUE_VERSION))
+    assert image_bytes <= group.state_bytes <= 2 * image_bytes

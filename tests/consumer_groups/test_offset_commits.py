@@ -19,7 +19,6 @@ from logd.model.group import (
     CommitRequest,
     Consumer,
     DoneRange,
-    LogBounds,
     OffsetCommit,
     RewindEpoch,
 )
@@ -27,13 +26,12 @@ from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicParti
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_commits import (
     GROUP_STATE_BYTES_MAX,
+    OFFSET_MAX,
     CommitDecision,
     check_commit_request,
     check_rewind_epoch,
 )
 from logd_consumer_groups.core.offset_records import CommitRecord
-
-HIGH_WATERMARK = 100
 
 
 def where(number: int = 0) -> TopicPartition:
@@ -43,12 +41,9 @@ def where(number: int = 0) -> TopicPartition:
 def decide(
     group: GroupState, *commits: OffsetCommit, now_ms: int = 50, **request: object
 ) -> tuple[tuple[LogdError | None, ...], list[CommitRecord]]:
-    bounds: dict[TopicPartition, LogBounds | LogdError] = {
-        c.topic_partition: LogBounds(Offset(5), Offset(HIGH_WATERMARK)) for c in commits
-    }
-    bounds[where(9)] = UnknownTopic("gone")
+    refusals: dict[TopicPartition, LogdError] = {where(9): UnknownTopic("gone")}
     asked = CommitRequest("g", commits, group.rewind_epoch, **request)  # type: ignore[arg-type]
-    decision = CommitDecision(group, asked, bounds, now_ms)
+    decision = CommitDecision(group, asked, refusals, now_ms)
     return decision.decide(), decision.records
 
 
@@ -83,17 +78,16 @@ def test_the_rewind_epoch_must_be_the_groups(
     assert refused.value.details["rewind_epoch"] == str(current)
 
 
-@pytest.mark.parametrize("offset", [-1, HIGH_WATERMARK + 1])
-def test_offsets_outside_the_log_are_refused(offset: int) -> None:
+@pytest.mark.parametrize("offset", [-1, OFFSET_MAX + 1])
+def test_what_no_log_can_hold_is_refused(offset: int) -> None:
     (error,), records = decide(GroupState("g"), OffsetCommit(where(), Offset(offset)))
     assert isinstance(error, OffsetOutOfRange)
-    assert error.details["high_watermark"] == str(HIGH_WATERMARK)
     assert not records
 
 
-@pytest.mark.parametrize("offset", [0, 5, HIGH_WATERMARK])
-def test_offsets_up_to_the_high_watermark_are_kept(offset: int) -> None:
-    """Also one that retention has removed: the consumer was there."""
+@pytest.mark.parametrize("offset", [0, 5, OFFSET_MAX])
+def test_no_log_is_asked_where_it_begins_and_ends(offset: int) -> None:
+    """Also what retention has removed: the consumer was there."""
     results, records = decide(GroupState("g"), OffsetCommit(where(), Offset(offset)))
     assert results == (None,) and records[0].position.offset == offset
 
@@ -106,7 +100,7 @@ def test_offsets_up_to_the_high_watermark_are_kept(offset: int) -> None:
         ("", ((50, 49),), "done_ranges"),
         ("", ((40, 45), (44, 50)), "done_ranges"),
         ("", ((9, 12),), "done_ranges"),
-        ("", ((40, HIGH_WATERMARK + 1),), "done_ranges"),
+        ("", ((40, OFFSET_MAX + 1),), "done_ranges"),
         ("", tuple((20, 21) for _ in range(DONE_RANGES_MAX + 1)), "done_ranges"),
     ],
 )
@@ -204,8 +198,7 @@ def test_a_full_group_takes_what_needs_no_more_room() -> None:
 def test_as_many_done_ranges_as_are_allowed_are_kept() -> None:
     ranges = tuple(DoneRange(10 + n, 11 + n) for n in range(DONE_RANGES_MAX))
     commit = OffsetCommit(where(), Offset(10), None, "", ranges)
-    bounds = {where(): LogBounds(Offset(0), Offset(2 * DONE_RANGES_MAX))}
-    decision = CommitDecision(GroupState("g"), CommitRequest("g", (commit,)), bounds, 50)
+    decision = CommitDecision(GroupState("g"), CommitRequest("g", (commit,)), {}, 50)
     assert decision.decide() == (None,)
     assert decision.records[0].position.done_ranges == ranges
 

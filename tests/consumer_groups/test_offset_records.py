@@ -1,11 +1,14 @@
 """The bytes of __consumer_offsets."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logd.model.errors import LogdError, StoredDataCorrupt, UnsupportedVersion
-from logd.model.group import DoneRange, RewindEpoch
+from logd.model.group import DoneRange, RewindEpoch, Subscription
+from logd.model.group_session import GroupEpoch
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import (
     GroupImage,
@@ -14,15 +17,19 @@ from logd_consumer_groups.core.group_image import (
     RewindEntry,
     RewindEvent,
 )
+from logd_consumer_groups.core.member_table import Member, MemberTable
 from logd_consumer_groups.core.offset_records import (
     CommitRecord,
     GroupTombstone,
+    MemberRecord,
     OffsetRecord,
+    OwnerRecord,
     RecordType,
     RewindRecord,
     SnapshotBegin,
     SnapshotChunk,
     SnapshotEnd,
+    TopicSeenRecord,
     unpack_record,
 )
 
@@ -49,6 +56,34 @@ _EVENT = (
     "0b00" + b"to earliest".hex() + "0300" + b"ann".hex() + "01000000" + _ENTRY
 )
 
+IMAGE = GroupImage(
+    "g1",
+    RewindEpoch(4),
+    ((WHERE, POSITION),),
+    (RewindEvent(RewindEpoch(4), "UNDO", BODY),),
+)
+_IMAGE = (
+    "01000000"
+    "02006731"
+    "0400000000000000"
+    "01000000" + _WHERE + _POSITION + "01000000"
+    "0400000000000000"
+    "02" + _EVENT
+)
+MEMBER = Member("m", Subscription(("a", "b"), "c.*", "range", "r", 5, 6), "i", "cl")
+_MEMBER = "0100690200636c0300632e2a050072616e6765010072050000000600000002000000010061010062"
+TABLE = MemberTable()
+TABLE.replay_member("m", MEMBER, GroupEpoch(6))
+TABLE.replay_owner(WHERE, "m", GroupEpoch(7))
+TABLE.replay_seen(WHERE.topic_id, 4)
+_TABLE = (
+    "0700000000000000"
+    "01000000"
+    "01006d" + _MEMBER + "01000000" + _WHERE + "0700000000000000"
+    "01006d"
+    "01000000" + _WHERE[:32] + "04000000"
+)
+
 GOLDEN: list[tuple[OffsetRecord, str, str | None]] = [
     (
         CommitRecord("g1", WHERE, POSITION, True, "c"),
@@ -59,36 +94,39 @@ GOLDEN: list[tuple[OffsetRecord, str, str | None]] = [
     (
         RewindRecord("g1", "RESET", RewindEpoch(-1), BODY),
         "010302006731ffffffffffffffff",
+        "02" + _EVENT,
+    ),
+    (
+        RewindRecord("g1", "RESET", RewindEpoch(-1), BODY, version=1),
+        "010302006731ffffffffffffffff",
         "01" + _EVENT,
     ),
     (
         RewindRecord("g1", "UNDO", RewindEpoch(4), BODY),
         "0104020067310400000000000000",
-        "01" + _EVENT,
+        "02" + _EVENT,
     ),
     (SnapshotBegin(9), "0105", "010900000000000000"),
     (
-        SnapshotChunk(
-            Offset(8),
-            1,
-            (
-                GroupImage(
-                    "g1",
-                    RewindEpoch(4),
-                    ((WHERE, POSITION),),
-                    (RewindEvent(RewindEpoch(4), "UNDO", BODY),),
-                ),
-            ),
-        ),
+        SnapshotChunk(Offset(8), 1, (IMAGE,), version=1),
         "0106080000000000000001000000",
-        "01"
-        "01000000"
-        "02006731"
-        "0400000000000000"
-        "01000000" + _WHERE + _POSITION + "01000000"
-        "0400000000000000"
-        "02" + _EVENT,
+        "01" + _IMAGE,
     ),
+    (
+        SnapshotChunk(Offset(8), 1, (replace(IMAGE, table=TABLE),)),
+        "0106080000000000000001000000",
+        "02" + _IMAGE + _TABLE,
+    ),
+    (MemberRecord("g1", "m", MEMBER), "01080200673101006d", "01" + _MEMBER),
+    (MemberRecord("g1", "m", None), "01080200673101006d", None),
+    (OwnerRecord("g1", WHERE, "m"), "010902006731" + _WHERE, "0101006d"),
+    (OwnerRecord("g1", WHERE, ""), "010902006731" + _WHERE, None),
+    (
+        TopicSeenRecord("g1", WHERE.topic_id, 4),
+        "010a02006731" + _WHERE[:32],
+        "0104000000",
+    ),
+    (TopicSeenRecord("g1", WHERE.topic_id, None), "010a02006731" + _WHERE[:32], None),
     (
         SnapshotEnd(Offset(8), 2, 3, 0xDEADBEEF),
         "01070800000000000000",
@@ -107,6 +145,14 @@ def test_golden_bytes(record: OffsetRecord, key: str, value: str | None) -> None
 offsets = st.integers(0, 2**63 - 1).map(Offset)
 times = st.integers(-(2**63), 2**63 - 1)
 names = st.text("abcé.", min_size=1, max_size=8)
+timeouts = st.integers(0, 2**32 - 1)
+members = st.builds(
+    Member,
+    st.just("m"),
+    st.builds(Subscription, st.lists(names).map(tuple), names, names, names, timeouts, timeouts),
+    names,
+    names,
+)
 wheres = st.builds(
     TopicPartition,
     st.binary(min_size=16, max_size=16).map(TopicId),
@@ -143,6 +189,9 @@ records: st.SearchStrategy[OffsetRecord] = st.one_of(
     st.builds(SnapshotBegin, times),
     st.builds(SnapshotChunk, offsets, counts, st.lists(images, max_size=3).map(tuple)),
     st.builds(SnapshotEnd, offsets, counts, counts, counts),
+    st.builds(MemberRecord, names, st.just("m"), st.none() | members),
+    st.builds(OwnerRecord, names, wheres, st.just("") | names),
+    st.builds(TopicSeenRecord, names, st.binary(min_size=16, max_size=16), st.none() | counts),
 )
 
 
@@ -170,9 +219,13 @@ def test_damaged_bytes_give_a_record_or_a_typed_error(
     damaged[at] ^= data.draw(st.integers(1, 255))
     raw = (key, bytes(damaged)) if value else (bytes(damaged), None)
     try:
-        assert unpack_record(*raw).pack() == raw
+        read = unpack_record(*raw)
     except LogdError:
-        pass
+        return
+    if isinstance(read, SnapshotChunk):  # of a table with an entry twice the last one counts
+        assert unpack_record(*read.pack()) == read
+    else:
+        assert read.pack() == raw
 
 
 @given(records, st.integers(1, 30))
@@ -191,7 +244,7 @@ def test_a_count_beyond_the_bytes_is_refused_before_anything_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "record_type", [0, 8, 99, RecordType.SHARE_ACQUIRED, RecordType.SHARE_DELIVERY_COUNT]
+    "record_type", [0, 11, 99, RecordType.SHARE_ACQUIRED, RecordType.SHARE_DELIVERY_COUNT]
 )
 def test_types_that_are_reserved_or_unknown_are_refused(record_type: int) -> None:
     with pytest.raises(UnsupportedVersion, match=f"type {int(record_type)}"):
@@ -204,3 +257,6 @@ def test_newer_versions_are_refused() -> None:
         unpack_record(b"\x02" + key[1:], value)
     with pytest.raises(UnsupportedVersion, match="value of version 2"):
         unpack_record(key, b"\x02" + value[1:])
+    key, value = SnapshotChunk(Offset(0), 0, ()).pack()
+    with pytest.raises(UnsupportedVersion, match="value of version 3; this logd knows 2"):
+        unpack_record(key, b"\x03" + value[1:])

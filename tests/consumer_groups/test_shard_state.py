@@ -5,7 +5,7 @@ import pytest
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
 from logd.model.group import NEVER_REWOUND
-from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import Position, RewindBody, RewindEntry
 from logd_consumer_groups.core.offset_records import (
     CommitRecord,
@@ -40,12 +40,12 @@ class Journal:
     def append(self, *records: OffsetRecord) -> None:
         for record in records:
             self.pairs.append(record.pack())
-            self.state.replay(Offset(len(self.pairs) - 1), *self.pairs[-1])
+            self.state.replay(Offset(len(self.pairs) - 1), LeaderEpoch(0), *self.pairs[-1])
 
     def replayed(self, start: int = 0, end: int | None = None) -> ShardState:
         state = ShardState()
         for index, (key, value) in enumerate(self.pairs[start:end]):
-            state.replay(Offset(start + index), key, value)
+            state.replay(Offset(start + index), LeaderEpoch(0), key, value)
         state.check_complete()
         return state
 
@@ -75,7 +75,7 @@ def test_a_snapshot_cut_short_at_any_record_loses_nothing() -> None:
     for end in range(len(journal.pairs) + 1):
         live = ShardState()
         for index, (key, value) in enumerate(journal.pairs[:end]):
-            live.replay(Offset(index), key, value)
+            live.replay(Offset(index), LeaderEpoch(0), key, value)
         assert journal.replayed(end=end).groups == live.groups
         assert live.state_bytes == sum(g.state_bytes for g in live.groups.values())
 
@@ -122,7 +122,7 @@ def test_an_end_with_other_totals_completes_nothing(off: tuple[int, int, int]) -
 
 def test_a_record_of_a_newer_version_stops_the_replay() -> None:
     with pytest.raises(UnsupportedVersion):
-        ShardState().replay(Offset(0), b"\x01\x10", b"\x01")
+        ShardState().replay(Offset(0), LeaderEpoch(0), b"\x01\x10", b"\x01")
 
 
 def test_an_end_holds_the_checksum_of_all_chunks_as_they_stand_in_the_log() -> None:

@@ -1,6 +1,6 @@
 """When snapshots are due, and their chunks."""
 
-from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.offset_records import CommitRecord
 from logd_consumer_groups.core.shard_state import ShardState
@@ -19,7 +19,7 @@ def state_of(groups: dict[str, int]) -> ShardState:
         for number in range(partitions):
             where = TopicPartition(TopicId(b"t" * 16), PartitionId(number))
             position = Position(Offset(1), 1, 1, metadata="n" * 1024)
-            state.replay(Offset(0), *CommitRecord(name, where, position).pack())
+            state.replay(Offset(0), LeaderEpoch(0), *CommitRecord(name, where, position).pack())
     return state
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from harness.fake_group_coordinator import FakeGroup, FakeGroupCoordinator
 from logd.model.batch_encoder import encode_batch
 from logd.model.errors import (
     BrokerUnreachable,
@@ -196,21 +197,12 @@ class FakeFetchStream:
         self._check()
 
 
-class FakeGroup:
-    """Committed offsets by (topic_id, partition), and the rewind epoch."""
-
-    def __init__(self) -> None:
-        self.offsets: dict[tuple[bytes, int], int] = {}
-        self.rewind_epoch = -1
-        self.commits: list[groups_pb2.CommitOffsetsRequest] = []
-
-
 class FakeFetchBroker:
     """Implements `Transport`. `down`: nobody answers. `unary_failures` are raised first."""
 
     def __init__(self) -> None:
         self.topics: dict[str, list[FakeLog]] = {}
-        self.groups: dict[str, FakeGroup] = {}
+        self.coordinator = FakeGroupCoordinator(self._partitions, self._topic_name)
         self.streams: set[FakeFetchStream] = set()
         self.requests = 0
         self.down = False
@@ -226,18 +218,20 @@ class FakeFetchBroker:
         self.notify()
 
     def group(self, name: str) -> FakeGroup:
-        return self.groups.setdefault(name, FakeGroup())
+        return self.coordinator.group(name)
 
     def rewind(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
         found = self.group(group)
         found.rewind_epoch += 1
         for (topic, partition), offset in offsets.items():
             found.offsets[self.topic_id(topic), partition] = offset
+        self.coordinator.settle(found)
 
     def break_streams(self) -> None:
         for stream in list(self.streams):
             stream.broken = True
         self.notify()
+        self.coordinator.break_streams()
 
     def notify(self) -> None:
         for stream in list(self.streams):
@@ -247,9 +241,19 @@ class FakeFetchBroker:
         return name.encode().ljust(16, b"\0")
 
     def log_by_id(self, topic_id: bytes, partition: int) -> FakeLog:
-        return self.topics[topic_id.rstrip(b"\0").decode()][partition]
+        return self.topics[self._topic_name(topic_id)][partition]
+
+    def _topic_name(self, topic_id: bytes) -> str:
+        return topic_id.rstrip(b"\0").decode()
+
+    def _partitions(self, topic: str) -> list[tuple[bytes, int]]:
+        return [(self.topic_id(topic), number) for number in range(len(self.topics[topic]))]
 
     async def stream(self, address: str, method: str) -> TransportStream:
+        if method.endswith("GroupService/Session"):
+            if self.down:
+                raise BrokerUnreachable("the fake broker is down")
+            return self.coordinator.open()
         stream = FakeFetchStream(self)
         self.streams.add(stream)
         return stream
@@ -317,7 +321,11 @@ class FakeFetchBroker:
         for commit in request.offsets:
             key = (commit.topic_id, commit.partition)
             result = response.results.add(topic_id=commit.topic_id, partition=commit.partition)
-            if commit.offset < group.offsets.get(key, 0) and not request.allow_rewind:
+            member_id = request.consumer_id if request.HasField("member_epoch") else None
+            fenced = group.refusal(key, member_id)
+            if fenced is not None:
+                result.error.CopyFrom(fenced)
+            elif commit.offset < group.offsets.get(key, 0) and not request.allow_rewind:
                 result.error.CopyFrom(common_pb2.Error(reason="COMMIT_BEHIND", message="behind"))
             else:
                 group.offsets[key] = commit.offset

@@ -29,6 +29,7 @@ class MemoryLogView:
         self.logs: dict[TopicPartition, list[int]] = {}
         self.starts: dict[TopicPartition, int] = {}
         self.gate: asyncio.Event | None = None
+        self._all: tuple[Topic, ...] = ()
 
     def add_topic(self, name: str, partitions: int = 1, records: int = 0) -> list[TopicPartition]:
         """A new topic with `records` appended now to each partition."""
@@ -58,8 +59,14 @@ class MemoryLogView:
                 return topic
         raise UnknownTopic("no such topic", topic=name)
 
+    def find(self, name: str) -> Topic | None:
+        return next((t for t in self.topics.values() if t.name == name), None)
+
     def all(self) -> Sequence[Topic]:
-        return sorted(self.topics.values(), key=lambda topic: topic.name)
+        found = tuple(sorted(self.topics.values(), key=lambda topic: topic.name))
+        if found != self._all:
+            self._all = found
+        return self._all
 
     async def bounds(
         self, partitions: Sequence[TopicPartition]

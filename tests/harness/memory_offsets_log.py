@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from logd.model.errors import LogdError, NotLeader
-from logd.model.ids import Offset, PartitionId
+from logd.model.ids import LeaderEpoch, Offset, PartitionId
 from logd_consumer_groups.ports import Appended
 
 RECORD_OVERHEAD_BYTES = 32
@@ -35,6 +35,7 @@ class MemoryOffsetsLog:
         self.fail_read: Exception | None = None
         self.led_elsewhere: set[int] = set()
         self.trims: list[tuple[int, int]] = []
+        self.leader_epoch = LeaderEpoch(0)
 
     def partition(self, number: int) -> MemoryPartition:
         return self.partitions.setdefault(number, MemoryPartition())
@@ -55,18 +56,18 @@ class MemoryOffsetsLog:
         one.waiting.append((len(one.records), committed))
         if not self.hold:
             self.release()
-        return Appended(Offset(base_offset), committed)
+        return Appended(Offset(base_offset), self.leader_epoch, committed)
 
     async def read(
         self, partition: PartitionId, offset: Offset
-    ) -> AsyncIterator[tuple[Offset, bytes, bytes | None]]:
+    ) -> AsyncIterator[tuple[Offset, LeaderEpoch, bytes, bytes | None]]:
         self._check_leader(partition)
         if self.fail_read is not None:
             raise self.fail_read
         one = self.partition(partition)
         end = len(one.records)
         for at in range(max(offset, one.start), end):
-            yield Offset(at), *one.records[at]
+            yield Offset(at), self.leader_epoch, *one.records[at]
             if at % 7 == 0:
                 await asyncio.sleep(0)
         one.high_watermark = max(one.high_watermark, end)

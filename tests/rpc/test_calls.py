@@ -45,6 +45,8 @@ ASKED = {
         "DescribePartitions": "describe topic:orders",
     },
     "GroupService": {
+        "Session": "read",
+        "Heartbeat": "read group:billing",
         "CommitOffsets": "read group:billing",
         "FetchOffsets": "read group:billing",
         "ListGroups": "describe cluster",
@@ -129,6 +131,8 @@ async def test_who_is_denied_gets_acl_denied_from_every_call(bench: DoorBench) -
                 request.topic.CopyFrom(ref)
             if "group" in fields:
                 request.group = "billing"
+            if "session" in fields:
+                request.session.group = "billing"
             if name == "CreateTopic":
                 request.name = "orders"
             with pytest.raises(AclDenied):

@@ -21,7 +21,8 @@ from logd.model.group import (
     ToOffset,
     TopicSelection,
 )
-from logd.model.ids import Offset, TopicPartition
+from logd.model.ids import LeaderEpoch, Offset, TopicPartition
+from logd_consumer_groups.core.offset_commits import OFFSET_MAX
 from logd_consumer_groups.core.shard_state import ShardState
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class GroupLives(RuleBasedStateMachine):
         fell = False
         for (where, offset), error in zip(offsets.items(), outcome.results, strict=True):
             before = self.offsets.get(group, {}).get(where, -1)
-            if not 0 <= offset <= len(self.bench.view.logs[where]):
+            if not 0 <= offset <= OFFSET_MAX:
                 assert isinstance(error, OffsetOutOfRange)
             elif offset < before and not allow_rewind:
                 assert isinstance(error, CommitBehind)
@@ -217,7 +218,7 @@ class GroupLives(RuleBasedStateMachine):
         for number, one in self.bench.log.partitions.items():
             replayed = ShardState()
             for offset in range(one.start, len(one.records)):
-                replayed.replay(Offset(offset), *one.records[offset])
+                replayed.replay(Offset(offset), LeaderEpoch(0), *one.records[offset])
             replayed.check_complete()
             live = self.bench.groups._shards[number].state
             assert replayed.groups == live.groups

@@ -32,19 +32,12 @@ class CommitRates:
         self._count = 0
 
     def observe(
-        self,
-        group: str,
-        topic_partition: TopicPartition,
-        offset: Offset,
-        now_ms: int,
-        *,
-        log_start_offset: Offset,
+        self, group: str, topic_partition: TopicPartition, offset: Offset, now_ms: int
     ) -> None:
-        """A commit. One that goes back starts the count anew, and so does one after the log's start
-        has passed the commit before it: what retention took was not read."""
+        """A commit. One that goes back starts the count anew."""
         where = (group, topic_partition)
         samples = self._forget(where)
-        if samples and not log_start_offset <= samples[-1].offset <= offset:
+        if samples and offset < samples[-1].offset:
             samples.clear()
         if len(samples) > 1 and samples[-1].at_ms - samples[-2].at_ms < SPACING_MS:
             samples.pop()
@@ -57,9 +50,18 @@ class CommitRates:
         while self._count > SAMPLES_MAX:
             self._forget(next(iter(self._samples)))
 
-    def rate(self, group: str, topic_partition: TopicPartition, now_ms: int) -> float | None:
-        """Records/s; None: not known."""
-        samples = self._samples.get((group, topic_partition))
+    def rate(
+        self,
+        group: str,
+        topic_partition: TopicPartition,
+        now_ms: int,
+        *,
+        log_start_offset: Offset,
+    ) -> float | None:
+        """Records/s; None: not known. Commits that the log's start has passed count for nothing:
+        what retention took was not read."""
+        known = self._samples.get((group, topic_partition), [])
+        samples = [sample for sample in known if sample.offset >= log_start_offset]
         if not samples:
             return None
         if samples[-1].at_ms <= now_ms - WINDOW_MS:

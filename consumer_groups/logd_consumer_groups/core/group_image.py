@@ -10,16 +10,17 @@ All integers are little-endian; `text` is a u16 length and UTF-8.
     image      name text, rewind_epoch i64,
                offset count u32, offsets: each topic_id 16 bytes, partition u32, position,
                event count u32, events: each rewind_epoch i64, kind u8 (RESET 1, UNDO 2, COMMIT 3),
-               event
+               event; from version 2 on the table of `member_table`
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from logd.model.errors import StoredDataCorrupt
 from logd.model.group import NEVER_REWOUND, DoneRange, ResetKind, RewindEpoch
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
+from logd_consumer_groups.core.member_table import MemberTable
 from logd_consumer_groups.core.struct_reader import StructReader, packed_text
 
 _POSITION = struct.Struct("<qiqqHH")
@@ -147,8 +148,10 @@ class GroupImage:
     rewind_epoch: RewindEpoch
     offsets: tuple[tuple[TopicPartition, Position], ...]
     events: tuple[RewindEvent, ...]
+    table: MemberTable = field(default_factory=MemberTable)
 
-    def pack(self) -> bytes:
+    def pack(self, version: int) -> bytes:
+        """As a chunk of `version` holds it: 1 has no table of members."""
         parts = [packed_text(self.name), _EPOCH.pack(self.rewind_epoch)]
         parts.append(_COUNT.pack(len(self.offsets)))
         for where, position in self.offsets:
@@ -157,10 +160,13 @@ class GroupImage:
         for event in self.events:
             kind = _KINDS.index(event.kind) + 1
             parts += (_EPOCH_AND_KIND.pack(event.rewind_epoch, kind), event.body.pack())
+        if version > 1:
+            parts.append(self.table.pack())
         return b"".join(parts)
 
     @staticmethod
-    def unpack(reader: StructReader) -> "GroupImage":
+    def unpack(reader: StructReader, version: int) -> "GroupImage":
+        """As `pack`."""
         name = reader.text()
         (rewind_epoch,) = reader.unpack(_EPOCH)
         (offset_count,) = reader.unpack(_COUNT)
@@ -177,7 +183,8 @@ class GroupImage:
                 raise StoredDataCorrupt(f"a group's history in __consumer_offsets has kind {kind}")
             body = RewindBody.unpack(reader)
             events.append(RewindEvent(RewindEpoch(event_epoch), _KINDS[kind - 1], body))
-        return GroupImage(name, RewindEpoch(rewind_epoch), tuple(offsets), tuple(events))
+        table = MemberTable() if version == 1 else MemberTable.unpack(reader)
+        return GroupImage(name, RewindEpoch(rewind_epoch), tuple(offsets), tuple(events), table)
 
 
 def _entry(

@@ -11,6 +11,7 @@ from logd_consumer_groups.core.group_image import (
     RewindEntry,
     RewindEvent,
 )
+from logd_consumer_groups.core.member_table import MemberTable
 from logd_consumer_groups.core.offset_records import CommitRecord, RewindRecord
 
 HISTORY_EVENTS_MAX = 64
@@ -31,13 +32,14 @@ class GroupState:
     offsets: dict[TopicPartition, Position] = field(default_factory=dict)
     rewind_epoch: RewindEpoch = NEVER_REWOUND
     history: list[RewindEvent] = field(default_factory=list)
+    table: MemberTable = field(default_factory=MemberTable)
     offsets_bytes: int = 0
     history_bytes: int = 0
 
     @property
     def state_bytes(self) -> int:
         """Size of its image, nearly."""
-        return 64 + len(self.name) + self.offsets_bytes + self.history_bytes
+        return 64 + len(self.name) + self.offsets_bytes + self.history_bytes + self.table.size_bytes
 
     @property
     def committed_ms(self) -> int:
@@ -55,14 +57,14 @@ class GroupState:
             entry = RewindEntry(record.topic_partition, before, record.position.offset)
             self._remember_commit(record, entry)
 
-    def replay_rewind(self, record: RewindRecord, offset: Offset) -> None:
+    def replay_rewind(self, record: RewindRecord, epoch: RewindEpoch) -> None:
         at_ms = record.body.at_ms
         for entry in record.body.entries:
             if entry.to_offset is None:
                 self._drop(entry.topic_partition)
             else:
                 self._put(entry.topic_partition, Position(entry.to_offset, at_ms, at_ms))
-        self.rewind_epoch = RewindEpoch(offset)
+        self.rewind_epoch = epoch
         self._remember(RewindEvent(self.rewind_epoch, record.kind, record.body))
 
     def latest_reset(self) -> tuple[RewindEvent | None, bool]:
@@ -81,6 +83,7 @@ class GroupState:
             self.rewind_epoch,
             tuple(sorted(self.offsets.items(), key=lambda item: item[0])),
             tuple(self.history),
+            self.table.copy(),
         )
 
     @staticmethod
@@ -90,6 +93,7 @@ class GroupState:
             offsets=dict(image.offsets),
             rewind_epoch=image.rewind_epoch,
             history=list(image.events),
+            table=image.table.copy(),
             offsets_bytes=sum(position.size_bytes for _, position in image.offsets),
             history_bytes=sum(event.body.size_bytes for event in image.events),
         )

@@ -1,10 +1,11 @@
-"""Decides a commit: what is written, and what refuses each partition. Writes nothing itself."""
+"""Decides a commit: what is written, and what is refused of it. Writes nothing itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from logd.model.errors import (
     CommitBehind,
+    FencedMember,
     GroupRewound,
     InvalidConfig,
     LogdError,
@@ -17,7 +18,6 @@ from logd.model.group import (
     NEVER_REWOUND,
     OFFSETS_PER_COMMIT_MAX,
     CommitRequest,
-    LogBounds,
     OffsetCommit,
     RewindEpoch,
 )
@@ -28,6 +28,7 @@ from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_records import CommitRecord
 
+OFFSET_MAX = 1 << 62
 GROUP_STATE_BYTES_MAX = 4 << 20
 """A group's committed offsets, notes and done ranges together. With its history it must fit into
 one record, below the offsets topic's message_bytes_max of 8 MiB."""
@@ -59,13 +60,41 @@ def check_rewind_epoch(state: GroupState, sent: RewindEpoch | None) -> None:
     )
 
 
+def check_owner(state: GroupState, where: TopicPartition, request: CommitRequest) -> None:
+    """A member commits what it owns, and owned already when it was told `member_epoch`; who is no
+    member, what no member owns. Raises FencedMember."""
+    owner = state.table.owners.get(where)
+    if request.member_epoch is None:
+        fenced = owner is not None
+    else:
+        fenced = (
+            owner is None
+            or owner.member_id != request.consumer.consumer_id
+            or owner.epoch > request.member_epoch
+        )
+    if fenced:
+        has = "no member has it now" if owner is None else f"member '{owner.member_id}' has it"
+        if owner is not None and owner.member_id == request.consumer.consumer_id:
+            has += " anew, since somebody else had it in between"
+        raise FencedMember(
+            f"nothing was committed for partition {where.partition}: {has}",
+            group=state.name,
+            member_id="" if owner is None else owner.member_id,
+        )
+
+
 @dataclass(slots=True)
 class CommitDecision:
-    """The commit of one request against one state. `records` are what is to be appended."""
+    """The commit of one request against one state. `records` are what is to be appended;
+    `refusals` are of partitions that there are not.
+
+    No log is asked: other brokers may lead them. An offset beyond the end of its log is taken, and
+    the lag report says so.
+    """
 
     state: GroupState
     request: CommitRequest
-    bounds: Mapping[TopicPartition, LogBounds | LogdError]
+    refusals: Mapping[TopicPartition, LogdError]
     now_ms: int
     records: list[CommitRecord] = field(default_factory=list)
     _pending: dict[TopicPartition, Position] = field(default_factory=dict)
@@ -85,21 +114,20 @@ class CommitDecision:
         return None
 
     def _check(self, commit: OffsetCommit) -> None:
-        bounds = self.bounds[commit.topic_partition]
-        if isinstance(bounds, LogdError):
-            raise bounds
-        if not 0 <= commit.offset <= bounds.high_watermark:
+        where = commit.topic_partition
+        if where in self.refusals:
+            raise self.refusals[where]
+        check_owner(self.state, where, self.request)
+        if not 0 <= commit.offset <= OFFSET_MAX:
             raise OffsetOutOfRange(
-                f"offset {commit.offset} of partition {commit.topic_partition.partition} cannot be "
-                f"committed: the log ends at {bounds.high_watermark}",
-                log_start_offset=bounds.log_start_offset,
-                high_watermark=bounds.high_watermark,
+                f"offset {commit.offset} of partition {where.partition} cannot be committed: "
+                "offsets are 0 to 2^62"
             )
         if len(commit.metadata.encode()) > METADATA_BYTES_MAX:
             raise InvalidConfig(
                 f"metadata of a commit takes {METADATA_BYTES_MAX} bytes at most", field="metadata"
             )
-        _check_done_ranges(commit, bounds)
+        _check_done_ranges(commit)
 
     def _accept(self, commit: OffsetCommit) -> None:
         where = commit.topic_partition
@@ -147,17 +175,17 @@ def _same(before: Position, after: Position) -> bool:
     )
 
 
-def _check_done_ranges(commit: OffsetCommit, bounds: LogBounds) -> None:
+def _check_done_ranges(commit: OffsetCommit) -> None:
     if len(commit.done_ranges) > DONE_RANGES_MAX:
         raise InvalidConfig(
             f"a commit takes {DONE_RANGES_MAX} done ranges at most", field="done_ranges"
         )
     end = int(commit.offset)
     for done in commit.done_ranges:
-        if not end <= done.start < done.end <= bounds.high_watermark:
+        if not end <= done.start < done.end <= OFFSET_MAX:
             raise InvalidConfig(
-                f"done range {done.start} to {done.end} is not in order between the committed "
-                f"offset {commit.offset} and the high watermark {bounds.high_watermark}",
+                f"done range {done.start} to {done.end} is not in order behind the committed "
+                f"offset {commit.offset}",
                 field="done_ranges",
             )
         end = done.end

@@ -3,20 +3,26 @@
 from dataclasses import dataclass
 
 from logd.model.errors import StoredDataCorrupt
-from logd.model.ids import Offset
+from logd.model.group import RewindEpoch
+from logd.model.group_session import GroupEpoch, group_epoch
+from logd.model.ids import LeaderEpoch, Offset
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_records import (
     CommitRecord,
     GroupTombstone,
+    MemberRecord,
+    OwnerRecord,
     RewindRecord,
     SnapshotBegin,
     SnapshotChunk,
     SnapshotEnd,
+    TopicSeenRecord,
     chain_crc32c,
     unpack_record,
 )
 
 NO_OFFSET = Offset(-1)
+GroupRecord = CommitRecord | RewindRecord | MemberRecord | OwnerRecord | TopicSeenRecord
 
 
 @dataclass(slots=True)
@@ -48,20 +54,17 @@ class ShardState:
         self.snapshot_offset = NO_OFFSET
         """Where the latest complete snapshot begins: nothing before it is needed."""
 
-    def replay(self, offset: Offset, key: bytes, value: bytes | None) -> None:
-        """Raises StoredDataCorrupt, UnsupportedVersion; the state is of no use then."""
+    def replay(
+        self, offset: Offset, leader_epoch: LeaderEpoch, key: bytes, value: bytes | None
+    ) -> None:
+        """`leader_epoch` is that of the record's batch. Raises StoredDataCorrupt,
+        UnsupportedVersion; the state is of no use then."""
         record = unpack_record(key, value)
         if self.first_offset == NO_OFFSET:
             self.first_offset = offset
         if self._is_before_snapshot and not isinstance(record, SnapshotBegin):
             return
         match record:
-            case CommitRecord():
-                self._change(record.group).replay_commit(record)
-                self._changed(record.group)
-            case RewindRecord():
-                self._change(record.group).replay_rewind(record, offset)
-                self._changed(record.group)
             case GroupTombstone():
                 self._forget(record.group)
             case SnapshotBegin():
@@ -70,6 +73,10 @@ class ShardState:
                 self._replay_chunk(record, value or b"")
             case SnapshotEnd():
                 self._replay_end(record)
+            case _:
+                group = self._change(record.group)
+                _replay(group, record, offset, group_epoch(leader_epoch, offset))
+                self.state_bytes += group.state_bytes
 
     def check_complete(self) -> None:
         """At the end of a load: a log that was trimmed must hold a complete snapshot.
@@ -99,7 +106,7 @@ class ShardState:
         for image in record.groups:
             self._forget(image.name)
             self.groups[image.name] = GroupState.of_image(image)
-            self._changed(image.name)
+            self.state_bytes += self.groups[image.name].state_bytes
 
     def _replay_end(self, record: SnapshotEnd) -> None:
         if self.open_snapshot is not None and record == self.open_snapshot.end():
@@ -114,10 +121,22 @@ class ShardState:
             self.state_bytes -= group.state_bytes
         return group
 
-    def _changed(self, name: str) -> None:
-        self.state_bytes += self.groups[name].state_bytes
-
     def _forget(self, name: str) -> None:
         group = self.groups.pop(name, None)
         if group is not None:
             self.state_bytes -= group.state_bytes
+
+
+def _replay(group: GroupState, record: GroupRecord, offset: Offset, epoch: GroupEpoch) -> None:
+    """Total: whatever the group knows, any record of it says what is so from now on."""
+    match record:
+        case CommitRecord():
+            group.replay_commit(record)
+        case RewindRecord():
+            group.replay_rewind(record, RewindEpoch(offset if record.version == 1 else epoch))
+        case MemberRecord():
+            group.table.replay_member(record.member_id, record.member, epoch)
+        case OwnerRecord():
+            group.table.replay_owner(record.topic_partition, record.member_id, epoch)
+        case TopicSeenRecord():
+            group.table.replay_seen(record.topic_id, record.partitions)

@@ -7,6 +7,112 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Subscription(_message.Message):
+    __slots__ = ("topics", "pattern", "assignor", "rack", "session_timeout_ms", "revocation_timeout_ms")
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNOR_FIELD_NUMBER: _ClassVar[int]
+    RACK_FIELD_NUMBER: _ClassVar[int]
+    SESSION_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    REVOCATION_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    topics: _containers.RepeatedScalarFieldContainer[str]
+    pattern: str
+    assignor: str
+    rack: str
+    session_timeout_ms: int
+    revocation_timeout_ms: int
+    def __init__(self, topics: _Optional[_Iterable[str]] = ..., pattern: _Optional[str] = ..., assignor: _Optional[str] = ..., rack: _Optional[str] = ..., session_timeout_ms: _Optional[int] = ..., revocation_timeout_ms: _Optional[int] = ...) -> None: ...
+
+class HeldPartition(_message.Message):
+    __slots__ = ("topic_id", "partition", "paused", "stalled_ms")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    STALLED_MS_FIELD_NUMBER: _ClassVar[int]
+    topic_id: bytes
+    partition: int
+    paused: bool
+    stalled_ms: int
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., paused: bool = ..., stalled_ms: _Optional[int] = ...) -> None: ...
+
+class SessionRequest(_message.Message):
+    __slots__ = ("group", "member_id", "instance_id", "subscription", "member_epoch", "held", "commits", "rewind_epoch", "leaving", "stalled")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    COMMITS_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
+    STALLED_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    member_id: str
+    instance_id: str
+    subscription: Subscription
+    member_epoch: int
+    held: _containers.RepeatedCompositeFieldContainer[HeldPartition]
+    commits: _containers.RepeatedCompositeFieldContainer[OffsetCommit]
+    rewind_epoch: int
+    leaving: bool
+    stalled: bool
+    def __init__(self, group: _Optional[str] = ..., member_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., subscription: _Optional[_Union[Subscription, _Mapping]] = ..., member_epoch: _Optional[int] = ..., held: _Optional[_Iterable[_Union[HeldPartition, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[OffsetCommit, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., leaving: bool = ..., stalled: bool = ...) -> None: ...
+
+class GrantPosition(_message.Message):
+    __slots__ = ("offset", "leader_epoch", "done_ranges", "from_beginning")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    DONE_RANGES_FIELD_NUMBER: _ClassVar[int]
+    FROM_BEGINNING_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    leader_epoch: int
+    done_ranges: _containers.RepeatedCompositeFieldContainer[DoneRange]
+    from_beginning: bool
+    def __init__(self, offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ..., from_beginning: bool = ...) -> None: ...
+
+class Grant(_message.Message):
+    __slots__ = ("topic_id", "topic", "partition", "assignment_epoch", "position")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENT_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    topic_id: bytes
+    topic: str
+    partition: int
+    assignment_epoch: int
+    position: GrantPosition
+    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., assignment_epoch: _Optional[int] = ..., position: _Optional[_Union[GrantPosition, _Mapping]] = ...) -> None: ...
+
+class SessionResponse(_message.Message):
+    __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed")
+    MEMBER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    member_epoch: int
+    rewind_epoch: int
+    assigned: _containers.RepeatedCompositeFieldContainer[Grant]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    committed: _containers.RepeatedCompositeFieldContainer[OffsetCommitResult]
+    def __init__(self, member_epoch: _Optional[int] = ..., rewind_epoch: _Optional[int] = ..., assigned: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., committed: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ...) -> None: ...
+
+class HeartbeatRequest(_message.Message):
+    __slots__ = ("session", "max_wait_ms")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    session: SessionRequest
+    max_wait_ms: int
+    def __init__(self, session: _Optional[_Union[SessionRequest, _Mapping]] = ..., max_wait_ms: _Optional[int] = ...) -> None: ...
+
+class HeartbeatResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: SessionResponse
+    def __init__(self, session: _Optional[_Union[SessionResponse, _Mapping]] = ...) -> None: ...
+
 class DoneRange(_message.Message):
     __slots__ = ("start", "end")
     START_FIELD_NUMBER: _ClassVar[int]
@@ -32,7 +138,7 @@ class OffsetCommit(_message.Message):
     def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ...) -> None: ...
 
 class CommitOffsetsRequest(_message.Message):
-    __slots__ = ("group", "offsets", "rewind_epoch", "allow_rewind", "consumer_id", "topic", "validate_only", "leaving")
+    __slots__ = ("group", "offsets", "rewind_epoch", "allow_rewind", "consumer_id", "topic", "validate_only", "leaving", "member_epoch")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +147,7 @@ class CommitOffsetsRequest(_message.Message):
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     group: str
     offsets: _containers.RepeatedCompositeFieldContainer[OffsetCommit]
     rewind_epoch: int
@@ -49,7 +156,8 @@ class CommitOffsetsRequest(_message.Message):
     topic: _common_pb2.TopicRef
     validate_only: bool
     leaving: bool
-    def __init__(self, group: _Optional[str] = ..., offsets: _Optional[_Iterable[_Union[OffsetCommit, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., allow_rewind: bool = ..., consumer_id: _Optional[str] = ..., topic: _Optional[_Union[_common_pb2.TopicRef, _Mapping]] = ..., validate_only: bool = ..., leaving: bool = ...) -> None: ...
+    member_epoch: int
+    def __init__(self, group: _Optional[str] = ..., offsets: _Optional[_Iterable[_Union[OffsetCommit, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., allow_rewind: bool = ..., consumer_id: _Optional[str] = ..., topic: _Optional[_Union[_common_pb2.TopicRef, _Mapping]] = ..., validate_only: bool = ..., leaving: bool = ..., member_epoch: _Optional[int] = ...) -> None: ...
 
 class OffsetCommitResult(_message.Message):
     __slots__ = ("topic_id", "partition", "error")
@@ -150,16 +258,32 @@ class DescribeGroupRequest(_message.Message):
     def __init__(self, group: _Optional[str] = ...) -> None: ...
 
 class GroupConsumer(_message.Message):
-    __slots__ = ("consumer_id", "peer", "seen_ms", "partitions")
+    __slots__ = ("consumer_id", "peer", "seen_ms", "partitions", "member", "instance_id", "client_id", "subscription", "giving_up", "waiting_for", "connected", "stalled_ms")
     CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     SEEN_MS_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    GIVING_UP_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    STALLED_MS_FIELD_NUMBER: _ClassVar[int]
     consumer_id: str
     peer: str
     seen_ms: int
     partitions: _containers.RepeatedCompositeFieldContainer[TopicPartitions]
-    def __init__(self, consumer_id: _Optional[str] = ..., peer: _Optional[str] = ..., seen_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ...) -> None: ...
+    member: bool
+    instance_id: str
+    client_id: str
+    subscription: Subscription
+    giving_up: _containers.RepeatedCompositeFieldContainer[TopicPartitions]
+    waiting_for: _containers.RepeatedCompositeFieldContainer[TopicPartitions]
+    connected: bool
+    stalled_ms: int
+    def __init__(self, consumer_id: _Optional[str] = ..., peer: _Optional[str] = ..., seen_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., member: bool = ..., instance_id: _Optional[str] = ..., client_id: _Optional[str] = ..., subscription: _Optional[_Union[Subscription, _Mapping]] = ..., giving_up: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., waiting_for: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., connected: bool = ..., stalled_ms: _Optional[int] = ...) -> None: ...
 
 class DescribeGroupResponse(_message.Message):
     __slots__ = ("group", "offsets", "consumers", "rewind_epoch", "coordinator_partition")

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GroupServiceStub(object):
-    """Committed offsets, lag, and rewinding.
+    """Members, committed offsets, lag, and rewinding.
     """
 
     def __init__(self, channel):
@@ -35,6 +35,16 @@ class GroupServiceStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.Session = channel.stream_stream(
+                '/logd.v1.GroupService/Session',
+                request_serializer=logd__proto_dot_v1_dot_groups__pb2.SessionRequest.SerializeToString,
+                response_deserializer=logd__proto_dot_v1_dot_groups__pb2.SessionResponse.FromString,
+                _registered_method=True)
+        self.Heartbeat = channel.unary_unary(
+                '/logd.v1.GroupService/Heartbeat',
+                request_serializer=logd__proto_dot_v1_dot_groups__pb2.HeartbeatRequest.SerializeToString,
+                response_deserializer=logd__proto_dot_v1_dot_groups__pb2.HeartbeatResponse.FromString,
+                _registered_method=True)
         self.CommitOffsets = channel.unary_unary(
                 '/logd.v1.GroupService/CommitOffsets',
                 request_serializer=logd__proto_dot_v1_dot_groups__pb2.CommitOffsetsRequest.SerializeToString,
@@ -83,8 +93,22 @@ class GroupServiceStub(object):
 
 
 class GroupServiceServicer(object):
-    """Committed offsets, lag, and rewinding.
+    """Members, committed offsets, lag, and rewinding.
     """
+
+    def Session(self, request_iterator, context):
+        """A member's life: it says what it subscribes to and holds, and is told what it has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Heartbeat(self, request, context):
+        """One message of a session as a call of its own, answered once there is something new.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def CommitOffsets(self, request, context):
         """Keeps how far a group has read.
@@ -152,6 +176,16 @@ class GroupServiceServicer(object):
 
 def add_GroupServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Session': grpc.stream_stream_rpc_method_handler(
+                    servicer.Session,
+                    request_deserializer=logd__proto_dot_v1_dot_groups__pb2.SessionRequest.FromString,
+                    response_serializer=logd__proto_dot_v1_dot_groups__pb2.SessionResponse.SerializeToString,
+            ),
+            'Heartbeat': grpc.unary_unary_rpc_method_handler(
+                    servicer.Heartbeat,
+                    request_deserializer=logd__proto_dot_v1_dot_groups__pb2.HeartbeatRequest.FromString,
+                    response_serializer=logd__proto_dot_v1_dot_groups__pb2.HeartbeatResponse.SerializeToString,
+            ),
             'CommitOffsets': grpc.unary_unary_rpc_method_handler(
                     servicer.CommitOffsets,
                     request_deserializer=logd__proto_dot_v1_dot_groups__pb2.CommitOffsetsRequest.FromString,
@@ -206,8 +240,62 @@ def add_GroupServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GroupService(object):
-    """Committed offsets, lag, and rewinding.
+    """Members, committed offsets, lag, and rewinding.
     """
+
+    @staticmethod
+    def Session(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/logd.v1.GroupService/Session',
+            logd__proto_dot_v1_dot_groups__pb2.SessionRequest.SerializeToString,
+            logd__proto_dot_v1_dot_groups__pb2.SessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Heartbeat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/logd.v1.GroupService/Heartbeat',
+            logd__proto_dot_v1_dot_groups__pb2.HeartbeatRequest.SerializeToString,
+            logd__proto_dot_v1_dot_groups__pb2.HeartbeatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def CommitOffsets(request,

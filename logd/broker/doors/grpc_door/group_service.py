@@ -1,6 +1,6 @@
 """GroupService: thin handlers between the wire and the Groups port."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from logd.broker.doors.grpc_door.group_wire import (
     from_committed,
@@ -10,6 +10,12 @@ from logd.broker.doors.grpc_door.group_wire import (
     from_summary,
     to_commit,
     to_target,
+)
+from logd.broker.doors.grpc_door.session_stream import SessionStream
+from logd.broker.doors.grpc_door.session_wire import (
+    from_answer,
+    from_subscription,
+    to_message,
 )
 from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_topic_id
 from logd.broker.ports import Groups, Topics
@@ -28,19 +34,35 @@ from logd.model.group import (
     TopicSelection,
     ToPlan,
 )
-from logd.model.ids import PartitionId, TopicId
-from logd.rpc.rpc import RequestContext
+from logd.model.ids import PartitionId, TopicId, TopicPartition
+from logd.rpc.rpc import Authorizer, RequestContext, ServerStream
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
 
+MAX_WAIT_MS_MAX = 60_000
+
 
 class GroupService:
-    """Committed offsets, lag and rewinds of consumer groups."""
+    """Members, committed offsets, lag and rewinds of consumer groups."""
 
-    def __init__(self, groups: Groups, topics: Topics) -> None:
+    def __init__(self, groups: Groups, topics: Topics, authorizer: Authorizer) -> None:
         self._groups = groups
         self._topics = topics
+        self._authorizer = authorizer
+
+    def session(self, context: RequestContext, stream: ServerStream) -> Awaitable[None]:
+        return SessionStream(self._groups, self._authorizer, context, stream).run()
+
+    async def heartbeat(
+        self, context: RequestContext, request: pb.HeartbeatRequest
+    ) -> pb.HeartbeatResponse:
+        for topic in request.session.subscription.topics:
+            self._authorizer.authorize(context, "read", f"topic:{topic}")
+        max_wait_ms = min(request.max_wait_ms, MAX_WAIT_MS_MAX)
+        message = to_message(request.session, context)
+        answer = await self._groups.heartbeat(message, max_wait_ms)
+        return pb.HeartbeatResponse(session=from_answer(answer))
 
     async def commit_offsets(
         self, context: RequestContext, request: pb.CommitOffsetsRequest
@@ -59,6 +81,7 @@ class GroupService:
                 allow_rewind=request.allow_rewind,
                 consumer=Consumer(request.consumer_id, context.peer),
                 leaving=request.leaving,
+                member_epoch=request.member_epoch if request.HasField("member_epoch") else None,
                 validate_only=request.validate_only,
             )
         )
@@ -201,16 +224,32 @@ class GroupService:
 
     def _to_consumer(self, consumer: GroupConsumer) -> pb.GroupConsumer:
         message = pb.GroupConsumer(
-            consumer_id=consumer.consumer_id, peer=consumer.peer, seen_ms=consumer.seen_ms
+            consumer_id=consumer.consumer_id,
+            peer=consumer.peer,
+            seen_ms=consumer.seen_ms,
+            partitions=self._by_topic(consumer.partitions),
+            member=consumer.member,
+            instance_id=consumer.instance_id,
+            client_id=consumer.client_id,
+            giving_up=self._by_topic(consumer.giving_up),
+            waiting_for=self._by_topic(consumer.waiting_for),
+            connected=consumer.connected,
+            stalled_ms=consumer.stalled_ms,
         )
-        taken: dict[TopicId, list[int]] = {}
-        for topic_id, partition in consumer.partitions:
-            taken.setdefault(topic_id, []).append(partition)
-        for topic_id, partitions in taken.items():
+        if consumer.subscription is not None:
+            message.subscription.CopyFrom(from_subscription(consumer.subscription))
+        return message
+
+    def _by_topic(self, partitions: Sequence[TopicPartition]) -> list[pb.TopicPartitions]:
+        by_topic: dict[TopicId, list[int]] = {}
+        for topic_id, partition in partitions:
+            by_topic.setdefault(topic_id, []).append(partition)
+        found = []
+        for topic_id, numbers in by_topic.items():
             try:
                 name = self._topics.by_id(topic_id).name
             except UnknownTopic:
                 name = ""
             topic = common_pb2.TopicRef(name=name, topic_id=topic_id)
-            message.partitions.add(topic=topic, partitions=partitions)
-        return message
+            found.append(pb.TopicPartitions(topic=topic, partitions=numbers))
+        return found
