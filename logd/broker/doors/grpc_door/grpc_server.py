@@ -29,6 +29,9 @@ MESSAGE_BYTES_MAX = 80 << 20
 """Above the largest batch a topic may take (64 MiB), so that the broker's own check answers."""
 STREAMS_PER_CONNECTION_MAX = 1000
 CONNECTIONS_MAX = 10_000
+PEER_LOST_MS = 9_000
+"""A client whose machine or whole process stands still for so long is cut off, so that its streams
+end: below a member's session time. One whose event loop is busy is not: gRPC answers for it."""
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # 1 would let a second broker share the port in silence
@@ -38,6 +41,10 @@ _OPTIONS = [
     ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", PEER_LOST_MS // 2),
+    ("grpc.keepalive_timeout_ms", PEER_LOST_MS // 2),
+    ("grpc.http2.ping_timeout_ms", PEER_LOST_MS // 2),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.experimental.tcp_read_chunk_size", 1 << 20),
     ("grpc.experimental.tcp_min_read_chunk_size", 1 << 20),
     ("grpc.experimental.tcp_max_read_chunk_size", 4 << 20),
