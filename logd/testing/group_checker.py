@@ -1,0 +1,105 @@
+"""Judges how members of a consumer group shared its partitions: did the group keep its promises?
+
+    story = GroupStory()
+    ...                                    # members call story.assigned(...) and so on
+    assert story.findings(now_ms=end, gap_ms=11_000) == []
+
+It knows nothing of how groups work, only what members were told and given, and finds
+
+- two owners: a partition was given to a member while another one, that lived, still had it
+- unowned: a partition that was had by somebody was had by nobody for longer than `gap_ms`, while
+  there was a member to have it
+- skipped: a record below the committed offset that no member was given
+- refused: a commit of who had the partition all the time was refused
+- went back: a committed offset fell without a rewind
+
+Times are in ms on one clock. A partition is named as you like, for example 'orders:3'.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+
+@dataclass
+class _Partition:
+    owner: str = ""
+    free_since_ms: int | None = None
+    """Since when nobody has it; None: somebody has, or nobody ever had."""
+    first: int | None = None
+    given: set[int] = field(default_factory=set)
+    committed: int = -1
+
+
+class GroupStory:
+    """Of one group. Call each method when the thing happens, in order."""
+
+    def __init__(self) -> None:
+        self._partitions: dict[str, _Partition] = defaultdict(_Partition)
+        self._members: set[str] = set()
+        self._findings: list[str] = []
+        self.longest_gap_ms = 0
+        self.valid_commits_refused = 0
+
+    def joined(self, member: str) -> None:
+        self._members.add(member)
+
+    def assigned(self, now_ms: int, member: str, partition: str) -> None:
+        one = self._partitions[partition]
+        if one.owner and one.owner != member:
+            self._findings.append(f"two owners: {partition} went to {member}, {one.owner} has it")
+        if one.free_since_ms is not None:
+            self.longest_gap_ms = max(self.longest_gap_ms, now_ms - one.free_since_ms)
+        one.owner, one.free_since_ms = member, None
+
+    def released(self, now_ms: int, member: str, partition: str) -> None:
+        """By on_revoked or on_lost."""
+        one = self._partitions[partition]
+        if one.owner == member:
+            one.owner, one.free_since_ms = "", now_ms
+
+    def gone(self, now_ms: int, member: str) -> None:
+        """It left, was killed, or was frozen: what it believes to have counts no more."""
+        self._members.discard(member)
+        for name, one in self._partitions.items():
+            if one.owner == member:
+                self.released(now_ms, member, name)
+        if not self._members:
+            for one in self._partitions.values():
+                one.free_since_ms = None
+
+    def delivered(self, partition: str, offset: int) -> None:
+        one = self._partitions[partition]
+        one.first = offset if one.first is None else min(one.first, offset)
+        one.given.add(offset)
+
+    def committed(self, partition: str, offset: int) -> None:
+        """A look at the group showed this, or a commit was accepted."""
+        one = self._partitions[partition]
+        if offset < one.committed:
+            self._findings.append(f"went back: {partition} from {one.committed} to {offset}")
+        one.committed = offset
+
+    def refused(self, member: str, partition: str, offset: int) -> None:
+        if self._partitions[partition].owner == member:
+            self.valid_commits_refused += 1
+            self._findings.append(f"refused: {member} has {partition} and committed {offset}")
+
+    def rewound(self, partition: str, offset: int) -> None:
+        """On purpose: what was given counts as before, what is committed is `offset`."""
+        self._partitions[partition].committed = offset
+
+    def findings(self, now_ms: int, gap_ms: int) -> list[str]:
+        """All that is wrong, up to now."""
+        found = list(self._findings)
+        for name, one in sorted(self._partitions.items()):
+            if one.first is not None:
+                skipped = set(range(one.first, one.committed)) - one.given
+                if skipped:
+                    found.append(
+                        f"skipped: {name} is committed to {one.committed} without {skipped}"
+                    )
+            if one.free_since_ms is not None and now_ms - one.free_since_ms > gap_ms:
+                found.append(f"unowned: {name} for {now_ms - one.free_since_ms} ms")
+        if self.longest_gap_ms > gap_ms:
+            found.append(f"unowned: a partition for {self.longest_gap_ms} ms")
+        return found

@@ -1,0 +1,76 @@
+"""Each broken promise of a group is found, and a good life gives no finding."""
+
+import pytest
+
+from logd.testing.group_checker import GroupStory
+
+
+def story() -> GroupStory:
+    """Two members; a reads p up to 3 and commits, then it goes to b."""
+    told = GroupStory()
+    told.joined("a")
+    told.joined("b")
+    told.assigned(0, "a", "p")
+    for offset in range(3):
+        told.delivered("p", offset)
+    told.committed("p", 3)
+    told.released(100, "a", "p")
+    told.assigned(150, "b", "p")
+    return told
+
+
+def test_a_good_life() -> None:
+    told = story()
+    told.delivered("p", 3)
+    told.committed("p", 4)
+    told.rewound("p", 1)
+    told.committed("p", 2)
+    told.gone(200, "b")
+    told.gone(250, "a")
+    assert told.findings(now_ms=100_000, gap_ms=50) == []
+    assert told.longest_gap_ms == 50
+
+
+def test_two_owners() -> None:
+    told = story()
+    told.assigned(160, "a", "p")
+    assert told.findings(200, 1000) == ["two owners: p went to a, b has it"]
+
+
+def test_who_is_dead_owns_nothing() -> None:
+    told = story()
+    told.gone(155, "b")
+    told.assigned(160, "a", "p")
+    assert told.findings(200, 1000) == []
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_gap(ends: bool) -> None:
+    told = story()
+    told.gone(200, "b")
+    if ends:
+        told.assigned(1_300, "a", "p")
+    [finding] = told.findings(1_300, 1_000)
+    assert finding.startswith("unowned: ") and "1100 ms" in finding
+
+
+def test_a_record_that_nobody_was_given() -> None:
+    told = story()
+    told.delivered("p", 4)
+    told.committed("p", 5)
+    assert told.findings(200, 1000) == ["skipped: p is committed to 5 without {3}"]
+
+
+def test_a_valid_commit_that_is_refused_and_one_of_a_zombie() -> None:
+    told = story()
+    told.refused("a", "p", 3)
+    assert told.findings(200, 1000) == []
+    told.refused("b", "p", 4)
+    assert told.findings(200, 1000) == ["refused: b has p and committed 4"]
+    assert told.valid_commits_refused == 1
+
+
+def test_a_commit_that_goes_back() -> None:
+    told = story()
+    told.committed("p", 2)
+    assert told.findings(200, 1000) == ["went back: p from 3 to 2"]
