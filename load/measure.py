@@ -14,6 +14,8 @@
     python load/measure.py clients 1 100 1000 --kafka 127.0.0.1:9092 --kafka-pid 4242
     python load/measure.py batches 1 2 4 8
     python load/measure.py lookups 1 10 30
+    python load/measure.py rebalance --rounds 3
+    python load/measure.py members 1000 --seconds 30
     python load/measure.py codec
 
 Each but codec starts brokers of its own in a temporary folder. Linux: it reads /proc.
@@ -34,6 +36,7 @@ from growth import measure_batches, measure_lookups, measure_partitions
 from many_clients import measure_clients
 from memory import measure_memory
 from pauses import measure_pauses
+from rebalance import measure_members, measure_rebalance
 from sdk import measure_sdk
 from slow_disk import measure_slow_disk
 from start import measure_start
@@ -107,6 +110,11 @@ def _arguments() -> argparse.Namespace:
     clients.add_argument("--seconds", type=float, default=8.0)
     clients.add_argument("--kafka", default="", metavar="HOST:PORT", help="measure it, too")
     clients.add_argument("--kafka-pid", type=int, default=0, help="of its broker")
+    rebalance = commands.add_parser("rebalance", help="members come, go, die, freeze; a rewind")
+    rebalance.add_argument("--rounds", type=int, default=3)
+    members = commands.add_parser("members", help="what idle members cost a broker")
+    members.add_argument("count", type=int)
+    members.add_argument("--seconds", type=float, default=20.0)
     codec = commands.add_parser("codec", help="ns a record of encode and decode")
     codec.add_argument("--runs", type=int, default=50)
     return parser.parse_args()
@@ -136,6 +144,10 @@ def main() -> None:
         GROWTH[args.command](args.sizes)
     elif args.command == "clients":
         measure_clients(args.sizes, args.seconds, args.kafka, args.kafka_pid)
+    elif args.command == "rebalance":
+        measure_rebalance(args.rounds)
+    elif args.command == "members":
+        measure_members(args.count, args.seconds)
     elif args.command == "codec":
         measure_codec(args.runs)
     else:
