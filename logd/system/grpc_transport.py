@@ -164,7 +164,12 @@ class _UntilTold:
             self._asyncio_future_blocking = True
             self.get_loop = event.get_loop
             self._untold.add(event)
-            yield self
+            try:
+                yield self
+            except asyncio.CancelledError:
+                if event.done() and not event.cancelled():  # told in the same turn of the loop
+                    event.exception()  # nobody else will ask for it
+                raise
 
     def add_done_callback(self, wake: Callable[[Any], object], *, context: Context) -> None:
         self._wake, self._context = wake, context

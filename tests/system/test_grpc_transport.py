@@ -14,7 +14,7 @@ from grpc._cython import cygrpc
 from harness.broker_process import BrokerProcess
 from logd.model.errors import BrokerUnreachable, ClientClosed, UsedAfterFork
 from logd.model.seams import TransportStream
-from logd.system.grpc_transport import GrpcTransport
+from logd.system.grpc_transport import GrpcTransport, _UntilTold
 
 NOWHERE, METHOD = "127.0.0.1:1", "/logd.v1.TopicService/ListTopics"
 
@@ -138,3 +138,29 @@ async def test_a_stream_that_was_given_no_connection_has_sent_nothing(
         else:
             raise AssertionError("there is no connection, but what was sent is said to be in doubt")
     await transport.close()
+
+
+async def test_what_fails_in_the_turn_in_which_its_wait_is_cancelled_is_asked_for() -> None:
+    """Else its end is a traceback of asyncio's, at whatever time it is collected."""
+    loop, told = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+
+    async def write_that_fails_as_it_is_cancelled() -> None:
+        event: asyncio.Future[None] = loop.create_future()
+
+        async def work() -> None:
+            await event
+
+        async def write() -> None:
+            await _UntilTold(work(), set())
+
+        writing = asyncio.create_task(write())
+        await asyncio.sleep(0)
+        event.set_exception(ValueError("a write of a call that has ended"))
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert writing.cancelled()
+
+    await write_that_fails_as_it_is_cancelled()
+    gc.collect()
+    assert told == []
