@@ -36,7 +36,7 @@ SETTLED_S = 2.0
 GIVE_UP_S = 60.0
 
 Seen = tuple[int, float, dict[int, int]]
-"""Process id, when, and of each partition the last offset that it was given."""
+"""Process id, when, and of each partition the first offset that it was given then."""
 
 
 def _member(address: str, seen: "Queue[Seen]", stop: Event) -> None:
@@ -45,7 +45,7 @@ def _member(address: str, seen: "Queue[Seen]", stop: Event) -> None:
             records = consumer.poll(20)
             if records:
                 now_s = time.monotonic()
-                seen.put((os.getpid(), now_s, {r.partition: r.offset for r in records}))
+                seen.put((os.getpid(), now_s, {r.partition: r.offset for r in reversed(records)}))
 
 
 def _feed(address: str, stop: Event) -> None:

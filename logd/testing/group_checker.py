@@ -6,12 +6,13 @@
 
 It knows nothing of how groups work, only what members were told and given, and finds
 
-- two owners: a partition was given to a member while another one, that lived, still had it
+- two owners: a partition was given to a member while another still had it, who then gave it up, or
+  went on; one who is told later that it is lost, or is dead, was cut off, and had it no more
 - unowned: a partition that was had by somebody was had by nobody for longer than `gap_ms`, while
   there was a member to have it
 - skipped: a record below the committed offset that no member was given
 - refused: a commit of who had the partition all the time was refused
-- went back: a committed offset fell without a rewind
+- went back: a committed offset was found below one that was accepted, without a rewind
 
 Times are in ms on one clock. A partition is named as you like, for example 'orders:3'.
 """
@@ -37,6 +38,7 @@ class GroupStory:
         self._partitions: dict[str, _Partition] = defaultdict(_Partition)
         self._members: set[str] = set()
         self._findings: list[str] = []
+        self._overlaps: dict[tuple[str, str], str] = {}
         self.longest_gap_ms = 0
         self.valid_commits_refused = 0
 
@@ -46,13 +48,24 @@ class GroupStory:
     def assigned(self, now_ms: int, member: str, partition: str) -> None:
         one = self._partitions[partition]
         if one.owner and one.owner != member:
-            self._findings.append(f"two owners: {partition} went to {member}, {one.owner} has it")
+            overlap = f"two owners: {partition} went to {member}, {one.owner} has it"
+            self._overlaps[one.owner, partition] = overlap
         if one.free_since_ms is not None:
             self.longest_gap_ms = max(self.longest_gap_ms, now_ms - one.free_since_ms)
         one.owner, one.free_since_ms = member, None
 
     def released(self, now_ms: int, member: str, partition: str) -> None:
-        """By on_revoked or on_lost."""
+        """By on_revoked."""
+        if overlap := self._overlaps.pop((member, partition), ""):
+            self._findings.append(overlap)
+        self._free(now_ms, member, partition)
+
+    def lost(self, now_ms: int, member: str, partition: str) -> None:
+        """By on_lost."""
+        self._overlaps.pop((member, partition), None)
+        self._free(now_ms, member, partition)
+
+    def _free(self, now_ms: int, member: str, partition: str) -> None:
         one = self._partitions[partition]
         if one.owner == member:
             one.owner, one.free_since_ms = "", now_ms
@@ -60,9 +73,8 @@ class GroupStory:
     def gone(self, now_ms: int, member: str) -> None:
         """It left, was killed, or was frozen: what it believes to have counts no more."""
         self._members.discard(member)
-        for name, one in self._partitions.items():
-            if one.owner == member:
-                self.released(now_ms, member, name)
+        for name in self._partitions:
+            self.lost(now_ms, member, name)
         if not self._members:
             for one in self._partitions.values():
                 one.free_since_ms = None
@@ -73,7 +85,12 @@ class GroupStory:
         one.given.add(offset)
 
     def committed(self, partition: str, offset: int) -> None:
-        """A look at the group showed this, or a commit was accepted."""
+        """A commit was accepted; answers to several members may come in any order."""
+        one = self._partitions[partition]
+        one.committed = max(one.committed, offset)
+
+    def found(self, partition: str, offset: int) -> None:
+        """A look at the group showed this, which began after all that is noted."""
         one = self._partitions[partition]
         if offset < one.committed:
             self._findings.append(f"went back: {partition} from {one.committed} to {offset}")
@@ -90,7 +107,7 @@ class GroupStory:
 
     def findings(self, now_ms: int, gap_ms: int) -> list[str]:
         """All that is wrong, up to now."""
-        found = list(self._findings)
+        found = [*self._findings, *self._overlaps.values()]
         for name, one in sorted(self._partitions.items()):
             if one.first is not None:
                 skipped = set(range(one.first, one.committed)) - one.given

@@ -24,7 +24,7 @@ def test_a_good_life() -> None:
     told.delivered("p", 3)
     told.committed("p", 4)
     told.rewound("p", 1)
-    told.committed("p", 2)
+    told.found("p", 2)
     told.gone(200, "b")
     told.gone(250, "a")
     assert told.findings(now_ms=100_000, gap_ms=50) == []
@@ -34,6 +34,22 @@ def test_a_good_life() -> None:
 def test_two_owners() -> None:
     told = story()
     told.assigned(160, "a", "p")
+    assert told.findings(200, 1000) == ["two owners: p went to a, b has it"]
+
+
+def test_who_was_cut_off_and_is_told_owns_nothing() -> None:
+    told = story()
+    told.assigned(160, "a", "p")
+    told.lost(200, "b", "p")
+    assert told.findings(200, 1000) == []
+    told.released(300, "a", "p")
+    assert told.findings(200, 1000) == []
+
+
+def test_who_gives_up_what_another_has_owned_it_too_long() -> None:
+    told = story()
+    told.assigned(160, "a", "p")
+    told.released(200, "b", "p")
     assert told.findings(200, 1000) == ["two owners: p went to a, b has it"]
 
 
@@ -73,4 +89,6 @@ def test_a_valid_commit_that_is_refused_and_one_of_a_zombie() -> None:
 def test_a_commit_that_goes_back() -> None:
     told = story()
     told.committed("p", 2)
+    assert told.findings(200, 1000) == [], "an answer that came late"
+    told.found("p", 2)
     assert told.findings(200, 1000) == ["went back: p from 3 to 2"]
