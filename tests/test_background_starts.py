@@ -34,6 +34,9 @@ AWAITED = {
     "client/logd_client/flight_transport.py _Opening.opened": "it tells the loop how it ended",
     "client/logd_client/consumer_fetcher.py ConsumerFetcher._use": "its end wakes `_use`, which "
     "awaits it",
+    "client/logd_client/group_session.py GroupSession._use": "its end wakes `_use`, which awaits "
+    "it",
+    "client/logd_client/sync/callback_thread.py in_a_thread.call": "it tells the loop how it ended",
     "client/logd_client/sync/loop_thread.py LoopThread.__init__": "joined",
     "client/logd_client/sync/loop_thread.py LoopThread.run": "the thread that calls waits for it",
     "logd/broker/broker_process.py _open": "only tells; cancelled when the start is over",

@@ -99,6 +99,7 @@ TESTS_OF_MANY = {
     "tests/broker/test_bounds.py": "every table in memory, and what bounds it",
     "tests/client/test_arguments.py": "every number that the SDK takes",
     "tests/client/test_closing.py": "what waits in clients while they are closed",
+    "tests/client/test_members.py": "members of a group against a real broker",
     "tests/client/test_other_loops.py": "clients on another event loop than their own",
     "tests/client/test_transports.py": "the contract of every Transport",
     "tests/cli/test_process.py": "logctl as a process: pipes, signals, long input",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from logd_client import sync as sync
     from logd_client.admin import Admin as Admin
     from logd_client.consumer import Consumer as Consumer
+    from logd_client.consumer_health import ConsumerHealth as ConsumerHealth
     from logd_client.descriptions import ResetTarget as ResetTarget
     from logd_client.producer import Producer as Producer
     from logd_client.record import Record as Record
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Admin": "logd_client.admin",
     "Consumer": "logd_client.consumer",
+    "ConsumerHealth": "logd_client.consumer_health",
     "OffsetSpec": "logd.model.offset_spec",
     "Producer": "logd_client.producer",
     "Record": "logd_client.record",
@@ -31,6 +33,7 @@ _MODULES = {"errors": "logd.errors", "sync": "logd_client.sync"}
 __all__ = [
     "Admin",
     "Consumer",
+    "ConsumerHealth",
     "OffsetSpec",
     "Producer",
     "Record",

@@ -26,18 +26,22 @@ START_TIMEOUT_MS = 3_000
 """How long a client looks for a broker that answers when it is started by `with`."""
 
 _SERIALIZING = "keys and values are bytes: encode and decode them beside the client"
-_MEMBERS = "members do not share a group yet: name `partitions`"
+_BY_BROKER = "the broker shares partitions out: see `group_remote_assignor`"
+_BY_STREAM = "a member's stream shows that it lives: see `session_timeout_ms`"
+_OF_CONSUMERS = "it is a setting of consumers"
 _NOT_SECURE_YET = "there is neither TLS nor a login yet: see docs/operations"
 KAFKA_ONLY = {
     **dict.fromkeys(
         ("key_serializer", "value_serializer", "key_deserializer", "value_deserializer"),
         _SERIALIZING,
     ),
-    **dict.fromkeys(
-        ("session_timeout_ms", "heartbeat_interval_ms", "max_poll_interval_ms"), _MEMBERS
-    ),
+    **dict.fromkeys(("session_timeout_ms", "max_poll_interval_ms"), _OF_CONSUMERS),
+    "heartbeat_interval_ms": _BY_STREAM,
     **dict.fromkeys(("security_protocol", "ssl_cafile", "sasl_mechanism"), _NOT_SECURE_YET),
-    "partition_assignment_strategy": _MEMBERS,
+    "partition_assignment_strategy": _BY_BROKER,
+    "group_protocol": _BY_BROKER,
+    "rebalance_timeout_ms": "how long a partition may take to be given up is "
+    "`revocation_timeout_ms`",
     "transactional_id": "there are no transactions",
 }
 """Settings of Kafka's clients that have nothing near here -> why."""
@@ -146,7 +150,47 @@ class ConsumerConfig(ClientConfig):
     """What a consumer can be told."""
 
     group_id: str | None = _setting(
-        None, "Group whose committed offsets say where to start; without one nothing is committed."
+        None,
+        "Group that shares the topics' partitions among its members, and whose committed offsets "
+        "say where to start; without one nothing is committed.",
+    )
+    group_instance_id: str | None = _setting(
+        None,
+        "Makes it a static member: a process that starts again under this name within "
+        "session_timeout_ms goes on with the partitions it had. One process at a time.",
+    )
+    pattern: str | None = _setting(
+        None,
+        "Read all topics whose whole name matches this RE2 pattern, now and later, beside those "
+        "named; of a member.",
+    )
+    session_timeout_ms: int = _setting(
+        10_000,
+        "How long a member whose stream is broken goes on with what it has; how long a static one "
+        "may be away.",
+        low=1_000,
+        high=_DAY_MS,
+    )
+    max_poll_interval_ms: int = _setting(
+        300_000,
+        "How long a member may work on what it has received before its partitions go to others.",
+        low=1,
+        high=_DAY_MS,
+    )
+    revocation_timeout_ms: int = _setting(
+        30_000,
+        "How long a member may take to finish with a partition that another shall have.",
+        low=1,
+        high=_DAY_MS,
+    )
+    group_remote_assignor: Literal["uniform", "range"] = _setting(
+        "uniform",
+        "How the broker shares partitions out: evenly and with few moves, or by ranges of each "
+        "topic. What most members want counts.",
+        choices=("uniform", "range"),
+    )
+    client_rack: str | None = _setting(
+        None, "Where a member runs: it is given partitions with a replica there first."
     )
     auto_offset_reset: Literal["earliest", "latest", "none"] = _setting(
         "earliest",
@@ -163,7 +207,7 @@ class ConsumerConfig(ClientConfig):
     partitions: Sequence[int] | Mapping[str, Sequence[int]] | None = _setting(
         None,
         "Partitions to read: a list for a single topic, or a list by topic; without it all, also "
-        "those that are added later.",
+        "those that are added later, or with a group_id this member's share of them.",
     )
     max_poll_records: int = _setting(
         500, "Records that one poll() gives at most.", low=1, high=1 << 20
@@ -192,6 +236,11 @@ class ConsumerConfig(ClientConfig):
         choices=("raise", "skip"),
     )
 
+    @property
+    def is_member(self) -> bool:
+        """It shares its topics with the others of its group; who names partitions does not."""
+        return self.group_id is not None and self.partitions is None
+
 
 class ClientSettings(TypedDict, total=False):
     """Keyword arguments of all clients besides `bootstrap_servers`; ClientConfig documents them."""
@@ -219,6 +268,13 @@ class ConsumerSettings(ClientSettings, total=False):
     """Keyword arguments of a Consumer; ConsumerConfig documents them."""
 
     group_id: str | None
+    group_instance_id: str | None
+    pattern: str | None
+    session_timeout_ms: int
+    max_poll_interval_ms: int
+    revocation_timeout_ms: int
+    group_remote_assignor: Literal["uniform", "range"]
+    client_rack: str | None
     auto_offset_reset: Literal["earliest", "latest", "none"]
     enable_auto_commit: bool
     auto_commit_interval_ms: int
@@ -253,6 +309,13 @@ def parse_settings(config_type: type[C], settings: Mapping[str, Any]) -> C:
             "no batch would fit",
             field="batch_size",
         )
+    if isinstance(config, ConsumerConfig) and not config.is_member:
+        for name in ("pattern", "group_instance_id"):
+            if getattr(config, name) is not None:
+                raise InvalidConfig(
+                    f"{name} is for members: consumers with a group_id and without partitions",
+                    field=name,
+                )
     return config
 
 

@@ -1,12 +1,14 @@
 """The asynchronous consumer.
 
 How it works: `ConsumerAssignment` finds the partitions and where each starts: at what the group has
-committed, or by auto_offset_reset. From then on `ConsumerPositions` knows of each how far the
-application has come, what waits for it, and where the next fetch goes on; its `FetchSession` knows
-what the broker was told of that, so that a request names only what changed. Nothing of that touches
-the world. `ConsumerFetcher` does: one task reads the answers of a stream, one sends the request
-that is due. An answer comes in parts, for as long as records come; a part is kept as bytes until
-the application takes a batch of it, and is decoded then (`BatchReader`, `RecordCursor`).
+committed, or by auto_offset_reset. A member of a group gets them by its session instead
+(`GroupSession`, `MemberPartitions`), and may lose them by it at any time. From then on
+`ConsumerPositions` knows of each how far the application has come, what waits for it, and where the
+next fetch goes on; its `FetchSession` knows what the broker was told of that, so that a request
+names only what changed. Nothing of that touches the world. `ConsumerFetcher` does: one task reads
+the answers of a stream, one sends the request that is due. An answer comes in parts, for as long as
+records come; a part is kept as bytes until the application takes a batch of it, and is decoded then
+(`BatchReader`, `RecordCursor`).
 
 Who waits for whom, on one loop:
 - the application waits (`_next_within`) only while nothing is there, and is woken by each answer;
@@ -22,7 +24,7 @@ nothing is committed, and reading goes on where the rewind says.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
@@ -31,7 +33,6 @@ from logd.model.checked_values import check_int
 from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
 from logd.model.offset_spec import OffsetSpec
 from logd.model.seams import Clock, Random, Transport
-from logd.system.background_tasks import BackgroundTasks
 from logd_client.arrow_replay import ArrowReplay, ReplayBound
 from logd_client.broker_connection import BrokerConnection, persist
 from logd_client.client_config import (
@@ -40,13 +41,19 @@ from logd_client.client_config import (
     ConsumerSettings,
     parse_settings,
 )
-from logd_client.consumer_assignment import ConsumerAssignment
+from logd_client.client_tasks import ClientTasks
+from logd_client.consumer_assignment import ConsumerAssignment, named_partitions
 from logd_client.consumer_fetcher import ConsumerFetcher
+from logd_client.consumer_health import ConsumerHealth, health_of
 from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.core.progress_watch import ProgressWatch
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits, Offsets, offsets_upto
+from logd_client.group_session import GroupSession, new_membership
+from logd_client.member_partitions import MemberPartitions
 from logd_client.offset_lookup import OffsetLookup
+from logd_client.rebalance_callbacks import Callback, RebalanceCallbacks
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch, import_arrow
 from logd_client.record_iterator import BatchIterator, RecordIterator
@@ -57,6 +64,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 T = TypeVar("T")
+
+LOOK_MS = 500
+"""How often it looks whether everything gets on."""
 
 LOOP_TURN_MS = 2
 """An application that never awaits anything else gives the event loop a turn this often, so that
@@ -70,10 +80,16 @@ class Consumer:
         async for batch in consumer.batches(): ...   # RecordBatch, whole
         records = await consumer.poll(timeout_ms=1000)
 
-    With a `group_id` it starts where the group has committed, else by `auto_offset_reset`. What is
-    committed, at each interval and on close, is what the application is done with: it has asked for
-    more after it, or called `commit`. Leaving `async with` by an exception does not commit the
-    record, batch or poll that was in hand; without a broker it commits nothing, and warns.
+    With a `group_id` it is a member: the group's members share the topics' partitions, and each
+    starts where the group has committed, else by `auto_offset_reset`. `on_assigned`, `on_revoked`
+    and `on_lost` are functions, also coroutine functions, of a list of (topic, partition): called
+    with what it gets, before any of it is received; with what it shall give up, when the
+    application is done with what it has in hand (it may commit, seek, close); with what others have
+    already. What one raises, the next read raises. With `partitions` it is no member: it reads
+    those, and commits what no member has. What is committed, at each interval and on close, is what
+    the application is done with: it has asked for more after it, or called `commit`. Leaving `async
+    with` by an exception does not commit the record, batch or poll that was in hand; without a
+    broker it commits nothing, and warns.
 
     Settings are keyword arguments (`ConsumerConfig`). Used by tasks of one event loop; one of them
     reads. Every method raises ClientClosed, also while it waits, UsedAfterFork, UsedInAnotherLoop,
@@ -90,6 +106,9 @@ class Consumer:
         transport: Transport | None = None,
         clock: Clock | None = None,
         random: Random | None = None,
+        on_assigned: Callback | None = None,
+        on_revoked: Callback | None = None,
+        on_lost: Callback | None = None,
         **settings: Unpack[ConsumerSettings],
     ) -> None:
         given = {"bootstrap_servers": bootstrap_servers, **settings}
@@ -111,23 +130,52 @@ class Consumer:
             max_wait_ms=config.fetch_max_wait_ms,
             retry_backoff_ms=config.retry_backoff_ms,
         )
+        named = named_partitions(topics, config.partitions, config.pattern)
+        self._lookup = OffsetLookup(self._connection, self._positions)
+        self._fetcher = ConsumerFetcher(self._connection, self._positions, config)
+        self._loop_turn_ms = 0
+        self._guard = UseGuard("Consumer")
+        self._tasks = ClientTasks(self._connection.clock, self._guard.fail)
+        self._watch = ProgressWatch(self._positions)
+        callbacks = RebalanceCallbacks(on_assigned, on_revoked, on_lost, self._fetcher.tell)
         self._group: GroupCommits | None = None
+        self._session: GroupSession | None = None
         if config.group_id is not None:
             consumer_id = f"{config.client_id}-{self._connection.random.bytes(4).hex()}"
             self._group = GroupCommits(
                 self._connection, self._positions, config.group_id, consumer_id
             )
-        self._lookup = OffsetLookup(self._connection, self._positions)
+            if config.is_member:
+                self._session = self._member(self._group, consumer_id, named, callbacks)
+        if callbacks.are_given and self._session is None:
+            raise InvalidConfig("callbacks are for members: a group_id, and no partitions")
         self._assignment = ConsumerAssignment(
-            self._connection, self._positions, self._lookup, self._group, topics, config.partitions
+            self._connection, self._positions, self._lookup, self._group, self._session, named
         )
-        self._fetcher = ConsumerFetcher(self._connection, self._positions, config)
-        self._loop_turn_ms = 0
-        self._guard = UseGuard("Consumer")
-        self._background = BackgroundTasks(self._connection.clock, logger)
-        self._tasks: list[asyncio.Task[None]] = []
         self._starting: asyncio.Task[None] | None = None
         self._started = False
+        self._closing = False
+
+    def _member(
+        self,
+        commits: GroupCommits,
+        member_id: str,
+        topics: Iterable[str],
+        callbacks: RebalanceCallbacks,
+    ) -> GroupSession:
+        config, membership = self.config, new_membership(member_id, topics, self.config)
+        partitions = MemberPartitions(
+            membership,
+            self._positions,
+            commits,
+            self._fetcher,
+            callbacks,
+            config,
+            self._tasks.start,
+        )
+        return GroupSession(
+            self._connection, partitions, self._watch, config, self._guard, self._tasks.start
+        )
 
     async def __aenter__(self) -> Self:
         """As start(), but without a broker it goes on after START_TIMEOUT_MS: the first read waits
@@ -159,7 +207,8 @@ class Consumer:
 
     @short_traceback
     async def start(self) -> None:
-        """Find the partitions and where to start, as soon as a broker answers. Reads do so, too.
+        """Find the partitions and where to start, as soon as a broker answers. Reads do so, too. A
+        member joins its group; it may have no partition yet when this returns.
 
         Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none').
         """
@@ -167,10 +216,7 @@ class Consumer:
         if self._started:
             return
         if self._starting is None:
-            start = self._background.start
-            self._starting = start("start", self._start(), self._guard.fail, answers=LogdError)
-            self._tasks.append(self._starting)
-            self._starting.add_done_callback(self._tasks.remove)
+            self._starting = self._tasks.start("start", self._start(), answers=LogdError)
         starting = self._starting
         async with self._guard.waiting():
             await asyncio.wait([starting])
@@ -183,12 +229,14 @@ class Consumer:
     async def _start(self) -> None:
         if (refused := await persist(self._assignment.start)) is not None:
             raise refused
-        config, follow = self.config, self._assignment.follow
-        self._spawn("fetch", self._fetcher.run())
-        self._spawn("follow topics", self._repeat(follow, config.metadata_max_age_ms))
+        config, follow, wake = self.config, self._assignment.follow, self._fetcher.wake
+        self._tasks.start("fetch", self._fetcher.run())
+        self._tasks.start("watch progress", self._look())
+        if self._session is None:
+            self._tasks.repeat("follow topics", follow, config.metadata_max_age_ms, wake)
         if self._group is not None:
             commit = partial(self._group.commit, with_offsets=config.enable_auto_commit)
-            self._spawn("commit", self._repeat(commit, config.auto_commit_interval_ms))
+            self._tasks.repeat("commit", commit, config.auto_commit_interval_ms, wake)
         self._started = True
 
     @short_traceback
@@ -267,19 +315,19 @@ class Consumer:
         where retention overtook it. It ends with the consumer, or when it is dropped.
         """
         import_arrow()
-        replay = ArrowReplay(self._connection, self.config, self._guard, self._background)
+        replay = ArrowReplay(self._connection, self.config, self._guard, self._tasks.background)
         async with self._guard.waiting():
             await replay.start(topic, since, until, partitions)
         if replay.task is not None:
-            self._tasks.append(replay.task)
-            replay.task.add_done_callback(self._tasks.remove)
+            self._tasks.own(replay.task)
         return replay.reader()
 
     # Positions
 
     @property
     def assignment(self) -> list[tuple[str, int]]:
-        """(topic, partition) that are read, once the consumer has started."""
+        """(topic, partition) that are read, once the consumer has started; of a member as it is
+        now, also what it has still to give up."""
         return [(at.topic, at.partition) for at in self._positions]
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
@@ -304,18 +352,26 @@ class Consumer:
             raise end
         return max(0, end - self._positions.position(at))
 
+    def health(self) -> ConsumerHealth:
+        """Whether it gets on, and if not, what stands still; for a probe, without I/O. Raises what
+        ends a consumer: ClientClosed, DuplicateInstance."""
+        self._guard.check_on_loop()
+        membership = None if self._session is None else self._session.membership
+        now_ms = self._connection.clock.monotonic_ms()
+        return health_of(self._positions, self._watch, membership, now_ms)
+
     def pause(self, topic: str, partition: int) -> None:
         """Deliver nothing of this partition until `resume`."""
         self._guard.check_on_loop()
         self._positions.pause(topic, partition)
-        self._fetcher.wake()
+        self._positions_changed()
 
     def resume(self, topic: str, partition: int) -> None:
         """Deliver it again, from where it was paused."""
         self._guard.check_on_loop()
         self._positions.resume(topic, partition)
         self._fetcher.arrived()  # what was fetched before the pause
-        self._fetcher.wake()
+        self._positions_changed()
 
     @short_traceback
     async def commit(self, upto: Record | Offsets | None = None) -> bool:
@@ -325,7 +381,8 @@ class Consumer:
 
         False: the group was rewound meanwhile, or `upto` was not received since a rewind or seek;
         nothing was committed, and the consumer goes on from the group's new position. Raises
-        InvalidConfig without a group_id, UnknownPartition.
+        InvalidConfig without a group_id, UnknownPartition, and of a member FencedMember where it no
+        longer has a partition: whoever has it now goes on from the last commit.
         """
         await self.start()
         group = self._require_group()
@@ -336,6 +393,7 @@ class Consumer:
             async with self._guard.waiting():
                 return await group.commit(upto)
         finally:
+            self._came_back()
             self._fetcher.wake()
 
     @short_traceback
@@ -369,8 +427,10 @@ class Consumer:
             await asyncio.sleep(0)
             self._guard.check()
         self._positions.acknowledge()
+        self._came_back()
         waited = False
         while True:
+            self._fetcher.raise_told()
             found = take()
             self._request_if_due()
             left_ms = None if timeout_ms is None else now_ms + timeout_ms - clock.monotonic_ms()
@@ -386,36 +446,46 @@ class Consumer:
         if self._positions.session.wants_request:
             self._fetcher.wake()
 
+    def _came_back(self) -> None:
+        if self._session is not None:
+            self._session.came_back()
+
+    def _positions_changed(self) -> None:
+        self._fetcher.wake()
+        if self._session is not None:
+            self._session.wake()
+
+    async def _look(self) -> None:
+        """See what stands still, and tell the group's coordinator."""
+        while True:
+            now_ms = self._connection.clock.monotonic_ms()
+            self._watch.look(now_ms)
+            if self._session is not None:
+                self._session.tick(now_ms)
+            await asyncio.sleep(LOOK_MS / 1000)
+
     def _require_group(self) -> GroupCommits:
         if self._group is None:
             raise InvalidConfig("this consumer has no group_id to commit for", field="group_id")
         return self._group
 
-    async def _repeat(self, work: Callable[[], Awaitable[object]], interval_ms: int) -> None:
-        while True:
-            await asyncio.sleep(interval_ms / 1000)
-            try:
-                await work()
-            except LogdError as error:
-                told = isinstance(error, BrokerUnreachable)  # by the connection, now and then
-                tell = logger.info if told else logger.warning
-                tell("consumer_background_failed", error=error.message)
-            self._fetcher.wake()
-
-    def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
-        self._tasks.append(self._background.start(name, work, self._guard.fail))
-
     async def _close(self, *, received_is_done: bool) -> None:
-        if self._guard.closed or self._guard.forked:
+        if self._closing or self._guard.closed or self._guard.forked:
             return
         self._guard.check_loop()
-        self._guard.close()
+        self._closing = True
         try:
             if received_is_done:
                 self._positions.acknowledge()
+            if self._session is not None:
+                await self._session.partitions.leave()
+            self._guard.close()
             self._positions.end()
-            await self._stop_tasks()  # a commit of theirs that waits must not hold up the last one
-            if self._group and self._positions.started:
+            session = None if self._session is None else self._session.running
+            await self._tasks.stop(session)  # a commit of theirs must not hold up the last one
+            if self._session is not None:
+                await self._session.leave()
+            elif self._group and self._positions.started:
                 with_offsets = self.config.enable_auto_commit
                 await self._group.commit(with_offsets=with_offsets, leaving=True)
         finally:
@@ -424,10 +494,5 @@ class Consumer:
     async def _end(self) -> None:
         self._guard.close()
         self._positions.end()
-        await self._stop_tasks()
+        await self._tasks.stop()
         await self._connection.close()
-
-    async def _stop_tasks(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)

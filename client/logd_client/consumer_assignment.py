@@ -1,4 +1,4 @@
-"""Which partitions a consumer reads, and where each starts."""
+"""Which partitions a consumer reads, and where each starts: as it says itself, or its group."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,13 +8,16 @@ from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits
+from logd_client.group_session import GroupSession
 from logd_client.offset_lookup import OffsetLookup
 
 Partitions = Sequence[int] | Mapping[str, Sequence[int]] | None
 
 
 class ConsumerAssignment:
-    """Resolves topics to partitions, and follows topics that grow unless partitions were named."""
+    """Resolves topics to partitions, and follows topics that grow unless partitions were named. A
+    member of a group only looks whether its topics exist, and joins: the rest comes by `session`.
+    """
 
     def __init__(
         self,
@@ -22,22 +25,37 @@ class ConsumerAssignment:
         positions: ConsumerPositions,
         lookup: OffsetLookup,
         group: GroupCommits | None,
-        topics: Sequence[str],
-        partitions: Partitions,
+        session: GroupSession | None,
+        named: Mapping[str, Sequence[int] | None],
     ) -> None:
-        """Raises InvalidConfig where topics and partitions do not fit together."""
+        """`named` is what `named_partitions` gives."""
         self._connection = connection
         self._positions = positions
         self._lookup = lookup
         self._group = group
-        self._named = _named(topics, partitions)
+        self._session = session
+        self._named = named
         self._assigned: dict[str, int] = {}
 
     async def start(self) -> None:
         """Assign and place all partitions; may be repeated where it raised.
 
-        Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none').
+        Raises UnknownTopic, UnknownPartition, OffsetOutOfRange (auto_offset_reset is 'none'), and
+        what the group's coordinator refuses.
         """
+        if self._session is None:
+            await self._assign()
+        else:
+            for topic in self._named:
+                await self._connection.topic(topic)
+            await self._session.join()
+        self._positions.started = True
+        await self._lookup.run()
+        for at in self._positions:
+            if at.error is not None and not at.known:
+                raise at.error
+
+    async def _assign(self) -> None:
         assigned: list[PartitionPosition] = []
         for topic, numbers in self._named.items():
             metadata = await self._connection.topic(topic)
@@ -52,11 +70,6 @@ class ConsumerAssignment:
                 assigned.append(self._positions.assign(topic, metadata.topic_id, number))
             self._assigned[topic] = metadata.partitions
         await self._place(assigned, added=False)
-        self._positions.started = True
-        await self._lookup.run()
-        for at in self._positions:
-            if at.error is not None and not at.known:
-                raise at.error
 
     async def follow(self) -> None:
         """Take the partitions that were added since. A topic that is gone stays as it was."""
@@ -85,8 +98,10 @@ class ConsumerAssignment:
                 self._positions.place_by_reset(at, earliest=added)
 
 
-def _named(topics: Sequence[str], partitions: Partitions) -> dict[str, Sequence[int] | None]:
-    """Topic -> its partitions, None: all."""
+def named_partitions(
+    topics: Sequence[str], partitions: Partitions, pattern: str | None
+) -> dict[str, Sequence[int] | None]:
+    """Topic -> its partitions, None: all. Raises InvalidConfig where these do not fit together."""
     for topic in topics:
         if not isinstance(topic, str):
             raise InvalidConfig(
@@ -106,7 +121,7 @@ def _named(topics: Sequence[str], partitions: Partitions) -> dict[str, Sequence[
                 field="partitions",
             )
         return {topic: partitions.get(topic) for topic in topics or partitions}
-    if not topics:
+    if not topics and pattern is None:
         raise InvalidConfig(
             "a consumer reads at least one topic: Consumer('orders', ...)", field="topics"
         )

@@ -62,6 +62,7 @@ class ConsumerFetcher:
         self._asked = asyncio.Event()
         self._arrived = asyncio.Event()
         self._failure: BaseException | None = None
+        self._told: Exception | None = None
 
     def wake(self) -> None:
         """Positions changed or room was made: a request may be due."""
@@ -75,6 +76,19 @@ class ConsumerFetcher:
         """Let the application's next wait raise this."""
         self._failure = error
         self._arrived.set()
+
+    def tell(self, error: Exception) -> None:
+        """Let the application's next read raise this, whatever answers come meanwhile. Of several
+        the first."""
+        if self._told is None:
+            self._told = error
+        self._arrived.set()
+
+    def raise_told(self) -> None:
+        """Raise what `tell` was given, once."""
+        if self._told is not None:
+            told, self._told = self._told, None
+            raise told
 
     async def arrival(self, timeout_ms: int | None) -> None:
         """Wait until something has arrived since the last wait, at most `timeout_ms`.

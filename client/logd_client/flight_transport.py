@@ -29,6 +29,8 @@ OPEN_TIMEOUT_MS = 5_000
 THREADS = "logd-flight"
 """What the names of an exchange's threads begin with."""
 _GET_CLUSTER_INFO = "/logd.v1.ClusterService/GetClusterInfo"
+_SESSION = "/logd.v1.GroupService/Session"
+"""Carries no batches, so it gains nothing by this door, and a thread less is waiting."""
 
 
 class FlightTransport:
@@ -43,6 +45,8 @@ class FlightTransport:
         return await self._calls.unary(address, method, request, timeout_ms)
 
     async def stream(self, address: str, method: str) -> TransportStream:
+        if method == _SESSION:
+            return await self._calls.stream(address, method)
         request = cluster_pb2.GetClusterInfoRequest().SerializeToString()
         answer = await self._calls.unary(address, _GET_CLUSTER_INFO, request, OPEN_TIMEOUT_MS)
         info = cluster_pb2.GetClusterInfoResponse.FromString(answer)

@@ -1,10 +1,10 @@
 """A consumer's dealings with its group: where it starts, what it has done, and rewinds."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from logd.model.checked_values import check_int
-from logd.model.errors import GroupRewound, InvalidConfig, LogdError
+from logd.model.errors import FencedMember, GroupRewound, InvalidConfig, LogdError, UnknownPartition
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
@@ -15,6 +15,8 @@ from logd_proto.v1 import common_pb2, groups_pb2
 
 Offsets = Mapping[tuple[str, int], int]
 """(topic, partition) -> the next offset to read."""
+
+Commit = tuple[PartitionPosition, groups_pb2.OffsetCommit]
 
 LAST_COMMIT_MS = 5_000
 LAST_COMMIT_UNREACHABLE_MS = 1_000
@@ -28,6 +30,9 @@ class GroupCommits:
     Each commit carries the rewind epoch that the positions were read under. If the group has been
     rewound since, the coordinator applies nothing: buffers are dropped and positions read again.
     Offsets fall only where the application sought, or auto_offset_reset was applied.
+
+    A member's positions and epochs come by its session instead (`told`); it commits with the epoch
+    that it was told last, and after a rewind waits for what the session says.
     """
 
     def __init__(
@@ -42,7 +47,13 @@ class GroupCommits:
         self._group = group
         self._consumer_id = consumer_id
         self._rewind_epoch = -1
-        self._one_at_a_time = asyncio.Lock()
+        self._member_epoch: int | None = None
+        self.rewound = False
+        """Of a member: a commit has learnt of a rewind, and the session not yet where to go on."""
+        self.one_at_a_time = asyncio.Lock()
+        """Held while a commit is on its way."""
+        self.on_fenced: Callable[[PartitionPosition], None] = lambda at: None
+        """Told of each partition that another member has."""
         self._warned = False
 
     async def start(self, assigned: Sequence[PartitionPosition], *, added: bool = False) -> None:
@@ -59,6 +70,40 @@ class GroupCommits:
             else:
                 self._positions.place(at, at.committed)
 
+    def told(self, member_epoch: int, rewind_epoch: int) -> bool:
+        """What a member's commits are to be sent with from now on. Whether a commit has learnt of a
+        rewind before, and positions were forgotten then."""
+        forgotten, self._member_epoch = self.rewound, member_epoch
+        if self._rewind_epoch != rewind_epoch:
+            self._rewind_epoch, self.rewound = rewind_epoch, False
+        return forgotten
+
+    async def commit_falling(self, given_up: Collection[PartitionPosition]) -> None:
+        """Of what a member is about to give up: offsets that fall, since the application sought,
+        which no last message can carry. The caller holds `one_at_a_time`."""
+        falling = [each for each in self._committable(given_up) if _falls(*each)]
+        if not falling:
+            return
+        try:
+            errors = await self._send(falling, allow_rewind=True)
+        except LogdError as failed:
+            errors = [failed]
+        for error in errors:
+            logger.warning("last_commit_refused", group=self._group, error=error.message)
+
+    def last_commits(self, given_up: Collection[PartitionPosition]) -> list[Commit]:
+        """What a member's last message says of what it gives up."""
+        offsets = self._committable(given_up)
+        return [
+            (at, _offset_commit(at, offset)) for at, offset in offsets if not _falls(at, offset)
+        ]
+
+    def _committable(
+        self, of: Collection[PartitionPosition]
+    ) -> list[tuple[PartitionPosition, int]]:
+        wanted = set(of)
+        return [(at, offset) for at, offset in self._positions.committable() if at in wanted]
+
     async def commit(
         self,
         upto: Offsets | None = None,
@@ -72,9 +117,10 @@ class GroupCommits:
 
         Without offsets that is all it does; `leaving` says goodbye. False: the group was rewound,
         nothing was committed, and the consumer goes on from the group's new position. Raises the
-        error of the first partition that was refused.
+        error of the first partition that was refused, FencedMember where another member has it.
         """
-        async with self._one_at_a_time:
+        due = self._positions.committable() if upto is None and with_offsets else []
+        async with self.one_at_a_time:
             if upto is None:
                 offsets = self._positions.committable() if with_offsets else []
             elif (found := self._done_until(upto)) is None:
@@ -83,21 +129,28 @@ class GroupCommits:
                 offsets = found
             falling = [entry for entry in offsets if _falls(*entry)]
             rising = [entry for entry in offsets if not _falls(*entry)]
+            read_under = self._rewind_epoch
             try:
                 errors = await self._send(rising, leaving=leaving)
                 if falling:
                     errors += await self._send(falling, allow_rewind=True, leaving=leaving)
             except GroupRewound:
-                if leaving:
-                    return False
-                effect = "nothing was committed; goes on from the group's new offsets"
-                logger.info("group_rewound", group=self._group, effect=effect)
-                self._positions.forget_all()
-                await self.start(list(self._positions))
+                if not leaving and read_under == self._rewind_epoch and not self.rewound:
+                    await self._go_on_from_rewind()
                 return False
+        errors += [self._not_ours(at.topic, at.partition) for at, _ in due if at.lost]
         if errors:
             raise errors[0]
         return True
+
+    async def _go_on_from_rewind(self) -> None:
+        effect = "nothing was committed; goes on from the group's new offsets"
+        logger.info("group_rewound", group=self._group, effect=effect)
+        self._positions.forget_all()
+        if self._member_epoch is None:
+            await self.start(list(self._positions))
+        else:
+            self.rewound = True  # the session brings the new positions
 
     def _done_until(self, offsets: Offsets) -> list[tuple[PartitionPosition, int]] | None:
         """Everything before these is done, whatever is done by what was handed out: the offsets to
@@ -106,10 +159,7 @@ class GroupCommits:
         Where more is committed already, and nobody went back, there is nothing to commit.
         """
         positions = self._positions
-        found = [
-            (positions.get(topic, partition), check_int("offset", offset, 0))
-            for (topic, partition), offset in offsets.items()
-        ]
+        found = [(self._at(*key), check_int("offset", upto, 0)) for key, upto in offsets.items()]
         if any(not at.known or offset > positions.position(at) for at, offset in found):
             return None
         for at, offset in found:
@@ -119,6 +169,22 @@ class GroupCommits:
             for at, offset in found
             if at.committed is None or not offset <= at.committed <= positions.position(at)
         ]
+
+    def _at(self, topic: str, partition: int) -> PartitionPosition:
+        try:
+            return self._positions.get(topic, partition)
+        except UnknownPartition:
+            if self._member_epoch is None:
+                raise
+        raise self._not_ours(topic, partition)
+
+    def _not_ours(self, topic: str, partition: int) -> FencedMember:
+        return FencedMember(
+            f"this member of group '{self._group}' does not have {topic}:{partition} (any more): "
+            "it commits nothing of it, and who has it now reads on from the last commit",
+            topic=topic,
+            partition=partition,
+        )
 
     async def committed(self, at: PartitionPosition) -> int | None:
         """What the coordinator has of this partition; None: nothing."""
@@ -153,7 +219,9 @@ class GroupCommits:
             allow_rewind=allow_rewind,
             consumer_id=self._consumer_id,
             leaving=leaving,
+            member_epoch=self._member_epoch,
         )
+        sent_under = self._rewind_epoch
         answer = await self._connection.call(
             "GroupService/CommitOffsets",
             request,
@@ -166,9 +234,12 @@ class GroupCommits:
         for (at, offset), result in zip(offsets, answer.results, strict=True):
             error = error_of(result)
             if error is None:
-                at.committed = offset
-            else:
-                errors.append(error)
+                if sent_under == self._rewind_epoch:  # else it has been placed anew since
+                    at.committed = offset
+                continue
+            errors.append(error)
+            if isinstance(error, FencedMember):
+                self.on_fenced(at)
         return errors
 
     def _note_other(self, other: str) -> None:

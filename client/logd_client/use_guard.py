@@ -21,6 +21,7 @@ class UseGuard:
 
     __slots__ = (
         "__weakref__",
+        "_ending",
         "_failure",
         "_loop",
         "_on_fork",
@@ -38,6 +39,7 @@ class UseGuard:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waits: set[asyncio.Timeout] = set()
         self._failure: Exception | None = None
+        self._ending: LogdError | None = None
         self.usable = True
         self.closed = False
         self.forked = False
@@ -93,6 +95,8 @@ class UseGuard:
                 f"this {self._what} was made before a fork and used in the child process "
                 f"{os.getpid()}; make clients after the fork only, or start processes by 'spawn'"
             )
+        if self._ending is not None and not self.closed:
+            return self._ending.with_traceback(None)
         if self.closed or self._failure is None:
             return ClientClosed(f"this {self._what} is closed; make a new one")
         failed = LogdError(f"this {self._what} has failed: {self._failure!r}; make a new one")
@@ -108,6 +112,11 @@ class UseGuard:
         """From now on a LogdError that tells of `error`: what it did in the background is no longer
         done. On its loop."""
         self._failure = error
+        self._end_waits()
+
+    def end(self, error: LogdError) -> None:
+        """From now on this error: it can do nothing any more, which is no fault. On its loop."""
+        self._ending = error
         self._end_waits()
 
     def fork(self) -> None:

@@ -34,7 +34,9 @@ def test_every_setting_is_documented_and_a_typed_keyword(config: Any, settings: 
         ({"linger": 3}, "did you mean 'linger_ms'"),
         ({"batch.size": 1024}, "did you mean 'batch_size'"),
         ({"value.serializer": str}, "are bytes: encode"),
-        ({"session_timeout_ms": 5}, "name `partitions`"),
+        ({"session_timeout_ms": 5}, "a setting of consumers"),
+        ({"heartbeat.interval.ms": 5}, "see `session_timeout_ms`"),
+        ({"partition_assignment_strategy": "range"}, "see `group_remote_assignor`"),
         ({"zzz": 1}, "known are acks, "),
         ({"acks": 0}, "'all' or 'leader'"),
         ({"acks": True}, "'all' or 'leader'"),
@@ -78,6 +80,18 @@ def test_every_client_does_so(face: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_kafkas_numbers_for_acks() -> None:
     assert parse_settings(ProducerConfig, {"acks": -1}).acks == "all"
     assert parse_settings(ProducerConfig, {"acks": 1}).acks == "leader"
+
+
+def test_what_is_for_members_is_refused_of_others() -> None:
+    wants: dict[str, Any] = {"pattern": "orders-.*", "group_instance_id": "a"}
+    assert parse_settings(ConsumerConfig, {"group_id": "g", **wants}).is_member
+    for no_member in ({}, {"group_id": "g", "partitions": [0]}):
+        assert not parse_settings(ConsumerConfig, no_member).is_member
+        for name in wants:
+            with pytest.raises(InvalidConfig, match=f"{name} is for members"):
+                parse_settings(ConsumerConfig, {**no_member, name: wants[name]})
+    with pytest.raises(InvalidConfig, match="1000 to"):
+        parse_settings(ConsumerConfig, {"session_timeout_ms": 999})
 
 
 def test_a_consumers_partitions() -> None:

@@ -92,7 +92,7 @@ def test_a_wait_in_a_consumer_ends_when_it_is_closed(name: str) -> None:
     async def work(loop: VirtualLoop) -> None:
         broker = SilentBroker()
         consumer = new_consumer(loop, broker)
-        if name not in ("start", "start at the group's offsets", "start at the log's end"):
+        if name not in ("start", "start in the group", "start at the log's end"):
             await consumer.start()
         broker.silent = {silent}
 
@@ -106,10 +106,12 @@ def test_a_wait_in_a_consumer_ends_when_it_is_closed(name: str) -> None:
 
 
 class FaultyBroker(FakeFetchBroker):
-    """Its streams raise what no transport raises on purpose."""
+    """Its streams of records raise what no transport raises on purpose."""
 
     async def stream(self, address: str, method: str) -> TransportStream:
-        raise ZeroDivisionError("a fault of the program")
+        if method.endswith("FetchStream"):
+            raise ZeroDivisionError("a fault of the program")
+        return await super().stream(address, method)
 
 
 @pytest.mark.ends_background
@@ -127,7 +129,7 @@ async def test_a_fault_that_ends_its_reading_is_told_by_every_later_call() -> No
     with pytest.raises(LogdError, match="has failed"):
         consumer.seek("t", 0, 0)
     await consumer.close()
-    assert broker.group("g").commits[-1].leaving
+    assert broker.group("g").messages[-1].leaving
     with pytest.raises(ClientClosed):
         await consumer.poll(0)
 
@@ -141,7 +143,7 @@ def test_leaving_where_no_broker_can_be_reached_takes_a_short_last_commit() -> N
         broker.down = True
         broker.break_streams()
         before_s = loop.time()
-        with pytest.raises(BrokerUnreachable, match="gave up on CommitOffsets after 1000 ms"):
+        with pytest.raises(BrokerUnreachable, match="gave up on leaving the group after 1000 ms"):
             await consumer.close()
         assert loop.time() - before_s <= LAST_COMMIT_UNREACHABLE_MS / 1000
         await consumer.close()
@@ -155,7 +157,10 @@ def test_leaving_waits_for_a_broker_that_answers_not_yet() -> None:
         broker.append("t", 0, [b"v"])
         consumer = new_consumer(loop, broker)
         assert await consumer.poll(HANGS_S * 1000)
-        broker.unary_failures.extend(CoordinatorLoading("not yet") for _ in range(10))
+        broker.coordinator.refuses = CoordinatorLoading("not yet")
+        for session in broker.coordinator.streams:
+            session.fail(CoordinatorLoading("not yet"))
+        loop.call_later(3, setattr, broker.coordinator, "refuses", None)
         before_s = loop.time()
         await consumer.close()
         assert loop.time() - before_s > LAST_COMMIT_UNREACHABLE_MS / 1000

@@ -43,6 +43,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         self.expected = [0] * PARTITIONS
         self.done = [0] * PARTITIONS
         self.paused: set[int] = set()
+        self.withheld: set[int] = set()
         self.now_ms = 1_000
         for number in range(PARTITIONS):
             at = self.positions.assign(TOPIC, TOPIC_ID, number)
@@ -149,6 +150,36 @@ class ConsumerMachine(RuleBasedStateMachine):
             self.positions.place(self.assigned[number], offset)
             self.expected[number] = self.done[number] = offset
 
+    @rule(number=partitions)
+    def withhold(self, number: int) -> None:
+        """It is revoked: what is in hand stays so until the application comes back."""
+        in_hand = self.positions.in_hand(self.assigned[number])
+        self.positions.withhold(self.assigned[number])
+        self.withheld.add(number)
+        assert self.positions.in_hand(self.assigned[number]) == in_hand
+
+    @rule(number=partitions)
+    def release(self, number: int) -> None:
+        self.positions.release(self.assigned[number])
+        self.withheld.discard(number)
+
+    @rule(number=partitions, share=st.floats(0, 1), told=st.booleans())
+    def take_away(self, number: int, share: float, told: bool) -> None:
+        """It goes to another member, and comes back from there."""
+        gone = self.assigned[number]
+        self.positions.unassign(gone)
+        self.positions.unassign(gone)
+        if told:
+            self.exchange(1, 1, 1)
+        self.assigned[number] = self.positions.assign(TOPIC, TOPIC_ID, number)
+        offset = round(self.logs[number].end * share)
+        self.positions.place(self.assigned[number], offset)
+        self.expected[number] = self.done[number] = offset
+        self.paused.discard(number)
+        self.withheld.discard(number)
+        self.positions.release(gone)
+        assert not self.positions.in_hand(gone)
+
     @rule(count=st.sampled_from([1, 2, 40, 700]))
     def poll(self, count: int) -> None:
         self.come_back()
@@ -160,7 +191,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     @rule(
         count=st.sampled_from([1, 2, 40, 700]),
-        interrupt=st.sampled_from(["", "pause", "seek", "rewind"]),
+        interrupt=st.sampled_from(["", "pause", "seek", "rewind", "withhold", "take away"]),
         at=st.sampled_from([1, 3, 255, 256, 257]),
     )
     def iterate(self, count: int, interrupt: str, at: int) -> None:
@@ -189,6 +220,10 @@ class ConsumerMachine(RuleBasedStateMachine):
             self.seek(number, 0.5)
         elif how == "rewind":
             self.rewind_group((0.1, 0.5, 0.9))
+        elif how == "withhold":
+            self.withhold(number)
+        elif how == "take away":
+            self.take_away(number, 0.5, True)
 
     @rule()
     def take_batch(self) -> None:
@@ -209,6 +244,7 @@ class ConsumerMachine(RuleBasedStateMachine):
     def received(self, record: Record) -> None:
         number = record.partition
         assert number not in self.paused, "a paused partition was delivered"
+        assert number not in self.withheld, "a revoked partition was delivered"
         assert record.offset == self.next_in_log(number), "lost, doubled or out of order"
         assert record.value == b"v%d" % record.offset and record.key == b"k%d" % record.offset
         assert record.timestamp_ms == 1000 + record.offset
@@ -245,6 +281,7 @@ class ConsumerMachine(RuleBasedStateMachine):
             return
         for number in range(PARTITIONS):
             self.resume(number)
+            self.release(number)
         for _ in range(200):
             self.send_request()
             self.serve()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from harness.fake_fetch_broker import FakeFetchBroker
-from logd.model.errors import InvalidConfig, UnknownPartition
+from logd.model.errors import FencedMember, InvalidConfig, UnknownPartition
 from logd_client.consumer import Consumer
 
 ARRIVES_MS = 60_000
@@ -27,7 +27,7 @@ def make(broker: FakeFetchBroker, **settings: object) -> Consumer:
 
 
 async def test_a_commit_upto_a_record_leaves_the_rest(broker: FakeFetchBroker) -> None:
-    async with make(broker, enable_auto_commit=False) as consumer:
+    async with make(broker, partitions=[0, 1], enable_auto_commit=False) as consumer:
         reading = aiter(consumer)
         records = [await anext(reading) for _ in range(24)]
         (third,) = (record for record in records if (record.partition, record.offset) == (0, 2))
@@ -73,3 +73,38 @@ async def test_a_record_from_before_a_rewind_is_not_committed(broker: FakeFetchB
         assert await consumer.commit(first)
         assert await consumer.committed("t", 0) == 1
         assert broker.group("g").commits[-1].allow_rewind
+
+
+async def test_a_member_commits_what_it_has_and_learns_what_it_has_not(
+    broker: FakeFetchBroker,
+) -> None:
+    group = broker.group("g")
+    async with make(broker, enable_auto_commit=False) as consumer:
+        records = await consumer.poll(ARRIVES_MS, max_records=1)
+        assert await consumer.commit()
+        sent = group.commits[-1]
+        assert sent.member_epoch == group.epoch and sent.consumer_id in group.members
+        with pytest.raises(FencedMember, match="does not have t:7"):
+            await consumer.commit({("t", 7): 1})
+        await consumer.poll(ARRIVES_MS, max_records=1)
+        key = (broker.topic_id("t"), records[0].partition)
+        before, group.owners[key] = group.owners[key], ("another", group.epoch + 1)
+        with pytest.raises(FencedMember, match="'another' has it"):
+            await consumer.commit()
+        group.owners[key] = before
+
+
+async def test_a_member_learns_of_a_rewind_by_a_commit_and_where_to_go_on_by_its_session(
+    broker: FakeFetchBroker,
+) -> None:
+    group = broker.group("g")
+    async with make(broker, enable_auto_commit=False) as consumer:
+        await consumer.poll(ARRIVES_MS, max_records=24)
+        group.rewind_epoch += 1  # and nobody is told
+        group.offsets = {(broker.topic_id("t"), n): 3 for n in (0, 1)}
+        assert not await consumer.commit()
+        assert not await consumer.commit()
+        assert await consumer.poll(30) == []
+        broker.coordinator.settle(group)
+        assert (await consumer.poll(ARRIVES_MS))[0].offset == 3
+        assert await consumer.commit()

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from logd.model.errors import ClientClosed, LogdError, UsedAfterFork
+from logd.model.errors import ClientClosed, DuplicateInstance, LogdError, UsedAfterFork
 from logd_client.use_guard import UseGuard
 
 
@@ -59,6 +59,25 @@ async def test_what_waits_ends_with_it(ends: str) -> None:
     for task in waiting:
         with pytest.raises(ClientClosed if "close" in ends else LogdError):
             await task
+
+
+async def test_what_has_ended_says_why_until_it_is_closed() -> None:
+    guard = UseGuard("Consumer")
+
+    async def wait() -> None:
+        async with guard.waiting():
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    guard.end(DuplicateInstance("another has the name"))
+    with pytest.raises(DuplicateInstance):
+        await task
+    with pytest.raises(DuplicateInstance):
+        guard.check()
+    guard.close()
+    with pytest.raises(ClientClosed):
+        guard.check()
 
 
 async def test_a_wait_passes_on_what_ends_it_otherwise() -> None:

@@ -17,7 +17,7 @@ HANGS_S = 60
 
 class SilentBroker(FakeFetchBroker):
     """Does not answer the calls that are named in `silent`; `asked` is set when one comes;
-    with none named, when a stream is opened."""
+    with none named, when records are asked for."""
 
     def __init__(self, *silent: str) -> None:
         super().__init__()
@@ -32,8 +32,10 @@ class SilentBroker(FakeFetchBroker):
         return await super().unary(address, method, request, timeout_ms)
 
     async def stream(self, address: str, method: str) -> TransportStream:
-        if not any(self.silent):
+        name = method.rpartition("/")[2]
+        if (name == "FetchStream" and not any(self.silent)) or name in self.silent:
             self.asked.set()
+        self.coordinator.silent = name in self.silent
         return await super().stream(address, method)
 
 
@@ -44,7 +46,7 @@ CONSUMER_WAITS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "batches": ("", lambda c: anext(c.batches())),
     "poll": ("", lambda c: c.poll(1 << 40)),
     "start": ("DescribeTopic", lambda c: c.start()),
-    "start at the group's offsets": ("FetchOffsets", lambda c: c.start()),
+    "start in the group": ("Session", lambda c: c.start()),
     "start at the log's end": ("ListOffsets", lambda c: c.start()),
     "lag": ("ListOffsets", lambda c: c.lag("t", 0)),
     "commit": ("CommitOffsets", lambda c: c.commit()),

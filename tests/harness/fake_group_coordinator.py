@@ -123,7 +123,8 @@ class FakeGroupStream:
 
 class FakeGroupCoordinator:
     """`partitions_of` and `name_of` know the topics. `refuses`: each new stream is, by this.
-    `silent`: no session is answered. `younger`: partitions younger than their group."""
+    `refuses_commits`: the reason that last commits are refused with, if any. `silent`: no session
+    is answered. `younger`: partitions younger than their group."""
 
     def __init__(
         self, partitions_of: Callable[[str], list[Key]], name_of: Callable[[bytes], str]
@@ -133,6 +134,7 @@ class FakeGroupCoordinator:
         self.groups: dict[str, FakeGroup] = {}
         self.streams: set[FakeGroupStream] = set()
         self.refuses: LogdError | None = None
+        self.refuses_commits = ""
         self.silent = False
         self.younger: set[Key] = set()
 
@@ -217,6 +219,8 @@ class FakeGroupCoordinator:
         error = group.refusal(key, member_id)
         if said.rewind_epoch != group.rewind_epoch:
             error = common_pb2.Error(reason="GROUP_REWOUND", message="rewound")
+        if self.refuses_commits:
+            error = common_pb2.Error(reason=self.refuses_commits, message="refused by the test")
         if error is None:
             group.offsets[key] = commit.offset
         return groups_pb2.OffsetCommitResult(topic_id=key[0], partition=key[1], error=error)

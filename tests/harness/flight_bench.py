@@ -17,7 +17,11 @@ from logd_proto.v1 import cluster_pb2
 
 CLUSTER = "here"
 ADDRESS = "127.0.0.1:9600"
-ECHO, REFUSE, POUR = "/test/Echo", "/test/Refuse", "/test/Pour"
+ECHO, REFUSE, POUR = (
+    "/logd.v1.DataService/Echo",
+    "/logd.v1.DataService/Refuse",
+    "/logd.v1.DataService/Pour",
+)
 JOIN_S = 10
 
 

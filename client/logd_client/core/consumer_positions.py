@@ -72,13 +72,17 @@ class ConsumerPositions:
         self.session = FetchSession(max_wait_ms)
 
     def __iter__(self) -> Iterator[PartitionPosition]:
-        return iter(self._by_name.values())
+        return iter(list(self._by_id.values()))
+
+    def find(self, topic_id: bytes, partition: int) -> PartitionPosition | None:
+        """None: it is not assigned."""
+        return self._by_id.get((topic_id, partition))
 
     def get(self, topic: str, partition: int) -> PartitionPosition:
         """Raises UnknownPartition, InvalidConfig."""
         at = self._by_name.get(_key(topic, partition))
         if at is None:
-            why = "does not read it" if self.started else "has not started yet"
+            why = "does not read it (any more)" if self.started else "has not started yet"
             raise UnknownPartition(
                 f"no position of {topic}:{partition}: this consumer {why}",
                 topic=topic,
@@ -99,6 +103,39 @@ class ConsumerPositions:
         if key in self._early_seeks:
             self._move(at, self._early_seeks.pop(key))
         return at
+
+    def unassign(self, at: PartitionPosition) -> None:
+        """It is no longer read; what is buffered or on its way is dropped. Once more: nothing."""
+        key = (at.topic_id, at.partition)
+        if self._by_id.get(key) is not at:
+            return
+        self.withhold(at)
+        at.forget_position(None)
+        del self._by_id[key]
+        if self._by_name.get((at.topic, at.partition)) is at:
+            del self._by_name[at.topic, at.partition]
+        self._handed.pop(at, None)
+        self._looking_up.pop(at, None)
+        if at.in_turn:
+            self._turn.remove(at)
+            at.in_turn = False
+
+    def withhold(self, at: PartitionPosition) -> None:
+        """Deliver nothing of it until `release`; buffers are dropped, the position stays."""
+        if self._cursor_at is at:
+            self._detach_cursor()
+        self._release(at)
+        at.drop_buffers()
+        at.fetch_offset = at.position
+        at.withheld = True
+        self.session.touch(at)
+
+    def release(self, at: PartitionPosition) -> None:
+        """Deliver it, from its position on."""
+        if at.withheld and self._by_id.get((at.topic_id, at.partition)) is at:
+            at.withheld = False
+            self._queue(at)
+            self.session.touch(at)
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         """Go on from `offset`; what is buffered or on its way is dropped."""
@@ -173,7 +210,7 @@ class ConsumerPositions:
     def forget_all(self) -> None:
         """The group was rewound: no position is known until `place`, buffers are dropped."""
         self._detach_cursor()
-        for at in self._by_name.values():
+        for at in self:
             self._release(at)
             at.forget_position(None)
             self.session.touch(at)
@@ -194,7 +231,7 @@ class ConsumerPositions:
     def restart_session(self) -> None:
         """A new stream begins: nothing is outstanding, every position is told anew."""
         self.session.restart()
-        for at in self._by_name.values():
+        for at in self:
             at.in_session = False
             self.session.touch(at)
 
@@ -297,12 +334,20 @@ class ConsumerPositions:
     def committable(self) -> list[tuple[PartitionPosition, int]]:
         """Offsets of what is done, where the coordinator is not known to have them."""
         offsets = []
-        for at in self._by_name.values():
-            current = self._cursor if self._cursor_at is at else None
-            offset = max(at.done if current is None else current.done, at.done_until)
+        for at in self:
+            offset = self.done(at)
             if at.known and offset != at.committed:
                 offsets.append((at, offset))
         return offsets
+
+    def done(self, at: PartitionPosition) -> int:
+        """The application is done with everything before this offset."""
+        current = self._cursor if self._cursor_at is at else None
+        return max(at.done if current is None else current.done, at.done_until)
+
+    def in_hand(self, at: PartitionPosition) -> bool:
+        """Whether the application has received something that it has not come back from."""
+        return at.known and self.position(at) > self.done(at)
 
     # Inside
 
@@ -310,7 +355,7 @@ class ConsumerPositions:
         while self._turn:
             at = self._turn.popleft()
             at.in_turn = False
-            if at.paused:
+            if at.paused or at.withheld:
                 continue
             batch = self._read(at) if at.known else None
             if batch is not None:

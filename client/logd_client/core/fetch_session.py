@@ -50,6 +50,8 @@ class FetchSession:
 
     def restart(self) -> None:
         """Nothing is outstanding, and the broker knows no position."""
+        for each in self._changed:
+            each.in_session = False
         self.outstanding = 0
         self._in_session = 0
         self._not_before_ms = 0
@@ -86,7 +88,7 @@ class FetchSession:
             return None
         correlation_id = self._sent + 1
         upserts: list[Upsert] = []
-        forgets: list[tuple[bytes, int]] = []
+        gone: dict[tuple[bytes, int], None] = {}
         for each in self._changed:
             if each.fetchable:
                 self._in_session += not each.in_session
@@ -95,9 +97,12 @@ class FetchSession:
             elif each.in_session:
                 self._in_session -= 1
                 each.in_session = False
-                forgets.append((each.topic_id, each.partition))
+                gone[each.topic_id, each.partition] = None
         self._changed.clear()
         self._urgent = False
+        for told in upserts:  # it was taken away, and came back
+            gone.pop((told.topic_id, told.partition), None)
+        forgets = list(gone)
         if not self._in_session and not forgets:
             return None
         self._sent = correlation_id

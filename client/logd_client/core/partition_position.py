@@ -45,6 +45,7 @@ class PartitionPosition:
         "leftover",
         "log_start_offset",
         "lookup",
+        "lost",
         "partition",
         "paused",
         "position",
@@ -52,6 +53,7 @@ class PartitionPosition:
         "sent_in",
         "topic",
         "topic_id",
+        "withheld",
     )
 
     def __init__(self, topic: str, topic_id: bytes, partition: int) -> None:
@@ -66,6 +68,8 @@ class PartitionPosition:
         self.known = False
         self.lookup: OffsetSpec | None = None
         self.paused = False
+        self.withheld = False
+        """Its group says so: it is not to be delivered yet, or not any more."""
         self.error: LogdError | None = None
         """Raised to the application in this partition's turn, until it seeks."""
         self.retry_at_ms: int | None = None
@@ -87,12 +91,15 @@ class PartitionPosition:
         self.log_start_offset = 0
         self.leader_epoch: int | None = None
         """Of the last records received."""
+        self.lost = False
+        """Of a member: somebody else has it; what was done since the last commit is done again."""
         self.committed: int | None = None
         """What the coordinator is known to have."""
 
     @property
     def fetchable(self) -> bool:
-        return self.known and not self.paused and self.error is None and self.retry_at_ms is None
+        stopped = self.paused or self.withheld
+        return self.known and not stopped and self.error is None and self.retry_at_ms is None
 
     @property
     def name(self) -> str:

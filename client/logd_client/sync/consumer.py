@@ -6,9 +6,11 @@ from typing import Self, Unpack
 from logd.model.seams import Transport
 from logd_client import consumer
 from logd_client.client_config import ConsumerConfig, ConsumerSettings
+from logd_client.rebalance_callbacks import Callback
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch
 from logd_client.sync.blocking_client import BlockingClient, blocking, on_loop
+from logd_client.sync.callback_thread import in_a_thread
 
 
 class Consumer(BlockingClient[consumer.Consumer]):
@@ -20,6 +22,7 @@ class Consumer(BlockingClient[consumer.Consumer]):
 
     As `logd_client.Consumer`. Fetches and interval commits go on in the loop thread meanwhile;
     batches cross over whole, and records are made in the caller's thread. One thread reads.
+    Callbacks are plain functions, called in threads of their own, and may call the consumer.
     """
 
     def __init__(
@@ -27,10 +30,19 @@ class Consumer(BlockingClient[consumer.Consumer]):
         *topics: str,
         bootstrap_servers: str | Sequence[str] | None = None,
         transport: Transport | None = None,
+        on_assigned: Callback | None = None,
+        on_revoked: Callback | None = None,
+        on_lost: Callback | None = None,
         **settings: Unpack[ConsumerSettings],
     ) -> None:
         client = consumer.Consumer(
-            *topics, bootstrap_servers=bootstrap_servers, transport=transport, **settings
+            *topics,
+            bootstrap_servers=bootstrap_servers,
+            transport=transport,
+            on_assigned=in_a_thread("on_assigned", on_assigned),
+            on_revoked=in_a_thread("on_revoked", on_revoked),
+            on_lost=in_a_thread("on_lost", on_lost),
+            **settings,
         )
         super().__init__(client)
 
@@ -71,5 +83,6 @@ class Consumer(BlockingClient[consumer.Consumer]):
     committed = blocking(consumer.Consumer.committed)
     seek = on_loop(consumer.Consumer.seek)
     position = on_loop(consumer.Consumer.position)
+    health = on_loop(consumer.Consumer.health)
     pause = on_loop(consumer.Consumer.pause)
     resume = on_loop(consumer.Consumer.resume)
