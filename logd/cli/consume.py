@@ -17,7 +17,7 @@ from logd.cli.parsed_type import (
     partitions_by_topic,
 )
 from logd.cli.position import BY_OPTION, POSITION, Position
-from logd.cli.read_range import ReadBounds
+from logd.cli.read_range import ReadBounds, ReadRange
 from logd.cli.record_filter import RecordFilter, parse_pattern
 from logd.cli.record_template import RecordTemplate, parse_template
 
@@ -112,7 +112,7 @@ async def _consume(
     key: str | None,
     header: tuple[tuple[str, str], ...],
 ) -> None:
-    from logd.cli.record_reader import RecordReader
+    from logd.cli.record_reader import GroupStart, RecordReader
     from logd.cli.record_writer import RecordWriter
     from logd_client import Consumer
 
@@ -120,22 +120,37 @@ async def _consume(
         invocation.last_work = f"the last commit of group '{group}'"
     began_ms = invocation.clock.wall_ms()
     ranges = await bounds.ranges(invocation, wanted, group, began_ms)
+    is_member = group is not None and not no_commit and not any(wanted.values())
+    begin = GroupStart(ranges)
     consumer = Consumer(
         *wanted,
         bootstrap_servers=invocation.bootstrap,
         client_id=CLIENT_ID,
         group_id=group,
-        partitions={topic: named for topic, named in wanted.items() if named},
+        partitions=None if is_member else _all_named(wanted, ranges, group),
         auto_offset_reset="earliest",
         enable_auto_commit=group is not None and not no_commit,
+        on_assigned=begin.assigned if is_member else None,
     )
+    begin.consumer = consumer
     reader = RecordReader(
         consumer,
         RecordWriter(invocation.output, template),
         RecordFilter(grep, key, header),
         count=count,
         coming=bounds.coming(invocation, ranges, began_ms),
+        is_member=is_member,
     )
     reader.begin(ranges)
     async with consumer:
         await reader.read()
+
+
+def _all_named(
+    wanted: Mapping[str, Sequence[int]], ranges: Sequence[ReadRange], group: str | None
+) -> dict[str, list[int]]:
+    """Who looks at a group without joining it names all partitions; else those that are added
+    later are read too."""
+    if group is None:
+        return {topic: list(named) for topic, named in wanted.items() if named}
+    return {topic: [r.partition for r in ranges if r.topic == topic] for topic in wanted}

@@ -18,6 +18,21 @@ seen to be finished."""
 POLL_RECORDS_MAX = 4096
 
 
+class GroupStart:
+    """Where a member begins what it is given and nobody has committed: at `start` of its range."""
+
+    def __init__(self, ranges: Sequence[ReadRange]) -> None:
+        self._starts = {(r.topic, r.partition): r.start for r in ranges if r.start is not None}
+        self.consumer: Consumer | None = None
+
+    async def assigned(self, partitions: Sequence[tuple[str, int]]) -> None:
+        assert self.consumer is not None, "it is set before the consumer starts"
+        for topic, partition in partitions:
+            start = self._starts.get((topic, partition))
+            if start is not None and await self.consumer.committed(topic, partition) is None:
+                self.consumer.seek(topic, partition, start)
+
+
 class RecordReader:
     """Reads ranges to their ends, or on and on.
 
@@ -34,19 +49,21 @@ class RecordReader:
         *,
         count: int | None,
         coming: ComingEnd | None = None,
+        is_member: bool = False,
     ) -> None:
         self._consumer = consumer
         self._writer = writer
         self._filter = record_filter
         self._left = count
         self._coming = coming
+        self._is_member = is_member
         self._open: dict[tuple[str, int], int | None] = {}
         self._bounded = False
 
     def begin(self, ranges: Sequence[ReadRange]) -> None:
         """Say what to read, before the consumer starts."""
         for each in ranges:
-            if each.start is not None:
+            if each.start is not None and not self._is_member:
                 self._consumer.seek(each.topic, each.partition, each.start)
             if each.end is None and self._coming is None:
                 continue
@@ -83,8 +100,14 @@ class RecordReader:
                 await consumer.close()
 
     def _is_done(self) -> bool:
+        """A member is done with what it has; what others have, they read."""
         enough = self._left is not None and self._left <= 0
-        return enough or (self._bounded and not self._open)
+        if enough or not self._bounded:
+            return enough
+        if not self._is_member:
+            return not self._open
+        has = self._consumer.assignment
+        return bool(has) and self._open.keys().isdisjoint(has)
 
     def _poll_records(self) -> int:
         """Never more than may be printed: the position must not pass what was."""
@@ -123,7 +146,8 @@ class RecordReader:
 
     def _close_finished(self) -> None:
         """A partition whose end is reached is read no further, and its position is that end."""
-        for (topic, partition), end in list(self._open.items()):
+        for topic, partition in self._consumer.assignment:
+            end = self._open.get((topic, partition))
             position = self._consumer.position(topic, partition)
             if end is not None and position >= end:
                 del self._open[topic, partition]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from logd.dev.demo_broker import DemoBroker
 from logd.dev.demo_screen import DemoScreen, StepProgress
+from logd.dev.demo_sharing import DemoSharing
 from logd.dev.source_files import (
     SourceFile,
     find_source_files,
@@ -92,6 +93,8 @@ class Demo:
             self._compare("replay", again)
             screen.step("Rewind to a moment, and read what came since")
             await self._replay_since(first)
+            screen.step("Two consumers share a group, and one is killed")
+            await self._share(first)
         finally:
             self._broker.close()
         screen.table(self._rows)
@@ -219,6 +222,14 @@ class Demo:
             if equal
             else "OTHER RECORDS THAN THOSE APPENDED SINCE"
         )
+
+    async def _share(self, first: ReadBack) -> None:
+        due: dict[int, set[int]] = {number: set() for number in range(PARTITIONS)}
+        for partition, offset, records, _ in first.batches:
+            due[partition].update(range(offset, offset + records))
+        sharing = DemoSharing(self._screen, self._broker.address, TOPIC, due, FOLDER / "other")
+        if not await sharing.run():
+            raise Difference("records are missing")
 
 
 def _take_done(waiting: deque[RecordHandles]) -> int:

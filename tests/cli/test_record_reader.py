@@ -1,9 +1,9 @@
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from logd.cli.read_range import ReadRange
 from logd.cli.record_filter import RecordFilter
-from logd.cli.record_reader import RecordReader
+from logd.cli.record_reader import GroupStart, RecordReader
 from logd_client.record import Record
 
 
@@ -16,6 +16,13 @@ class FakeConsumer:
         self.paused: set[int] = set()
         self.committed: dict[int, int] | None = None
         self.asked: list[int] = []
+        self.has = list(logs)
+        self.has_from: dict[int, list[int]] = {}
+        """Partitions that it has from so many polls on."""
+
+    @property
+    def assignment(self) -> list[tuple[str, int]]:
+        return [("t", number) for number in self.has]
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
         self.positions[partition] = offset
@@ -28,9 +35,10 @@ class FakeConsumer:
 
     async def poll(self, timeout_ms: int, max_records: int) -> list[Record]:
         self.asked.append(max_records)
+        self.has = self.has_from.get(len(self.asked), self.has)
         assert len(self.asked) < 100, "the reader does not end"
         for partition, offsets in self.logs.items():
-            if partition in self.paused:
+            if partition in self.paused or partition not in self.has:
                 continue
             found = [each for each in offsets if each >= self.positions[partition]][:max_records]
             if found:
@@ -154,3 +162,29 @@ async def test_a_moment_that_comes_where_nothing_is_to_be_read_ends_it_too() -> 
     coming = ComesAfter(consumer, 5, {0: 1, 1: 0})
     assert await read(consumer, *ranges, coming=coming) == [(0, 0)]
     assert consumer.committed == {0: 1, 1: 0}
+
+
+async def test_a_member_reads_what_it_has_to_its_end_and_leaves_the_rest_to_the_others() -> None:
+    consumer = FakeConsumer({0: [0, 1], 1: [0, 1], 2: [0]})
+    consumer.has, consumer.has_from = [], {3: [0], 5: [0, 2]}
+    ranges = [ReadRange("t", number, None, None, end) for number, end in ((0, 2), (1, 2), (2, 1))]
+    assert await read(consumer, *ranges, is_member=True) == [(0, 0), (0, 1)]
+    assert len(consumer.asked) == 3, "it waited until it had something"
+    assert consumer.paused == {0}
+
+
+async def test_a_member_begins_at_from_only_where_nothing_is_committed() -> None:
+    class Committed:
+        sought: ClassVar[dict[int, int]] = {}
+
+        async def committed(self, topic: str, partition: int) -> int | None:
+            return {0: 5}.get(partition)
+
+        def seek(self, topic: str, partition: int, offset: int) -> None:
+            self.sought[partition] = offset
+
+    consumer: Any = Committed()
+    start = GroupStart([ReadRange("t", n, 3, None, None) for n in (0, 1)])
+    start.consumer = consumer
+    await start.assigned([("t", 0), ("t", 1)])
+    assert consumer.sought == {1: 3}

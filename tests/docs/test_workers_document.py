@@ -27,7 +27,7 @@ BOUND_S = 60
 
 @pytest.mark.slow
 def test_a_worker_ends_what_it_has_in_hand_and_its_group_goes_on_behind_it(tmp_path: Path) -> None:
-    code, _ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     with BrokerProcess(tmp_path) as broker:
         with (
             Admin(bootstrap_servers=broker.address) as admin,
