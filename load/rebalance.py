@@ -100,7 +100,8 @@ class Group:
         """Until each partition is read by one of `pids`, evenly, for a while."""
         before, last = dict(self.owners), dict.fromkeys(range(PARTITIONS), since_s)
         pauses = dict.fromkeys(range(PARTITIONS), 0.0)
-        owners, done_s = {}, 0.0
+        owners: dict[int, int] = {}
+        done_s = 0.0
         while time.monotonic() - since_s < GIVE_UP_S:
             try:
                 pid, at_s, offsets = self._seen.get(timeout=0.2)
@@ -266,7 +267,7 @@ def _make_topic(address: str) -> None:
 
 
 async def _hold(channel: grpc.aio.Channel, number: int, joined: asyncio.Event) -> None:
-    call = groups_pb2_grpc.GroupServiceStub(channel).Session()
+    call = groups_pb2_grpc.GroupServiceStub(channel).Session()  # type: ignore[no-untyped-call]
     first = pb.SessionRequest(
         group=f"g{number // MEMBERS_PER_GROUP}",
         member_id=f"m{number}",

@@ -14,13 +14,15 @@ from logd.testing.history import History
 from logd_client import Admin, Consumer, OffsetSpec, Producer
 from logd_client.record_handle import RecordHandle
 from simulation.fault_plan import FaultPlan
+from simulation.group_workload import GROUP, MEMBERS, GroupReaders
 
 LOOK_TIMEOUT_MS = 120_000
 """Above the longest that a machine is down: nothing came because nothing is there."""
 PATIENCE_S = 60
 """A consumer waits without end for its broker, but the broker of a run comes back only after all
 clients have ended where its disk keeps it from starting."""
-GROUP = "billing"
+NO_GAP_MS = 1 << 60
+"""Brokers of a run may be down for as long as they like."""
 PRODUCERS = 2
 PARTITIONS = 2
 BURST_RECORDS_MAX = 8
@@ -76,6 +78,14 @@ class Workload:
         ]
         self._simulation = simulation
         self._plan = plan
+        self.readers = GroupReaders(
+            [topic.name for topic in self.topics if topic.reader and topic.strict],
+            self.client,
+            random.fork("members"),
+            simulation.machine.clock.monotonic_ms,
+            self.history,
+            self._unexpected,
+        )
         self._random = random
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,9 +110,8 @@ class Workload:
     def start(self) -> None:
         for number in range(PRODUCERS):
             self._spawn(self._produce(number))
-        for topic in self.topics:
-            if topic.reader:
-                self._spawn(self._read(topic))
+        for number in range(MEMBERS):
+            self._spawn(self.readers.run(number, lambda: self._stopping))
         self._spawn(self._truncate())
         self._spawn(self._churn())
         self._spawn(self._watch())
@@ -177,42 +186,6 @@ class Workload:
 
     # Reading
 
-    async def _read(self, topic: TopicUse) -> None:
-        while not self._stopping:
-            try:
-                consumer = Consumer(
-                    topic.name,
-                    **self.client(f"reader-{topic.name}"),
-                    group_id=GROUP,
-                    enable_auto_commit=False,
-                )
-                async with started(consumer):
-                    await self._read_on(topic, consumer)
-            except LogdError as error:
-                self._unexpected(f"reading {topic.name}", error)
-                await self._pause(0.5)
-
-    async def _read_on(self, topic: TopicUse, consumer: Consumer) -> None:
-        if topic.strict:
-            for name, partition in consumer.assignment:
-                at = consumer.position(name, partition)
-                self.history.rewound(GROUP, f"{name}:{partition}", at)
-        while not self._stopping:
-            for record in await consumer.poll(timeout_ms=1_000):
-                if topic.strict:
-                    where = f"{record.topic}:{record.partition}"
-                    payload = payload_of(record.value)
-                    self.history.delivered(GROUP, where, record.offset, payload)
-            if self._random.chance(0.3):
-                await consumer.commit()
-                if topic.strict:
-                    self._committed(topic, consumer)
-
-    def _committed(self, topic: TopicUse, consumer: Consumer) -> None:
-        for partition in range(PARTITIONS):
-            offset = consumer.position(topic.name, partition)
-            self.history.observed("committed", f"{topic.name}:{partition}", offset)
-
     async def final_read(self) -> None:
         """All that is left of every topic, and what a look at the group and the topics gives."""
         for topic in self.topics:
@@ -233,8 +206,9 @@ class Workload:
         for each in committed:
             strict = any(t.strict and t.name == each.topic for t in self.topics)
             if each.offset is not None and strict:
-                where = f"{each.topic}:{each.partition}"
-                self.history.observed("committed", where, each.offset)
+                self.readers.story.found(f"{each.topic}:{each.partition}", each.offset)
+        if not self._plan.rots:
+            self.findings += self.readers.story.findings(0, NO_GAP_MS)
 
     async def _read_whole(self, topic: str, partition: int) -> None:
         where = f"{topic}:{partition}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from logd.testing.group_checker import GroupStory
+from logd.testing.group_story import GroupStory
 
 
 def story() -> GroupStory:
