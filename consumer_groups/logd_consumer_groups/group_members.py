@@ -284,7 +284,7 @@ class GroupMembers:
         self._arm(shard, name, live)
 
     def _tell(self, live: _Live, name: str, step: Step) -> None:
-        for member_id in step.tell:
+        for member_id in sorted(step.tell):
             if member_id in live.sessions:
                 live.sessions[member_id].changed.set()
         replaced = live.sessions.pop(step.replaced, None)

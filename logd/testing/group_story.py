@@ -12,6 +12,7 @@ It knows nothing of how groups work, only what members were told and given, and 
   there was a member to have it
 - skipped: a record below the committed offset that no member was given
 - refused: a commit of who had the partition all the time was refused
+- nobody's: a committed offset was found above all that members tried to commit
 - went back: a committed offset was found below one that was accepted, without a rewind
 
 Times are in ms on one clock. A partition is named as you like, for example 'orders:3'.
@@ -28,6 +29,7 @@ class _Partition:
     """Since when nobody has it; None: somebody has, or nobody ever had."""
     first: int | None = None
     given: set[int] = field(default_factory=set)
+    tried: int = -1
     committed: int = -1
 
 
@@ -84,14 +86,22 @@ class GroupStory:
         one.first = offset if one.first is None else min(one.first, offset)
         one.given.add(offset)
 
+    def commits(self, partition: str, offset: int) -> None:
+        """A member is about to."""
+        one = self._partitions[partition]
+        one.tried = max(one.tried, offset)
+
     def committed(self, partition: str, offset: int) -> None:
         """A commit was accepted; answers to several members may come in any order."""
         one = self._partitions[partition]
+        one.tried = max(one.tried, offset)
         one.committed = max(one.committed, offset)
 
     def found(self, partition: str, offset: int) -> None:
         """A look at the group showed this, which began after all that is noted."""
         one = self._partitions[partition]
+        if offset > one.tried:
+            self._findings.append(f"nobody's: {partition} is committed to {offset}")
         if offset < one.committed:
             self._findings.append(f"went back: {partition} from {one.committed} to {offset}")
         one.committed = offset
@@ -103,7 +113,12 @@ class GroupStory:
 
     def rewound(self, partition: str, offset: int) -> None:
         """On purpose: what was given counts as before, what is committed is `offset`."""
-        self._partitions[partition].committed = offset
+        one = self._partitions[partition]
+        one.committed = one.tried = offset
+
+    def deleted(self) -> None:
+        """The group was, while it had no member: its records are given anew."""
+        self._partitions.clear()
 
     def findings(self, now_ms: int, gap_ms: int) -> list[str]:
         """All that is wrong, up to now."""

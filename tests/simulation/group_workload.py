@@ -1,45 +1,101 @@
-"""The members of a run's group: they come, read, commit, leave, or vanish without a word."""
+"""The members of a run's groups: they come, read, commit, leave, vanish, or are cut off a while."""
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from logd.model.errors import FencedMember, LogdError
+from logd.model.errors import BrokerUnreachable, CommitBehind, FencedMember, LogdError
+from logd.model.seams import Buffer, Transport, TransportStream
 from logd.sim.seeded_random import SeededRandom
 from logd.testing.group_story import GroupStory
 from logd.testing.history import History
-from logd_client import Consumer
+from logd_client import Admin, Consumer
 
-GROUP = "billing"
-MEMBERS = 3
 START_PATIENCE_S = 60
 """A member waits without end for its broker, but the broker of a run comes back only after all
 clients have ended where its disk keeps it from starting."""
 
 
+class CutOff:
+    """Implements `Transport`. While it is cut off, streams are broken and calls wait to be sent:
+    what comes through in the end is from before."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._whole = asyncio.Event()
+        self._whole.set()
+        self._streams: dict[_Breakable, None] = {}
+
+    async def unary(self, address: str, method: str, request: bytes, timeout_ms: int) -> bytes:
+        await self._whole.wait()
+        return await self._transport.unary(address, method, request, timeout_ms)
+
+    async def stream(self, address: str, method: str) -> TransportStream:
+        if not self._whole.is_set():
+            raise BrokerUnreachable("cut off")
+        return _Breakable(await self._transport.stream(address, method), self._streams)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def cut(self) -> None:
+        self._whole.clear()
+        for stream in list(self._streams):
+            await stream.close()
+
+    def mend(self) -> None:
+        self._whole.set()
+
+
+class _Breakable:
+    """Implements `TransportStream`; one of `streams` until it is closed."""
+
+    def __init__(self, stream: TransportStream, streams: "dict[_Breakable, None]") -> None:
+        self._stream = stream
+        self._streams = streams
+        streams[self] = None
+
+    async def send(self, message: bytes) -> None:
+        await self._stream.send(message)
+
+    async def receive(self) -> Buffer | None:
+        return await self._stream.receive()
+
+    async def close(self) -> None:
+        self._streams.pop(self, None)
+        await self._stream.close()
+
+
 class GroupReaders:
-    """MEMBERS consumers at a time, which share `topics`; who ends is followed by another.
+    """So many consumers of one group at a time, which share `topics`; who ends is followed by
+    another. A group that `is_deleted` is so now and then, between two of its members.
 
     `history` judges each member's way, `story` how they share.
     """
 
     def __init__(
         self,
+        group: str,
         topics: list[str],
         client: Callable[[str], dict[str, Any]],
         random: SeededRandom,
         now_ms: Callable[[], int],
         history: History,
         failed: Callable[[str, LogdError], None],
+        *,
+        is_deleted: bool = False,
     ) -> None:
+        self.group = group
         self.story = GroupStory()
+        self.findings: list[str] = []
         self._topics = topics
         self._client = client
         self._random = random
         self._now_ms = now_ms
         self._history = history
         self._failed = failed
+        self._is_deleted = is_deleted
+        self._ending: list[asyncio.Task[None]] = []
 
     async def run(self, number: int, stopping: Callable[[], bool]) -> None:
         """The lives of one after the other."""
@@ -49,14 +105,23 @@ class GroupReaders:
             name = f"{number}.{life}"
             try:
                 await self._live(name, stopping)
+                if self._is_deleted and self._random.chance(0.5):
+                    await self._delete(name)
             except LogdError as error:
-                self._failed(f"member {name}", error)
+                self._failed(f"member {name} of {self.group}", error)
                 await asyncio.sleep(self._random.uniform(0, 0.5))
+        await asyncio.gather(*self._ending)
+
+    async def _delete(self, name: str) -> None:
+        await asyncio.sleep(self._random.uniform(0.5, 2))
+        async with Admin(**self._client(f"delete-{name}")) as admin:
+            await admin.delete_group(self.group)
+        self.story.deleted()
 
     async def _live(self, name: str, stopping: Callable[[], bool]) -> None:
-        random, reader = self._random.fork(name), f"{GROUP}-{name}"
-        instance_id = f"static-{name[0]}" if random.chance(0.2) else None
-        wants = list(self._topics) if random.chance(0.7) else [random.pick(self._topics)]
+        random, reader = self._random.fork(name), f"{self.group}-{name}"
+        client = self._client(f"{self.group}-{name}")
+        transport = client["transport"] = CutOff(client["transport"])
 
         def assigned(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
@@ -73,18 +138,18 @@ class GroupReaders:
                 self.story.lost(self._now_ms(), name, f"{topic}:{partition}")
 
         consumer = Consumer(
-            *wants,
-            **self._client(f"member-{name}"),
-            group_instance_id=instance_id,
-            group_id=GROUP,
+            *(self._topics if random.chance(0.7) else [random.pick(self._topics)]),
+            **client,
+            group_instance_id=f"static-{name[0]}" if random.chance(0.2) else None,
+            group_id=self.group,
             enable_auto_commit=False,
-            session_timeout_ms=10_000,
             revocation_timeout_ms=5_000,
             on_assigned=assigned,
             on_revoked=revoked,
             on_lost=lost,
         )
         self.story.joined(name)
+        end = random.pick(("leave", "leave", "vanish", "cut off"))
         try:
             try:
                 async with asyncio.timeout(START_PATIENCE_S):
@@ -93,17 +158,36 @@ class GroupReaders:
                 return
             until_ms = self._now_ms() + int(1000 * random.pick((0.5, 3, 20, 120)))
             while not stopping() and self._now_ms() < until_ms:
-                await self._read_some(name, reader, consumer, random)
-            if random.chance(0.5):
-                with suppress(FencedMember):
-                    await consumer.close()
+                await self._read_some(reader, consumer, random)
+            if end == "leave":
+                await consumer.close()
+            elif end == "cut off":
+                await transport.cut()
         finally:
             self.story.gone(self._now_ms(), name)
-            await consumer._end()  # as if it was killed, where it did not close
+            if end == "cut off":
+                after_s = random.uniform(0, 15)
+                straggler = self._come_back_late(name, consumer, transport, after_s)
+                self._ending.append(asyncio.ensure_future(straggler))
+            else:
+                await consumer._end()  # as if it was killed, where it did not leave
 
-    async def _read_some(
-        self, name: str, reader: str, consumer: Consumer, random: SeededRandom
+    async def _come_back_late(
+        self, name: str, consumer: Consumer, transport: CutOff, after_s: float
     ) -> None:
+        """What it wants to commit comes through once others have its partitions."""
+        for topic, partition in consumer.assignment:
+            self.story.commits(f"{topic}:{partition}", consumer.position(topic, partition))
+        committing = asyncio.ensure_future(consumer.commit())
+        await asyncio.sleep(after_s)
+        transport.mend()
+        await asyncio.wait([committing])
+        if not committing.cancelled():
+            committing.exception()  # FencedMember, as a rule
+        self.story.gone(self._now_ms(), name)  # it may have joined again meanwhile
+        await consumer._end()
+
+    async def _read_some(self, reader: str, consumer: Consumer, random: SeededRandom) -> None:
         for record in await consumer.poll(timeout_ms=1_000):
             where = f"{record.topic}:{record.partition}"
             payload = (record.value or b"").partition(b"|")[0]
@@ -111,10 +195,15 @@ class GroupReaders:
             self.story.delivered(where, record.offset)
         if not random.chance(0.3):
             return
-        held = {key: consumer.position(*key) for key in consumer.assignment}
+        held = {f"{t}:{p}": consumer.position(t, p) for t, p in consumer.assignment}
+        for where, offset in held.items():
+            self.story.commits(where, offset)
         try:
             taken = await consumer.commit()
         except FencedMember:
             return  # of some; what became of the others is seen in the end
-        for (topic, partition), offset in held.items() if taken else ():
-            self.story.committed(f"{topic}:{partition}", offset)
+        except CommitBehind as error:
+            self.findings.append(f"refused: a commit of {reader}, who has it: {error.message}")
+            return
+        for where, offset in held.items() if taken else ():
+            self.story.committed(where, offset)

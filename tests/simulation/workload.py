@@ -14,7 +14,7 @@ from logd.testing.history import History
 from logd_client import Admin, Consumer, OffsetSpec, Producer
 from logd_client.record_handle import RecordHandle
 from simulation.fault_plan import FaultPlan
-from simulation.group_workload import GROUP, MEMBERS, GroupReaders
+from simulation.group_workload import GroupReaders
 
 LOOK_TIMEOUT_MS = 120_000
 """Above the longest that a machine is down: nothing came because nothing is there."""
@@ -24,6 +24,7 @@ clients have ended where its disk keeps it from starting."""
 NO_GAP_MS = 1 << 60
 """Brokers of a run may be down for as long as they like."""
 PRODUCERS = 2
+MEMBERS = 3
 PARTITIONS = 2
 BURST_RECORDS_MAX = 8
 VALUE_BYTES = (0, 10, 200, 3_000, 60_000)
@@ -78,14 +79,18 @@ class Workload:
         ]
         self._simulation = simulation
         self._plan = plan
-        self.readers = GroupReaders(
-            [topic.name for topic in self.topics if topic.reader and topic.strict],
+        read = [topic.name for topic in self.topics if topic.reader and topic.strict]
+        seams = (
             self.client,
             random.fork("members"),
             simulation.machine.clock.monotonic_ms,
             self.history,
             self._unexpected,
         )
+        self.groups = [
+            GroupReaders("billing", read, *seams),
+            GroupReaders("passing", read[-1:], *seams, is_deleted=True),
+        ]
         self._random = random
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,8 +115,10 @@ class Workload:
     def start(self) -> None:
         for number in range(PRODUCERS):
             self._spawn(self._produce(number))
+        shared, passing = self.groups
         for number in range(MEMBERS):
-            self._spawn(self.readers.run(number, lambda: self._stopping))
+            self._spawn(shared.run(number, lambda: self._stopping))
+        self._spawn(passing.run(0, lambda: self._stopping))
         self._spawn(self._truncate())
         self._spawn(self._churn())
         self._spawn(self._watch())
@@ -192,23 +199,23 @@ class Workload:
             for partition in range(PARTITIONS):
                 await self._read_whole(topic.name, partition)
         async with Admin(**self.client("end")) as admin:
-            await self._look_at_commits(admin)
+            for group in self.groups:
+                await self._look_at_commits(admin, group)
             await self._check_topics(admin)
             await self._take_reports(admin)
 
-    async def _look_at_commits(self, admin: Admin) -> None:
+    async def _look_at_commits(self, admin: Admin, group: GroupReaders) -> None:
         try:
-            committed = await admin.fetch_offsets(GROUP)
+            committed = await admin.fetch_offsets(group.group)
         except StoredDataCorrupt as error:
             if not self._plan.rots:
                 self.findings.append(f"committed offsets are lost: {error.message}")
             return
         for each in committed:
-            strict = any(t.strict and t.name == each.topic for t in self.topics)
-            if each.offset is not None and strict:
-                self.readers.story.found(f"{each.topic}:{each.partition}", each.offset)
+            if each.offset is not None:
+                group.story.found(f"{each.topic}:{each.partition}", each.offset)
         if not self._plan.rots:
-            self.findings += self.readers.story.findings(0, NO_GAP_MS)
+            self.findings += group.findings + group.story.findings(0, NO_GAP_MS)
 
     async def _read_whole(self, topic: str, partition: int) -> None:
         where = f"{topic}:{partition}"

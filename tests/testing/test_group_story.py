@@ -24,6 +24,7 @@ def test_a_good_life() -> None:
     told.delivered("p", 3)
     told.committed("p", 4)
     told.rewound("p", 1)
+    told.committed("p", 2)
     told.found("p", 2)
     told.gone(200, "b")
     told.gone(250, "a")
@@ -84,6 +85,25 @@ def test_a_valid_commit_that_is_refused_and_one_of_a_zombie() -> None:
     told.refused("b", "p", 4)
     assert told.findings(200, 1000) == ["refused: b has p and committed 4"]
     assert told.valid_commits_refused == 1
+
+
+def test_a_commit_that_nobody_made() -> None:
+    told = story()
+    told.commits("p", 4)
+    told.found("p", 4)
+    assert told.findings(200, 1000) == ["skipped: p is committed to 4 without {3}"]
+    told.found("p", 5)
+    assert "nobody's: p is committed to 5" in told.findings(200, 1000)
+
+
+def test_a_group_that_was_deleted_begins_anew() -> None:
+    told = story()
+    told.deleted()
+    told.assigned(300, "b", "p")
+    told.delivered("p", 0)
+    told.commits("p", 1)
+    told.found("p", 1)
+    assert told.findings(400, 1000) == []
 
 
 def test_a_commit_that_goes_back() -> None:

@@ -305,7 +305,7 @@ class Membership:
         }
         chosen = max(sorted(wishes), key=wishes.__getitem__, default="uniform")
         assignment = ASSIGNORS[chosen].assign(subscribers, partitions)
-        self.target = {where: who for who, given in assignment.items() for where in given}
+        self.target = {where: who for who, given in assignment.items() for where in sorted(given)}
         seen = group.table.first_seen
         came = [TopicSeenRecord(group.name, new, 0) for new in sorted(topics) if new not in seen]
         went = [topic_id for topic_id in seen if not self._topics.exists(topic_id)]
