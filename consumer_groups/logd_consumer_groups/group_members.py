@@ -192,7 +192,8 @@ class GroupMembers:
         session.told_rewind = group.rewind_epoch
         grants = self._grants(group, session, presence)
         held = {each.topic_partition for each in message.held}
-        if held == {g.topic_partition for g in grants if g.position is None}:
+        has_all = held == {grant.topic_partition for grant in grants}
+        if has_all and all(grant.position is None for grant in grants):
             session.told = _told(grants, group)
 
     def members(self, shard: GroupShard, name: str) -> tuple[GroupConsumer, ...]:

@@ -9,8 +9,8 @@ from logd.model.ids import TopicId
 from logd.model.topic import Topic
 from logd_consumer_groups.ports import LogView
 
-PATTERNS_KEPT = 1000
-"""Patterns whose matches are remembered, for as long as no topic changes."""
+PATTERNS_KEPT = 100
+"""Patterns that are remembered, and for as long as no topic changes their matches."""
 PATTERN_MEMORY_BYTES = 1 << 20
 
 

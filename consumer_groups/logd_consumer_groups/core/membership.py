@@ -157,10 +157,12 @@ class Membership:
         if member != before:
             self._joins(group, member, step)
             self._target_is_stale = True
-        held = {each.topic_partition: each for each in message.held}
+        owned = group.table.owned.get(member_id, set[TopicPartition]())
+        # Only what it owns: whatever else it names would be kept for as long as it is a member.
+        held = {h.topic_partition: h for h in message.held if h.topic_partition in owned}
         given_up = [
             where
-            for where in group.table.owned.get(member_id, ())
+            for where in owned
             if where not in held and group.table.owners[where].epoch <= message.member_epoch
         ]
         step.records += self._free(group, given_up)
