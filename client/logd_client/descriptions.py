@@ -176,12 +176,27 @@ class CommitOutcome:
 
 @dataclass(frozen=True, slots=True)
 class GroupConsumer:
-    """A consumer that names the group, and the partitions it takes by topic (empty: all)."""
+    """A member, or (`member` False) one that names its partitions itself and was seen of late.
+
+    Partitions are by topic: those it has, of these those that it is `giving_up`, and those that it
+    is `waiting_for` while others have them. A member is `connected` while its session stands;
+    `stalled_ms`: for so long its application has not come back from a record.
+    """
 
     consumer_id: str
     peer: str
     seen_ms: int
     partitions: Mapping[str, tuple[int, ...]]
+    member: bool
+    instance_id: str
+    client_id: str
+    topics: tuple[str, ...]
+    pattern: str
+    assignor: str
+    giving_up: Mapping[str, tuple[int, ...]]
+    waiting_for: Mapping[str, tuple[int, ...]]
+    connected: bool
+    stalled_ms: int
 
 
 @dataclass(frozen=True, slots=True)

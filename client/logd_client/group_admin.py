@@ -1,6 +1,6 @@
 """The part of Admin that deals with consumer groups: offsets, lag and rewinding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from logd.model.checked_values import (
@@ -56,10 +56,20 @@ class GroupAdmin:
             offsets=tuple(_committed(each) for each in answer.offsets),
             consumers=tuple(
                 GroupConsumer(
-                    each.consumer_id,
-                    each.peer,
-                    each.seen_ms,
-                    {of.topic.name: tuple(of.partitions) for of in each.partitions},
+                    consumer_id=each.consumer_id,
+                    peer=each.peer,
+                    seen_ms=each.seen_ms,
+                    partitions=_by_topic(each.partitions),
+                    member=each.member,
+                    instance_id=each.instance_id,
+                    client_id=each.client_id,
+                    topics=tuple(each.subscription.topics),
+                    pattern=each.subscription.pattern,
+                    assignor=each.subscription.assignor,
+                    giving_up=_by_topic(each.giving_up),
+                    waiting_for=_by_topic(each.waiting_for),
+                    connected=each.connected,
+                    stalled_ms=each.stalled_ms,
                 )
                 for each in answer.consumers
             ),
@@ -248,6 +258,10 @@ def _topic_partitions(topics: GroupTopics) -> list[groups_pb2.TopicPartitions]:
         ) from None
 
 
+def _by_topic(partitions: Iterable[groups_pb2.TopicPartitions]) -> dict[str, tuple[int, ...]]:
+    return {of.topic.name or of.topic.topic_id.hex(): tuple(of.partitions) for of in partitions}
+
+
 def _summary(group: groups_pb2.GroupSummary) -> GroupSummary:
     return GroupSummary(
         group.group, group.state, tuple(group.topics), group.committed_ms, group.consumers
@@ -280,6 +294,8 @@ def _lag(each: groups_pb2.PartitionLag) -> PartitionLag:
         rate=each.rate if each.HasField("rate") else None,
         catch_up_seconds=each.catch_up_seconds if each.HasField("catch_up_seconds") else None,
         reason=each.reason,
+        records_lost=each.records_lost,
+        consumer_id=each.consumer_id,
     )
 
 

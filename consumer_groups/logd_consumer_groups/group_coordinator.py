@@ -225,7 +225,8 @@ class GroupCoordinator:
         shard = self._shard(group)
         state = self._known(shard.state, group)
         await shard.committed()
-        return await self._lag.describe(state, self._consumers(group))
+        holders = self._members.holders(shard, group)
+        return await self._lag.describe(state, self._activity.running(group), holders)
 
     async def delete_group(self, group: str, *, validate_only: bool = False) -> int:
         shard = self._shard(group)

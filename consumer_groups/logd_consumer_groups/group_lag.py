@@ -8,7 +8,13 @@ from logd.model.ids import Offset, PartitionId, TopicPartition
 from logd.model.seams import Clock
 from logd_consumer_groups.core.commit_rates import ELAPSED_MS_MIN, WINDOW_MS
 from logd_consumer_groups.core.group_state import GroupState
-from logd_consumer_groups.core.lag_report import ObservedPartition, explain_lag, next_unread
+from logd_consumer_groups.core.lag_report import (
+    NOBODY,
+    Holder,
+    ObservedPartition,
+    explain_lag,
+    next_unread,
+)
 from logd_consumer_groups.group_activity import GroupActivity
 from logd_consumer_groups.log_survey import LogSurvey
 
@@ -25,11 +31,16 @@ class GroupLag:
         self._clock = clock
 
     async def describe(
-        self, group: GroupState, consumers: Sequence[GroupConsumer]
+        self,
+        group: GroupState,
+        others: Sequence[GroupConsumer],
+        members: Mapping[TopicPartition, Holder],
     ) -> list[PartitionLag]:
-        """By topic and partition. Partitions whose log cannot be asked now are left out."""
-        taken_by = {where: c.consumer_id for c in consumers for where in c.partitions}
-        bounds = await self._bounds({*group.offsets, *taken_by})
+        """By topic and partition. Partitions whose log cannot be asked now are left out. `others`
+        are no members."""
+        holders = {where: Holder(c.consumer_id) for c in others for where in c.partitions}
+        holders.update(members)
+        bounds = await self._bounds({*group.offsets, *holders})
         unread: dict[TopicPartition, Offset] = {}
         for where, known in bounds.items():
             offset = next_unread(group.offsets.get(where), known)
@@ -52,7 +63,7 @@ class GroupLag:
                 next_append_ms=times.get(where),
                 rate=self._activity.rate(group.name, where, known.log_start_offset),
                 arrival_rate=arrival_rates.get(where),
-                consumer_id=taken_by.get(where, ""),
+                holder=holders.get(where, NOBODY),
                 now_ms=now_ms,
             )
             lags.append(explain_lag(observed))

@@ -12,6 +12,7 @@ from logd.model.ids import TopicPartition
 from logd.model.seams import Clock
 from logd.model.topic import Topic
 from logd_consumer_groups.core.group_state import GroupState
+from logd_consumer_groups.core.lag_report import Holder
 from logd_consumer_groups.core.membership import (
     Broke,
     Event,
@@ -229,6 +230,28 @@ class GroupMembers:
                 )
             )
         return tuple(found)
+
+    def holders(self, shard: GroupShard, name: str) -> dict[TopicPartition, Holder]:
+        """Who has, and who is to have, each partition that members want."""
+        live = self._live.get(shard, {}).get(name)
+        if live is None:
+            return {}
+        owners, now_ms = self._group(shard, name).table.owners, self._clock.monotonic_ms()
+        target, presences = live.membership.target, live.membership.presences
+        found = {}
+        for where in {*owners, *target}:
+            owner = owners[where].member_id if where in owners else ""
+            presence = presences.get(owner)
+            held = presence.held.get(where) if presence else None
+            gone_ms = presence.gone_ms if presence else None
+            found[where] = Holder(
+                consumer_id=owner,
+                wanted=target.get(where, ""),
+                paused=held is not None and held.paused,
+                stalled_ms=held.stalled_ms if held else 0,
+                away_ms=0 if gone_ms is None else max(1, gone_ms - now_ms),
+            )
+        return found
 
     def membership(self, shard: GroupShard, name: str) -> Membership | None:
         """None: nobody is a member."""

@@ -1,9 +1,11 @@
-"""`logctl groups`: list, describe, lag, delete. Rewinding is in `group_reset`."""
+"""`logctl groups`: list, describe, lag, delete. Members are in `group_members`, rewinding is in
+`group_reset`."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from logd.cli.group_members import members, why
 from logd.cli.group_reset import history, reset, undo
 from logd.cli.invocation import Invocation, NounGroup
 from logd.cli.output import Column, Json, Section, counted
@@ -79,12 +81,14 @@ GROUPS_AT_ONCE = 16
 
 @click.group(cls=NounGroup)
 def groups() -> None:
-    """Consumer groups: lag, rewinding, history."""
+    """Consumer groups: members, lag and why, rewinding, history."""
 
 
 groups.add_command(reset)
 groups.add_command(undo)
 groups.add_command(history)
+groups.add_command(members)
+groups.add_command(why)
 
 
 @groups.command("ls")

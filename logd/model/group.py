@@ -189,6 +189,7 @@ class PartitionLag:
     `lag_bytes` is approximate to one index interval. `lag_seconds` is the age of the next unread
     record by append time. `rate` is records/s committed over the last minute, `catch_up_seconds`
     the time to catch up at that rate against what arrives; None: not known, or never.
+    `records_lost` are below the log's start, and were not read. `consumer_id` has it; "": nobody.
     """
 
     topic: str
@@ -202,6 +203,8 @@ class PartitionLag:
     rate: float | None
     catch_up_seconds: float | None
     reason: str
+    records_lost: int = 0
+    consumer_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

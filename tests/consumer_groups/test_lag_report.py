@@ -9,6 +9,8 @@ from logd.model.ids import Offset, PartitionId
 from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.lag_report import (
     BLOCKED_AFTER_MS,
+    NOBODY,
+    Holder,
     ObservedPartition,
     explain_lag,
     lag_records,
@@ -34,7 +36,7 @@ READING = ObservedPartition(
     next_append_ms=NOW_MS - 2500,
     rate=30.0,
     arrival_rate=10.0,
-    consumer_id="c1",
+    holder=Holder("c1", "c1"),
     now_ms=NOW_MS,
 )
 
@@ -48,16 +50,35 @@ def test_a_consumer_that_reads() -> None:
 @pytest.mark.parametrize(
     ("observed", "reason"),
     [
-        (replace(READING, position=at(100), consumer_id=""), "caught up"),
-        (replace(READING, position=at(500)), "caught up"),
-        (replace(READING, consumer_id=""), "no member"),
-        (replace(READING, position=None, consumer_id=""), "no member"),
+        (replace(READING, position=at(100), holder=NOBODY), "caught up"),
+        (
+            replace(READING, position=at(500)),
+            "offset out of range: 500 is committed, the log ends at 100",
+        ),
+        (replace(READING, holder=Holder("", "m1")), "rebalancing: it goes to m1"),
+        (replace(READING, holder=Holder("m1", "m2")), "waiting for m1 to give it up to m2"),
+        (
+            replace(READING, holder=Holder("m1", "m1", away_ms=400)),
+            "waiting for m1, whose session is broken: it has 400 ms to come back",
+        ),
+        (replace(READING, holder=Holder("m1", "m1", paused=True)), "paused by m1"),
+        (
+            replace(READING, holder=Holder("m1", "m1", stalled_ms=60_000)),
+            "blocked on offset 40 for 60 s by m1",
+        ),
+        (
+            replace(READING, position=None, holder=Holder("m1", "m1", stalled_ms=60_000)),
+            "blocked on offset 10 for 60 s by m1",
+        ),
+        (replace(READING, position=at(100), holder=Holder("m1", "m2")), "caught up"),
+        (replace(READING, holder=NOBODY), "no member"),
+        (replace(READING, position=None, holder=NOBODY), "no member"),
         (replace(READING, position=None), "nothing committed"),
         (replace(READING, position=at(4)), "below the log start: 6 records are gone"),
         (replace(READING, position=at(4, (5, 8))), "below the log start: 3 records are gone"),
         (replace(READING, position=at(4, (4, 30))), "reading"),
         (
-            replace(READING, position=at(4), consumer_id=""),
+            replace(READING, position=at(4), holder=NOBODY),
             "below the log start: 6 records are gone",
         ),
         (

@@ -1,6 +1,7 @@
 """Lag that explains itself: what is left to read in a partition, how fast it shrinks, and why."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from logd.model.group import LogBounds, PartitionLag
 from logd.model.ids import Offset, PartitionId
@@ -11,10 +12,27 @@ BLOCKED_AFTER_MS = 30_000
 is blocked there. Several commit intervals of 5 s."""
 
 
+class Holder(NamedTuple):
+    """Who has a partition, as its group's members are now; all empty: nobody, and nobody will.
+
+    `wanted` is the member that is to have it. `away_ms` 0: the session of who has it stands, else
+    for so long it may still come back. `stalled_ms`: it has not come back from a record of it.
+    """
+
+    consumer_id: str = ""
+    wanted: str = ""
+    paused: bool = False
+    stalled_ms: int = 0
+    away_ms: int = 0
+
+
+NOBODY = Holder()
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedPartition:
-    """What one partition showed. `next_append_ms` None: there is nothing to read. `consumer_id` is
-    the running consumer that takes it, or "". Rates are records/s, None: not known."""
+    """What one partition showed. `next_append_ms` None: there is nothing to read. Rates are
+    records/s, None: not known."""
 
     topic: str
     partition: PartitionId
@@ -24,7 +42,7 @@ class ObservedPartition:
     next_append_ms: int | None
     rate: float | None
     arrival_rate: float | None
-    consumer_id: str
+    holder: Holder
     now_ms: int
 
 
@@ -72,6 +90,8 @@ def explain_lag(observed: ObservedPartition) -> PartitionLag:
         rate=observed.rate,
         catch_up_seconds=_catch_up_seconds(records, observed.rate, observed.arrival_rate),
         reason=_reason(observed, records, age_ms),
+        records_lost=_gone_unread(position, bounds),
+        consumer_id=observed.holder.consumer_id,
     )
 
 
@@ -96,20 +116,40 @@ def _gone_unread(position: Position | None, bounds: LogBounds) -> int:
 
 def _reason(observed: ObservedPartition, records: int, age_ms: int) -> str:
     """The first that holds; scripts rely on these words."""
-    position = observed.position
-    gone = _gone_unread(position, observed.bounds)
+    position, bounds, holder = observed.position, observed.bounds, observed.holder
+    gone = _gone_unread(position, bounds)
     if gone:
         return f"below the log start: {gone} records are gone"
+    if position is not None and position.offset > bounds.high_watermark:
+        return (
+            f"offset out of range: {position.offset} is committed, the log ends at "
+            f"{bounds.high_watermark}"
+        )
     if not records:
         return "caught up"
-    if not observed.consumer_id:
-        return "no member"
-    if position is None:
-        return "nothing committed"
-    still_ms = min(observed.now_ms - position.since_ms, age_ms)
-    if still_ms >= BLOCKED_AFTER_MS:
+    return _who_holds_up(holder) or _what_stands_still(observed, age_ms)
+
+
+def _who_holds_up(holder: Holder) -> str:
+    """Why nobody can read it now; "": somebody can."""
+    who, wanted = holder.consumer_id, holder.wanted
+    if not who:
+        return f"rebalancing: it goes to {wanted}" if wanted else "no member"
+    if wanted and who != wanted:
+        return f"waiting for {who} to give it up to {wanted}"
+    if holder.away_ms:
         return (
-            f"blocked on offset {position.offset} for {still_ms // 1000} s "
-            f"by {observed.consumer_id}"
+            f"waiting for {who}, whose session is broken: it has {holder.away_ms} ms to come back"
         )
-    return "reading"
+    return f"paused by {who}" if holder.paused else ""
+
+
+def _what_stands_still(observed: ObservedPartition, age_ms: int) -> str:
+    position, holder = observed.position, observed.holder
+    still_ms = holder.stalled_ms
+    if position is not None:
+        still_ms = max(still_ms, min(observed.now_ms - position.since_ms, age_ms))
+    if still_ms >= BLOCKED_AFTER_MS:
+        offset = observed.bounds.log_start_offset if position is None else position.offset
+        return f"blocked on offset {offset} for {still_ms // 1000} s by {holder.consumer_id}"
+    return "reading" if position is not None else "nothing committed"

@@ -306,7 +306,7 @@ class DescribeLagRequest(_message.Message):
     def __init__(self, group: _Optional[str] = ...) -> None: ...
 
 class PartitionLag(_message.Message):
-    __slots__ = ("topic", "partition", "committed", "high_watermark", "log_start_offset", "lag_records", "lag_bytes", "lag_seconds", "rate", "catch_up_seconds", "reason")
+    __slots__ = ("topic", "partition", "committed", "high_watermark", "log_start_offset", "lag_records", "lag_bytes", "lag_seconds", "rate", "catch_up_seconds", "reason", "records_lost", "consumer_id")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
@@ -318,6 +318,8 @@ class PartitionLag(_message.Message):
     RATE_FIELD_NUMBER: _ClassVar[int]
     CATCH_UP_SECONDS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_LOST_FIELD_NUMBER: _ClassVar[int]
+    CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     committed: int
@@ -329,7 +331,9 @@ class PartitionLag(_message.Message):
     rate: float
     catch_up_seconds: float
     reason: str
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., committed: _Optional[int] = ..., high_watermark: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_seconds: _Optional[float] = ..., rate: _Optional[float] = ..., catch_up_seconds: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
+    records_lost: int
+    consumer_id: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., committed: _Optional[int] = ..., high_watermark: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., lag_records: _Optional[int] = ..., lag_bytes: _Optional[int] = ..., lag_seconds: _Optional[float] = ..., rate: _Optional[float] = ..., catch_up_seconds: _Optional[float] = ..., reason: _Optional[str] = ..., records_lost: _Optional[int] = ..., consumer_id: _Optional[str] = ...) -> None: ...
 
 class DescribeLagResponse(_message.Message):
     __slots__ = ("partitions",)

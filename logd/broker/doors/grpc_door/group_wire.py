@@ -110,4 +110,6 @@ def from_lag(lag: PartitionLag) -> pb.PartitionLag:
         rate=lag.rate,
         catch_up_seconds=lag.catch_up_seconds,
         reason=lag.reason,
+        records_lost=lag.records_lost,
+        consumer_id=lag.consumer_id,
     )
