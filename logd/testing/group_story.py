@@ -12,7 +12,7 @@ It knows nothing of how groups work, only what members were told and given, and 
   there was a member to have it
 - skipped: a record below the committed offset that no member was given
 - refused: a commit of who had the partition all the time was refused
-- nobody's: a committed offset was found above all that members tried to commit
+- nobody's: a committed offset was found, or granted, above all that members tried to commit
 - went back: a committed offset was found below one that was accepted, without a rewind
 
 Times are in ms on one clock. A partition is named as you like, for example 'orders:3'.
@@ -47,8 +47,11 @@ class GroupStory:
     def joined(self, member: str) -> None:
         self._members.add(member)
 
-    def assigned(self, now_ms: int, member: str, partition: str) -> None:
+    def assigned(self, now_ms: int, member: str, partition: str, offset: int = 0) -> None:
+        """To begin at `offset`."""
         one = self._partitions[partition]
+        if offset > max(0, one.tried):
+            self._findings.append(f"nobody's: {partition} was granted from {offset} on")
         if one.owner and one.owner != member:
             overlap = f"two owners: {partition} went to {member}, {one.owner} has it"
             self._overlaps[one.owner, partition] = overlap

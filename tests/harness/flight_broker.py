@@ -1,4 +1,4 @@
-"""`logd start` with the Flight door, and a gRPC door that refuses streams.
+"""`logd start` with the Flight door, and a gRPC door that refuses the streams which that has.
 
     python -m harness.flight_broker start --flight-listen auto --data-dir DATA_DIR ...
 
@@ -11,6 +11,7 @@ from logd.main import main
 from logd.model.errors import BrokerUnreachable
 from logd.model.seams import Clock
 from logd.rpc.dispatcher import Dispatcher
+from logd.rpc.listener import FLIGHT
 from logd.rpc.rpc import RequestContext, Rpc, ServerStream, StreamRpc
 from logd.system.background_tasks import BackgroundTasks
 
@@ -26,7 +27,9 @@ class StreamlessGrpcServer(GrpcServer):
 
 
 def _without_stream(rpc: Rpc) -> Rpc:
-    return StreamRpc(rpc.method, _refuse, rpc.operation) if isinstance(rpc, StreamRpc) else rpc
+    if isinstance(rpc, StreamRpc) and FLIGHT.has(rpc.method):
+        return StreamRpc(rpc.method, _refuse, rpc.operation)
+    return rpc
 
 
 async def _refuse(context: RequestContext, stream: ServerStream) -> None:

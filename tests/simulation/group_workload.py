@@ -126,8 +126,9 @@ class GroupReaders:
         def assigned(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
                 where = f"{topic}:{partition}"
-                self.story.assigned(self._now_ms(), name, where)
-                self._history.rewound(reader, where, consumer.position(topic, partition))
+                offset = consumer.position(topic, partition)
+                self.story.assigned(self._now_ms(), name, where, offset)
+                self._history.rewound(reader, where, offset)
 
         def revoked(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:

@@ -96,6 +96,16 @@ def test_a_commit_that_nobody_made() -> None:
     assert "nobody's: p is committed to 5" in told.findings(200, 1000)
 
 
+def test_a_grant_behind_what_nobody_committed() -> None:
+    told = story()
+    told.released(160, "b", "p")
+    told.assigned(170, "a", "p", 3)
+    assert told.findings(200, 1000) == []
+    told.released(180, "a", "p")
+    told.assigned(190, "b", "p", 4)
+    assert told.findings(200, 1000) == ["nobody's: p was granted from 4 on"]
+
+
 def test_a_group_that_was_deleted_begins_anew() -> None:
     told = story()
     told.deleted()
