@@ -4,7 +4,14 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from logd.model.checked_values import check_int
-from logd.model.errors import FencedMember, GroupRewound, InvalidConfig, LogdError, UnknownPartition
+from logd.model.errors import (
+    FencedMember,
+    GroupRewound,
+    InvalidConfig,
+    LogdError,
+    UnknownPartition,
+    UnknownTopic,
+)
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.partition_position import PartitionPosition
@@ -237,6 +244,8 @@ class GroupCommits:
                 if sent_under == self._rewind_epoch:  # else it has been placed anew since
                     at.committed = offset
                 continue
+            if self._member_epoch is not None and isinstance(error, UnknownTopic):
+                continue  # the session takes it away
             errors.append(error)
             if isinstance(error, FencedMember):
                 self.on_fenced(at)

@@ -53,6 +53,7 @@ class MemberPartitions:
         self.changed = asyncio.Event()
         """The coordinator is to be told something."""
         commits.on_fenced = self._fenced
+        positions.are_granted = True
 
     def apply(self, changes: Changes) -> None:
         """What a response brought."""

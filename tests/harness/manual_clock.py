@@ -17,6 +17,10 @@ class ManualClock:
     def boottime_ms(self) -> int:
         return self._elapsed_ms
 
+    def jump_wall(self, ms: int) -> None:
+        """Somebody sets the wall clock; the others go on."""
+        self._wall_ms += ms
+
     def advance(self, ms: int) -> None:
         """Let time pass."""
         self._elapsed_ms += ms

@@ -23,6 +23,7 @@ from logd.model.errors import (
     OffsetOutOfRange,
     StoredDataCorrupt,
     UnknownPartition,
+    UnknownTopic,
 )
 from logd.model.offset_spec import OffsetSpec
 from logd.wire.fetch_response import PartitionFetched
@@ -67,6 +68,8 @@ class ConsumerPositions:
         self._cursor_at: PartitionPosition | None = None
         self.buffered_bytes = 0
         """Fetched and not delivered, without paused partitions."""
+        self.are_granted = False
+        """They come and go by a group's session, which takes those away whose topic is deleted."""
         self.started = False
         """Until then seek and pause also take partitions that are not assigned yet."""
         self.session = FetchSession(max_wait_ms)
@@ -267,7 +270,8 @@ class ConsumerPositions:
 
     def _refused(self, at: PartitionPosition, error: LogdError, now_ms: int) -> None:
         undelivered = at.buffered or at.leftover is not None or self._cursor_at is at
-        if error.retriable or undelivered:  # what is buffered is good: it goes out first
+        is_told = self.are_granted and isinstance(error, UnknownTopic)
+        if error.retriable or undelivered or is_told:  # what is buffered is good: it goes out first
             self.session.retry_later(at, now_ms + self._retry_backoff_ms)
         elif isinstance(error, OffsetOutOfRange) and self._reset != "none":
             logger.warning("offset_reset", partition=at.name, to=self._reset, error=error.message)
