@@ -144,6 +144,7 @@ class GroupReaders:
             group_instance_id=f"static-{name[0]}" if random.chance(0.2) else None,
             group_id=self.group,
             enable_auto_commit=False,
+            session_timeout_ms=random.pick((1_000, 10_000)),
             revocation_timeout_ms=5_000,
             on_assigned=assigned,
             on_revoked=revoked,
