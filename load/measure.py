@@ -16,6 +16,7 @@
     python load/measure.py lookups 1 10 30
     python load/measure.py rebalance --rounds 3
     python load/measure.py members 1000 --seconds 30
+    python load/measure.py lag 1000
     python load/measure.py codec
 
 Each but codec starts brokers of its own in a temporary folder. Linux: it reads /proc.
@@ -32,6 +33,7 @@ from codec import measure_codec
 from cold_reader import measure_cold_reader
 from dirty import measure_dirty
 from echo import measure_echo
+from group_lag import measure_lag
 from growth import measure_batches, measure_lookups, measure_partitions
 from many_clients import measure_clients
 from memory import measure_memory
@@ -115,6 +117,8 @@ def _arguments() -> argparse.Namespace:
     members = commands.add_parser("members", help="what idle members cost a broker")
     members.add_argument("count", type=int)
     members.add_argument("--seconds", type=float, default=20.0)
+    lag = commands.add_parser("lag", help="the lag of many groups")
+    lag.add_argument("groups", type=int)
     codec = commands.add_parser("codec", help="ns a record of encode and decode")
     codec.add_argument("--runs", type=int, default=50)
     return parser.parse_args()
@@ -148,6 +152,8 @@ def main() -> None:
         measure_rebalance(args.rounds)
     elif args.command == "members":
         measure_members(args.count, args.seconds)
+    elif args.command == "lag":
+        measure_lag(args.groups)
     elif args.command == "codec":
         measure_codec(args.runs)
     else:
