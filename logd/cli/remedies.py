@@ -31,10 +31,10 @@ REMEDIES = {
     "PRODUCER_FENCED": "stop this producer: another instance has taken its place",
     "OUT_OF_ORDER_SEQUENCE": "restart the producer; if it comes again, report it",
     "UNKNOWN_PRODUCER": "restart the producer; it will take a new id",
-    "GROUP_NOT_EMPTY": "stop the group's consumers (`logctl groups describe GROUP` names them) and "
-    "wait 30 s",
+    "GROUP_NOT_EMPTY": "stop the group's consumers (`logctl groups members GROUP` names them); one "
+    "that is no member counts for 30 s more",
     "UNKNOWN_MEMBER": "start the consumer again; it will join anew",
-    "FENCED_MEMBER": "leave the partition to its member (`logctl groups describe GROUP` names it), "
+    "FENCED_MEMBER": "leave the partition to its member (`logctl groups members GROUP` names it), "
     "or stop the group's members first",
     "DUPLICATE_INSTANCE": "give each process a group_instance_id of its own, or none",
     "REBALANCE_IN_PROGRESS": "try again in a moment",
