@@ -164,13 +164,15 @@ class GroupCoordinator:
 
     async def heartbeat(self, message: SessionMessage, max_wait_ms: int) -> SessionAnswer:
         """A message and its answer in one call: at once where the member does not know all yet,
-        else as soon as there is something new, and after `max_wait_ms` at the latest."""
+        else as soon as there is something new, and after `max_wait_ms` or half of its session time
+        at the latest: it is to call again before that is over."""
         self._members.check(message)
         session = MemberSession(self._shard(message.group), message)
         await self.say(session, message, attached=False)
         try:
             self._members.knows(session, message)
-            async with asyncio.timeout(max_wait_ms / 1000):
+            wait_ms = min(max_wait_ms, self._members.session_timeout_ms(session) // 2)
+            async with asyncio.timeout(wait_ms / 1000):
                 return await self._members.answer(session)
         except TimeoutError:
             session.told = ()

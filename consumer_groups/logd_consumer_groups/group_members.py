@@ -197,6 +197,11 @@ class GroupMembers:
         if has_all and all(grant.position is None for grant in grants):
             session.told = _told(grants, group)
 
+    def session_timeout_ms(self, session: MemberSession) -> int:
+        """0 where it is no member."""
+        member = self._group(session.shard, session.group).table.members.get(session.member_id)
+        return member.subscription.session_timeout_ms if member else 0
+
     def members(self, shard: GroupShard, name: str) -> tuple[GroupConsumer, ...]:
         """Sorted by id."""
         live = self._live.get(shard, {}).get(name)

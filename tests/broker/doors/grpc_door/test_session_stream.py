@@ -181,7 +181,7 @@ async def test_calls_offer_the_same_as_a_session(broker: LocalBroker) -> None:
         session = pb.SessionRequest(
             group="g",
             member_id=member.name,
-            subscription=pb.Subscription(topics=["t"]),
+            subscription=pb.Subscription(topics=["t"], session_timeout_ms=120_000),
             member_epoch=member.told.member_epoch,
             held=held,
             rewind_epoch=member.told.rewind_epoch,
@@ -208,7 +208,7 @@ async def test_calls_offer_the_same_as_a_session(broker: LocalBroker) -> None:
     assert len(a.assigned) == 2 and b.assigned == []
     waiting = asyncio.create_task(heartbeat(b, 60_000))
     await heartbeat(a)
-    async with asyncio.timeout(30):  # half of what it would wait where nothing is new
+    async with asyncio.timeout(50):  # it would wait for longer where nothing is new
         await waiting
     assert sorted(a.assigned + b.assigned) == [0, 1, 2, 3]
     await heartbeat(b, leaving=True)
@@ -216,6 +216,32 @@ async def test_calls_offer_the_same_as_a_session(broker: LocalBroker) -> None:
     await heartbeat(a)
     await heartbeat(a)
     assert a.assigned == [0, 1, 2, 3]
+
+
+async def test_a_call_is_answered_before_the_session_time_of_who_waits_is_over(
+    broker: LocalBroker,
+) -> None:
+    session = pb.SessionRequest(
+        group="g",
+        member_id="a",
+        subscription=pb.Subscription(topics=["t"], session_timeout_ms=100),
+    )
+    async with asyncio.timeout(30):  # half of what the second call, which has nothing new, asks for
+        for _ in range(2):
+            raw = await broker.transport.unary(
+                "local:1",
+                "/logd.v1.GroupService/Heartbeat",
+                pb.HeartbeatRequest(session=session, max_wait_ms=60_000).SerializeToString(),
+                60_000,
+            )
+            told = pb.HeartbeatResponse.FromString(raw).session
+            session.member_epoch, session.rewind_epoch = told.member_epoch, told.rewind_epoch
+            session.held.extend(
+                pb.HeldPartition(topic_id=g.topic_id, partition=g.partition) for g in told.assigned
+            )
+    async with admin(broker) as asked:
+        (consumer,) = (await asked.describe_group("g")).consumers
+        assert consumer.consumer_id == "a", "it is still a member"
 
 
 async def test_topics_and_partitions_that_come_are_told_at_once(broker: LocalBroker) -> None:
