@@ -309,6 +309,12 @@ class Lives(RuleBasedStateMachine):
         same = {len(m.held) for m in group.members.values() if m.topics == ("t", "u")}
         assert not same or max(same) - min(same) <= 1
 
+    @rule()
+    def compacts(self) -> None:
+        """Replay believes nothing of one record because of another."""
+        compacted = self.world.compacted().groups.get("g")
+        assert compacted == self.world.state.groups.get("g")
+
     @invariant()
     def one_owner_at_a_time(self) -> None:
         group = self.world.group

@@ -109,6 +109,15 @@ class MemberWorld:
         for member in self.members.values():
             member.connected = False
 
+    def compacted(self) -> ShardState:
+        """What a log gives of which only the latest record of each key is left."""
+        latest = {key: offset for offset, (key, _) in enumerate(self.log)}
+        state = ShardState()
+        state.first_offset = Offset(0)  # else it takes this for a log that was cut at its head
+        for offset in sorted(latest.values()):
+            state.replay(Offset(offset), LeaderEpoch(1), *self.log[offset])
+        return state
+
     def wait(self, ms: int) -> None:
         """Time goes by, with every timer that is due on the way."""
         end_ms = self.now_ms + ms
