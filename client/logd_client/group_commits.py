@@ -49,7 +49,7 @@ class GroupCommits:
         group: str,
         consumer_id: str,
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._positions = positions
         self._group = group
         self._consumer_id = consumer_id
@@ -196,7 +196,7 @@ class GroupCommits:
     async def committed(self, at: PartitionPosition) -> int | None:
         """What the coordinator has of this partition; None: nothing."""
         request = groups_pb2.FetchOffsetsRequest(group=self._group, topics=_topics([at]))
-        answer = await self._connection.call(
+        answer = await self.connection.call(
             "GroupService/FetchOffsets", request, groups_pb2.FetchOffsetsResponse
         )
         return _found(answer).get((at.topic_id, at.partition))
@@ -205,7 +205,7 @@ class GroupCommits:
         request = groups_pb2.FetchOffsetsRequest(
             group=self._group, topics=_topics(assigned), consumer_id=self._consumer_id
         )
-        answer = await self._connection.call(
+        answer = await self.connection.call(
             "GroupService/FetchOffsets", request, groups_pb2.FetchOffsetsResponse
         )
         self._rewind_epoch = answer.rewind_epoch
@@ -229,7 +229,7 @@ class GroupCommits:
             member_epoch=self._member_epoch,
         )
         sent_under = self._rewind_epoch
-        answer = await self._connection.call(
+        answer = await self.connection.call(
             "GroupService/CommitOffsets",
             request,
             groups_pb2.CommitOffsetsResponse,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
-from logd.model.errors import LogdError
+from logd.model.errors import LogdError, UnknownTopic
 from logd_client.client_config import ConsumerConfig
 from logd_client.consumer_fetcher import ConsumerFetcher
 from logd_client.core.consumer_positions import ConsumerPositions
@@ -180,6 +180,24 @@ class MemberPartitions:
         except TimeoutError:
             self._late(revoked)
         self._give_up(revoked)
+        if not self.membership.held:
+            await self._hear_the_end()
+
+    async def _hear_the_end(self) -> None:
+        """Who has nothing left to wait for is told, by the next read: all its topics are gone."""
+        gone: LogdError | None = None
+        subscription = self.membership.subscription
+        for topic in () if subscription.pattern else subscription.topics:
+            try:
+                await self._commits.connection.topic(topic)
+            except UnknownTopic as error:
+                gone = error
+            except LogdError:  # nobody can tell just now
+                return
+            else:
+                return
+        if gone is not None:
+            self.fail(gone)
 
     def _give_up(self, revoked: Collection[PartitionPosition]) -> None:
         last: dict[Key, pb.OffsetCommit] = {}

@@ -79,6 +79,10 @@ class Membership:
         return self._identity.member_id
 
     @property
+    def subscription(self) -> pb.Subscription:
+        return self._identity.subscription
+
+    @property
     def instance_id(self) -> str:
         """Of a static member; else empty."""
         return self._identity.instance_id
