@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from logd.model.checked_values import INT64_MAX
 from logd.model.errors import BrokerUnreachable, LogdError, StoredDataCorrupt, UnknownTopic
 from logd.sim.seeded_random import SeededRandom
 from logd.sim.simulated_machine import ADDRESS
@@ -218,7 +219,17 @@ class Workload:
             self.findings += group.findings + group.story.findings(0, NO_GAP_MS)
 
     async def _read_whole(self, topic: str, partition: int) -> None:
+        """All of it, or that it is refused: two flipped bits can cost all that says whose it is."""
         where = f"{topic}:{partition}"
+        try:
+            await self._read_from_start(where, topic, partition)
+        except StoredDataCorrupt as error:
+            if not self._plan.rots:
+                raise
+            self.reports.add((error.reason, where))
+            self.history.finally_read(where, [], INT64_MAX)
+
+    async def _read_from_start(self, where: str, topic: str, partition: int) -> None:
         records: list[tuple[int, bytes]] = []
         async with Consumer(
             topic, **self.client(f"final-{where}"), partitions=[partition]
