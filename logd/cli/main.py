@@ -19,7 +19,7 @@ NOUNS = {
     "partitions": "The state of partitions: offsets, sizes, leaders.",
     "produce": "Write records to a topic.",
     "consume": "Read records from topics.",
-    "groups": "Consumer groups: lag, rewinding, history.",
+    "groups": "Consumer groups: members, lag and why, rewinding, history.",
     "cluster": "The cluster: who is there, and how it is.",
     "brokers": "The brokers that are alive.",
     "segments": "The files of a stopped broker.",
