@@ -258,6 +258,15 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+async def _until_terminated(demo: Demo) -> bool:
+    """Ends at SIGTERM as asyncio itself does at SIGINT. An exception out of a signal's handler
+    would come anywhere in the loop, and take the one wake that somebody waits for."""
+    task = asyncio.current_task()
+    assert task is not None, "asyncio.run makes one"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await demo.run()
+
+
 def main(arguments: Sequence[str]) -> int:
     """Exit status: 0 equal, 1 something differs or failed, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -272,8 +281,8 @@ def main(arguments: Sequence[str]) -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     try:
-        return 0 if asyncio.run(Demo(files, str(root)).run()) else 1
-    except KeyboardInterrupt:
+        return 0 if asyncio.run(_until_terminated(Demo(files, str(root)))) else 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("\ninterrupted; the broker is stopped", file=sys.stderr)
         return 130
     except (Difference, LogdError, RuntimeError, OSError, TimeoutError) as error:
