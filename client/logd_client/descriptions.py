@@ -109,7 +109,8 @@ class ResetTarget:
 @dataclass(frozen=True, slots=True)
 class PartitionInfo:
     """A partition in its topic's metadata: the key hashes [hash_lo, hash_hi) it takes, and where
-    it lives. `sealed`: takes no new records. `parents`: the partitions it was split from."""
+    it lives. `sealed`: takes no new records. `parents`: the partitions it was split from;
+    `split_at`: the offset of its parent below which its keys' earlier records stand."""
 
     partition: int
     hash_lo: int
@@ -118,6 +119,7 @@ class PartitionInfo:
     parents: tuple[int, ...]
     leader: int
     replicas: tuple[int, ...]
+    split_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ class GroupSession:
     def came_back(self) -> None:
         """The application asks for more, or commits."""
         self.partitions.came_back()
+        self._report()
         if self.membership.stalled:
             self.membership.stalled = False
             self._stalls.clear()
@@ -128,6 +129,7 @@ class GroupSession:
     def tick(self, now_ms: int) -> None:
         """To be called now and then, after the watch has looked."""
         self.partitions.lose(self.membership.expire(now_ms))
+        self._report()
         before = self.membership.stalled, self._stalled_ms()
         stalls = self._watch.standstills(now_ms, min(TOLD_MS, self._max_poll_interval_ms))
         in_hand = {key_of(each.at): each for each in stalls if each.in_hand}
@@ -162,7 +164,23 @@ class GroupSession:
 
     def _next_request(self) -> pb.SessionRequest | None:
         paused = {key_of(at) for at in self.partitions.positions if at.paused}
-        return self.membership.next_request(paused, self._stalled_ms())
+        return self.membership.next_request(paused, self._stalled_ms(), self._done())
+
+    def _done(self) -> dict[Key, int]:
+        """How far the application has come where the coordinator waits for it."""
+        positions, done = self.partitions.positions, {}
+        for key, _ in self.membership.to_report():
+            at = positions.find(*key)
+            if at is not None and at.known:
+                done[key] = positions.done(at)
+        return done
+
+    def _report(self) -> None:
+        """Let the coordinator hear of it once it is so far."""
+        if self.membership.reporting:
+            done = self._done()
+            if any(done.get(key, -1) >= at for key, at in self.membership.to_report()):
+                self.partitions.changed.set()
 
     def _stalled_ms(self) -> dict[Key, int]:
         """As the coordinator is told of it: anew every TOLD_MS, and once it is too long."""

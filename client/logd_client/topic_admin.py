@@ -240,6 +240,7 @@ def _topic(topic: topics_pb2.Topic, size: TopicSize | None = None) -> TopicDescr
                 hash_hi=each.hash_hi,
                 sealed=each.sealed,
                 parents=tuple(each.parents),
+                split_at=each.split_at if each.HasField("split_at") else None,
                 leader=each.leader,
                 replicas=tuple(each.replicas),
             )

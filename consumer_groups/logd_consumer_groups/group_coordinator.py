@@ -117,6 +117,7 @@ class GroupCoordinator:
             results = decision.decide()
             if decision.records and not request.validate_only:
                 shard.append(state, decision.records)
+                self._members.committed(shard, name)
         also_consumed_by = ""
         if not request.validate_only:
             also_consumed_by = self._activity.committed(request, results)

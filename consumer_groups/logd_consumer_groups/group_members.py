@@ -168,8 +168,8 @@ class GroupMembers:
             raise session.error
         live = self._live[session.shard].get(session.group)
         group = self._group(session.shard, session.group)
-        presence = live and live.membership.presences.get(session.member_id)
-        grants = self._grants(group, session, presence) if presence else ()
+        there = live is not None and session.member_id in live.membership.presences
+        grants = self._grants(group, session, live.membership) if live and there else ()
         told = _told(grants, group)
         if told == session.told and not session.committed and not session.left:
             return None
@@ -180,8 +180,17 @@ class GroupMembers:
     def rewound(self, shard: GroupShard, name: str) -> None:
         """Every member has new positions."""
         live = self._live.get(shard, {}).get(name)
-        for session in live.sessions.values() if live else ():
+        if live is None:
+            return
+        for session in live.sessions.values():
             session.changed.set()
+        self._run(shard, name, live, Settle(rewound=True))
+
+    def committed(self, shard: GroupShard, name: str) -> None:
+        """By a call, not by `say`: what waits for a place in another partition may have it."""
+        live = self._live.get(shard, {}).get(name)
+        if live is not None and live.membership.split_waits.waiting:
+            self._run(shard, name, live, Settle())
 
     def knows(self, session: MemberSession, message: SessionMessage) -> None:
         """The member knows already what it says: it need not be told the same at once."""
@@ -191,7 +200,7 @@ class GroupMembers:
         if presence is None or message.commit.rewind_epoch != group.rewind_epoch:
             return
         session.told_rewind = group.rewind_epoch
-        grants = self._grants(group, session, presence)
+        grants = self._grants(group, session, live.membership)
         held = {each.topic_partition for each in message.held}
         has_all = held == {grant.topic_partition for grant in grants}
         if has_all and all(grant.position is None for grant in grants):
@@ -255,6 +264,7 @@ class GroupMembers:
                 paused=held is not None and held.paused,
                 stalled_ms=held.stalled_ms if held else 0,
                 away_ms=0 if gone_ms is None else max(1, gone_ms - now_ms),
+                waits_for=live.membership.split_waits.waiting.get(where),
             )
         return found
 
@@ -266,16 +276,20 @@ class GroupMembers:
     # Inside
 
     def _grants(
-        self, group: GroupState, session: MemberSession, presence: Presence
+        self, group: GroupState, session: MemberSession, membership: Membership
     ) -> tuple[Grant, ...]:
         table, grants = group.table, []
+        presence = membership.presences[session.member_id]
         for where in sorted(table.owned.get(session.member_id, ())):
             if where in presence.giving_up or not self._topics.exists(where.topic_id):
                 continue
             owner = table.owners[where]
             known = session.told_rewind == group.rewind_epoch and holds(presence, where, owner)
             name = self._topics.name(where.topic_id)
-            grants.append(grant_of(group, where, owner, name, with_position=not known))
+            report_at = membership.split_waits.report_at(where)
+            grants.append(
+                grant_of(group, where, owner, name, with_position=not known, report_at=report_at)
+            )
         return tuple(grants)
 
     def _group(self, shard: GroupShard, name: str) -> GroupState:
@@ -342,7 +356,8 @@ class GroupMembers:
 
 def _told(grants: Sequence[Grant], group: GroupState) -> tuple[object, ...]:
     """What makes one answer another than the one before."""
-    return tuple((g.topic_partition, g.epoch) for g in grants), group.rewind_epoch
+    given = tuple((g.topic_partition, g.epoch, g.report_at) for g in grants)
+    return given, group.rewind_epoch
 
 
 def _may_want(group: GroupState, topic: str) -> bool:

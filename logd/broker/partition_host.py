@@ -12,6 +12,7 @@ from itertools import islice
 
 import structlog
 
+from logd.broker.added_partitions import with_beginning
 from logd.broker.broker_pools import BrokerPools
 from logd.broker.core.purgatory import Purgatory
 from logd.broker.fetch_reader import FetchReader
@@ -214,6 +215,7 @@ class PartitionHost:
     async def _open(self, topic: Topic, partition: PartitionId) -> HostedPartition:
         topic_partition = TopicPartition(topic.topic_id, partition)
         try:
+            topic = await with_beginning(self._topics, topic, partition)
             open_log = partial(self._directory.open_log, topic, partition)
             log = await self._pools.maintenance.run(open_log)
         except LogdError as error:
@@ -228,6 +230,9 @@ class PartitionHost:
         self._hosted[topic_partition] = hosted
         self._unopened.pop(topic_partition, None)
         return hosted
+
+    async def log_end(self, topic_partition: TopicPartition) -> Offset:
+        return (await self.hosted(topic_partition)).log.log_end_offset
 
     def append(
         self,

@@ -177,6 +177,10 @@ class Topics(Protocol):
         """The topic, and the share of keys (0 to 1) that move to new partitions."""
         ...
 
+    async def settle_splits(self, topic_id: TopicId) -> Topic:
+        """Note where partitions that were added begin, as far as it is not noted yet."""
+        ...
+
     async def delete(self, topic_id: TopicId, *, validate_only: bool = False) -> Topic:
         """Marks the topic deleting, removes its files, drops its key."""
         ...

@@ -328,6 +328,7 @@ def _row(topic: "TopicDescription") -> Json:
                 "hash_hi": each.hash_hi,
                 "sealed": each.sealed,
                 "parents": list(each.parents),
+                "split_at": each.split_at,
             }
             for each in topic.partitions
         ],

@@ -27,11 +27,12 @@ def group_epoch(leader_epoch: LeaderEpoch, offset: Offset) -> GroupEpoch:
 @dataclass(frozen=True, slots=True)
 class HeldPartition:
     """A partition that a member holds. `stalled_ms`: for so long the application has not come back
-    from a record of it; 0: it has."""
+    from a record of it; 0: it has. `reached`: `Grant.report_at`, once it has come so far."""
 
     topic_partition: TopicPartition
     paused: bool = False
     stalled_ms: int = 0
+    reached: Offset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,14 @@ class GrantPosition:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A partition that a member has since `epoch`. `position` None: it holds it, and goes on."""
+    """A partition that a member has since `epoch`. `position` None: it holds it, and goes on.
+    `report_at`: a partition split off it waits until the member says that it has come so far."""
 
     topic_partition: TopicPartition
     topic: str
     epoch: GroupEpoch
     position: GrantPosition | None
+    report_at: Offset | None = None
 
 
 @dataclass(frozen=True, slots=True)

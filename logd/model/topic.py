@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from logd.model.errors import InvalidName, UnknownPartition
-from logd.model.ids import BrokerId, PartitionId, TopicId
+from logd.model.ids import BrokerId, Offset, PartitionId, TopicId
 from logd.model.key_ranges import KeyRange
 from logd.model.topic_config import TopicConfig
 
 PARTITIONS_PER_TOPIC_MAX = 10_000
 NAME_LENGTH_MAX = 249
+SPLIT_UNSETTLED = Offset(-1)
 
 
 class TopicState(StrEnum):
@@ -24,12 +25,15 @@ class PartitionSpec:
     """One partition in the topic's metadata: the keys it takes and who holds it.
 
     `sealed` partitions take no new records; `parents` are the partitions it was split from.
+    `split_at`: its keys' earlier records stand below this offset of its parent; None: it was never
+    noted; SPLIT_UNSETTLED: it is not known yet, and the partition takes no records before it is.
     """
 
     key_range: KeyRange
     sealed: bool = False
     parents: tuple[PartitionId, ...] = ()
     replicas: tuple[BrokerId, ...] = (BrokerId(0),)
+    split_at: Offset | None = None
 
 
 @dataclass(frozen=True, slots=True)

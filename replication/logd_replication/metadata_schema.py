@@ -19,7 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from logd.model.errors import InvalidConfig, StoredDataCorrupt, UnsupportedVersion
-from logd.model.ids import TOPIC_ID_BYTES, BrokerId, PartitionId, ProducerId, TopicId
+from logd.model.ids import TOPIC_ID_BYTES, BrokerId, Offset, PartitionId, ProducerId, TopicId
 from logd.model.key_ranges import KeyRange, even_ranges
 from logd.model.seams import KeyValue
 from logd.model.topic import PartitionSpec, Topic, TopicState
@@ -64,8 +64,8 @@ class TopicValue(msgspec.Struct, frozen=True, omit_defaults=True):
     """A topic. All settings are written, so that a later default changes no topic.
 
     `ranges` is absent while partitions divide the hashes evenly, else [lo, hi, lo, hi, ...];
-    `parents` holds partitions that were split off others; `replicas` one list if it is the same for
-    all partitions, else one a partition.
+    `parents` holds partitions that were split off others, `split_at` from which offset of these on;
+    `replicas` one list if it is the same for all partitions, else one a partition.
     """
 
     name: str
@@ -79,6 +79,7 @@ class TopicValue(msgspec.Struct, frozen=True, omit_defaults=True):
     ranges: list[int] = []
     sealed: list[int] = []
     parents: dict[int, list[int]] = {}
+    split_at: dict[int, int] = {}
 
 
 def topic_key(topic_id: TopicId) -> str:
@@ -132,6 +133,11 @@ def encode_topic(topic: Topic) -> bytes:
             for number, spec in enumerate(topic.partitions)
             if spec.parents
         },
+        split_at={
+            number: spec.split_at
+            for number, spec in enumerate(topic.partitions)
+            if spec.split_at is not None
+        },
     )
     return encode_value(value)
 
@@ -181,6 +187,7 @@ def _decode_partitions(value: TopicValue) -> tuple[PartitionSpec, ...]:
             sealed=number in sealed,
             parents=tuple(PartitionId(parent) for parent in value.parents.get(number, ())),
             replicas=held,
+            split_at=Offset(value.split_at[number]) if number in value.split_at else None,
         )
         for number, key_range, held in zip(
             range(count), ranges or even_ranges(count), replicas, strict=True

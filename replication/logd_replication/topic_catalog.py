@@ -1,6 +1,7 @@
 """The topics: in memory for readers, changed through the metadata store."""
 
 import asyncio
+import contextlib
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +19,8 @@ from logd.model.errors import (
     TopicExists,
     UnknownTopic,
 )
-from logd.model.ids import TOPIC_ID_BYTES, BrokerId, PartitionId, TopicId
-from logd.model.key_ranges import even_ranges, halve_widest
+from logd.model.ids import TOPIC_ID_BYTES, BrokerId, Offset, PartitionId, TopicId, TopicPartition
+from logd.model.key_ranges import even_ranges
 from logd.model.seams import Clock, Compare, Delete, MetadataStore, Put, Random
 from logd.model.topic import (
     PARTITIONS_PER_TOPIC_MAX,
@@ -30,6 +31,7 @@ from logd.model.topic import (
 )
 from logd.model.topic_config import TopicConfig, parse_topic_config
 from logd.system.background_tasks import BackgroundTasks, awaited
+from logd_replication.core.partition_splits import parents_to_ask, settled, split
 from logd_replication.metadata_schema import (
     TOPICS_PREFIX,
     TopicNameValue,
@@ -55,6 +57,10 @@ class TopicFiles(Protocol):
 
     async def remove(self, topic: Topic) -> None:
         """Close and remove all of the topic's files; succeeds if there are none."""
+        ...
+
+    async def log_end(self, topic_partition: TopicPartition) -> Offset:
+        """Raises a LogdError where it cannot be told."""
         ...
 
 
@@ -197,10 +203,25 @@ class TopicCatalog:
                     field="total",
                 )
             self._check_room(total - count)
-            changed, moved_share = _split(topic, total)
-            if not validate_only:
-                changed = await self._write(topic, changed)
-            return changed, moved_share
+            changed, moved_share = split(topic, total)
+            if validate_only:
+                return changed, moved_share
+            await self._write(topic, changed)
+        return await self.settle_splits(topic_id), moved_share
+
+    async def settle_splits(self, topic_id: TopicId) -> Topic:
+        """Note where the partitions that were added last begin: `core/partition_splits.py`. Those
+        stay unsettled whose parents' logs cannot be asked."""
+        async with self._changing:
+            topic = self.by_id(topic_id)
+            assert self._files is not None, "load() comes first"
+            ends: dict[PartitionId, Offset | None] = {}
+            for parent in parents_to_ask(topic):
+                ends[parent] = None
+                with contextlib.suppress(LogdError):
+                    ends[parent] = await self._files.log_end(TopicPartition(topic_id, parent))
+            changed = settled(topic, ends)
+            return topic if changed == topic else await self._write(topic, changed)
 
     async def delete(self, topic_id: TopicId, *, validate_only: bool = False) -> Topic:
         """Goes on if the caller is cancelled. Called again for a topic whose files could not be
@@ -313,23 +334,6 @@ class TopicCatalog:
         )
         close = difflib.get_close_matches(name, list(islice(near, HINT_NAMES_MAX)), 1)
         return close[0] if close else None
-
-
-def _split(topic: Topic, total: int) -> tuple[Topic, float]:
-    split = halve_widest([spec.key_range for spec in topic.partitions], total)
-    old = topic.partitions
-    partitions = tuple(
-        replace(old[number], key_range=key_range)
-        if number < len(old)
-        else PartitionSpec(
-            key_range,
-            parents=tuple(PartitionId(parent) for parent in split.parents[number]),
-            replicas=old[0].replicas,
-        )
-        for number, key_range in enumerate(split.ranges)
-    )
-    epoch = topic.partitioning_epoch + 1
-    return replace(topic, partitions=partitions, partitioning_epoch=epoch), split.moved_share
 
 
 def _check_partitions(count: int) -> None:

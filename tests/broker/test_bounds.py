@@ -112,6 +112,8 @@ BOUNDS = {
     "GroupMembers._live": MEMBERS,
     "MemberSession.committed": "one message's, which is read before the next",
     "Membership.target": CATALOG,
+    "SplitWaits._splits": CATALOG,
+    "SplitWaits.waiting": CATALOG,
     "TopicLookup._matching": "logd_consumer_groups.topic_lookup.PATTERNS_KEPT",
 }
 

@@ -37,9 +37,9 @@ def told(epoch: int, *grants: pb.Grant, rewind_epoch: int = -1) -> pb.SessionRes
 
 
 def said(membership: Membership) -> pb.SessionRequest:
-    request = membership.next_request((), {})
+    request = membership.next_request((), {}, {})
     assert request is not None
-    assert membership.next_request((), {}) is None
+    assert membership.next_request((), {}, {}) is None
     return request
 
 
@@ -70,12 +70,12 @@ def test_what_is_paused_or_stands_still_is_said_once() -> None:
     membership = new_membership()
     membership.answered(told(1, grant(0, 1), grant(1, 1)))
     said(membership)
-    request = membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000})
+    request = membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000}, {})
     assert request is not None
     assert [(each.paused, each.stalled_ms) for each in request.held] == [(True, 0), (False, 30_000)]
-    assert membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000}) is None
+    assert membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000}, {}) is None
     membership.stalled = True
-    request = membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000})
+    request = membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000}, {})
     assert request is not None and request.stalled
 
 
@@ -268,7 +268,7 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @rule()
     def send(self) -> None:
-        request = self.membership.next_request((), {})
+        request = self.membership.next_request((), {}, {})
         if request is not None:
             held = {(each.topic_id, each.partition) for each in request.held}
             assert held == set(self.mine), "all that it was granted and has not given up or lost"

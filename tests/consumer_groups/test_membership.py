@@ -19,6 +19,7 @@ from logd_consumer_groups.core.offset_commits import check_owner
 from logd_consumer_groups.core.offset_records import OffsetRecord
 
 ALL = ("t",)
+SPLIT_AT_MAX = 9
 
 
 def world(partitions: int = 4) -> MemberWorld:
@@ -210,6 +211,56 @@ def test_a_storm_of_members_costs_few_computations(monkeypatch: pytest.MonkeyPat
     assert sorted(owned(group).values()) == [0] * 42 + [1] * 8
 
 
+def split_world() -> tuple[MemberWorld, MemberClient, MemberClient]:
+    """Two members with a partition each; a third was just split off the second at 5."""
+    group = world(2)
+    a, b = join(group, "a"), join(group, "b")
+    group.come_to_rest()
+    group.topics.put("t", 3, split_at=5)
+    group.run(Settle(topics_changed=True))
+    group.come_to_rest()
+    return group, a, b
+
+
+def owner_of(group: MemberWorld, number: int) -> str | None:
+    owner = group.group.table.owners.get(partition(group, number))
+    return owner.member_id if owner else None
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_child_is_granted_once_the_group_is_done_with_what_its_keys_had(commits: bool) -> None:
+    group, *members = split_world()
+    parent = partition(group, 1)
+    reader = next(member for member in members if parent in member.held)
+    assert owner_of(group, 2) is None and group.report_at(parent) == 5
+    assert not group.membership.is_rebalancing(group.group), "it is no member that it waits for"
+    for at in (4, 5):
+        assert owner_of(group, 2) is None
+        reader.positions[parent] = at
+        if commits:
+            group.commit(reader, parent, at)
+        group.come_to_rest()
+    assert owner_of(group, 2) in ("a", "b") and group.report_at(parent) is None
+
+
+def test_a_child_whose_parent_is_rewound_before_the_split_waits_again() -> None:
+    group, a, b = split_world()
+    parent, child = partition(group, 1), partition(group, 2)
+    reader = a if parent in a.held else b
+    reader.positions[parent] = 7
+    group.commit(reader, parent, 7)
+    group.come_to_rest()
+    assert owner_of(group, 2)
+    group.rewind({parent: 0, child: 0})
+    group.come_to_rest()
+    assert owner_of(group, 2) is None and owner_of(group, 1)
+    group.say(reader)
+    assert owner_of(group, 2) is None, "what it had reached before the rewind counts no more"
+    reader.positions[parent] = 5
+    group.come_to_rest()
+    assert owner_of(group, 2)
+
+
 class Lives(RuleBasedStateMachine):
     """Anything may happen in any order; commits are taken from one member at a time, and once the
     dust has settled everything is owned, evenly, by who is there."""
@@ -278,11 +329,15 @@ class Lives(RuleBasedStateMachine):
     def reload(self) -> None:
         self.world.reload()
 
-    @rule(name=st.sampled_from("tu"), partitions=st.integers(1, 5))
-    def grow(self, name: str, partitions: int) -> None:
+    @rule(
+        name=st.sampled_from("tu"),
+        partitions=st.integers(1, 5),
+        split_at=st.none() | st.integers(0, SPLIT_AT_MAX),
+    )
+    def grow(self, name: str, partitions: int, split_at: int | None) -> None:
         topic = self.world.topics.find(name)
         if topic is None or len(topic.partitions) < partitions:
-            self.world.topics.put(name, partitions)
+            self.world.topics.put(name, partitions, split_at)
             self.world.run(Settle(topics_changed=True))
 
     @precondition(lambda self: "u" in self.world.topics.by_name)
@@ -299,6 +354,12 @@ class Lives(RuleBasedStateMachine):
             group.say(member, first=True)
         group.wait(3 * max(SESSION_MS, REVOCATION_MS))
         group.come_to_rest()
+        for _ in range(10):  # each may let a child go on that was split off what was read
+            for member in group.members.values():
+                member.positions = {
+                    where: max(at, SPLIT_AT_MAX) for where, at in member.positions.items()
+                }
+            group.come_to_rest()
         table = group.group.table
         assert set(table.members) == set(group.members)
         wanted = {name for member in group.members.values() for name in member.topics}

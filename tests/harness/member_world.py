@@ -1,6 +1,6 @@
 """A Membership with its log and topics in memory, and members that answer as members do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from logd.model.group import CommitRequest, Consumer, OffsetCommit, Subscription
@@ -9,10 +9,11 @@ from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicParti
 from logd.model.key_ranges import KeyRange
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
+from logd_consumer_groups.core.group_image import RewindBody, RewindEntry
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.membership import Broke, Event, Membership, Said, Settle
 from logd_consumer_groups.core.offset_commits import CommitDecision
-from logd_consumer_groups.core.offset_records import OffsetRecord
+from logd_consumer_groups.core.offset_records import OffsetRecord, OwnerRecord, RewindRecord
 from logd_consumer_groups.core.session_messages import holds
 from logd_consumer_groups.core.shard_state import ShardState
 
@@ -28,16 +29,32 @@ class Topics:
         self.by_name: dict[str, Topic] = {}
         self._made = 0
 
-    def put(self, name: str, partitions: int) -> None:
-        """Make a topic, or give one that there is so many partitions."""
+    def put(self, name: str, partitions: int, split_at: int | None = None) -> None:
+        """Make a topic, or give one that there is so many partitions, split off at this offset of
+        the one before."""
         self._made += 1
         before = self.by_name.get(name)
         topic_id = before.topic_id if before else TopicId(self._made.to_bytes(16, "big"))
-        specs = (PartitionSpec(KeyRange(0, 1 << 32)),) * partitions
+        specs = before.partitions if before else ()
+        for number in range(len(specs), partitions):
+            spec = PartitionSpec(KeyRange(0, 1 << 32))
+            if before and split_at is not None:
+                parents = (PartitionId(number - 1),)
+                spec = replace(spec, parents=parents, split_at=Offset(split_at))
+            specs = (*specs, spec)
         self.by_name[name] = Topic(topic_id, name, specs, TopicConfig())
 
     def find(self, name: str) -> Topic | None:
         return self.by_name.get(name)
+
+    def split_of(self, where: TopicPartition) -> tuple[TopicPartition, int] | None:
+        """Its parent, and how far that has to be done."""
+        for topic in self.by_name.values():
+            if topic.topic_id == where.topic_id:
+                spec = topic.partitions[where.partition]
+                if spec.split_at is not None:
+                    return TopicPartition(topic.topic_id, spec.parents[0]), spec.split_at
+        return None
 
     def exists(self, topic_id: TopicId) -> bool:
         return any(topic.topic_id == topic_id for topic in self.by_name.values())
@@ -85,8 +102,23 @@ class MemberWorld:
 
     def append(self, records: Iterable[OffsetRecord]) -> None:
         for record in records:
+            if isinstance(record, OwnerRecord) and record.member_id:
+                self._check_order(record.topic_partition)
             self.log.append(record.pack())
             self.state.replay(Offset(len(self.log) - 1), LeaderEpoch(1), *self.log[-1])
+
+    def _check_order(self, where: TopicPartition) -> None:
+        """What is granted now had its keys' earlier records read, by whoever had them."""
+        split = self.topics.split_of(where)
+        if split is None or where in self.group.table.owners:  # it moves with a static member
+            return
+        parent, at = split
+        positions = [m.positions.get(parent, 0) for m in self.members.values()]
+        assert max([self.group.committed(parent) or 0, *positions]) >= at
+        self._check_order(parent)
+
+    def report_at(self, where: TopicPartition) -> int | None:
+        return self.membership.split_waits.report_at(where)
 
     def run(self, event: Event, commits: Iterable[OffsetRecord] = ()) -> set[str]:
         """The event and all that follows; who is to be told."""
@@ -146,7 +178,7 @@ class MemberWorld:
                 leaving=leaving,
                 member_epoch=member.member_epoch,
             ),
-            held=tuple(map(HeldPartition, sorted(member.held))),
+            held=tuple(self._held(member, where) for where in sorted(member.held)),
             subscription=wants if first or not member.connected else None,
             instance_id=member.instance_id,
             stalled=member.stalled,
@@ -159,6 +191,11 @@ class MemberWorld:
         for where in given_up:
             del member.positions[where]
         self.run(Said(message, "peer", True), decision.records)
+
+    def _held(self, member: MemberClient, where: TopicPartition) -> HeldPartition:
+        at = self.report_at(where)
+        has_come = at is not None and member.positions[where] >= at
+        return HeldPartition(where, reached=Offset(at) if at is not None and has_come else None)
 
     def hear(self, member: MemberClient) -> None:
         """Take the present answer, as the SDK does: what is granted anew begins at its position,
@@ -194,6 +231,20 @@ class MemberWorld:
         (error,) = decision.decide()
         self.append(decision.records)
         return error is None
+
+    def rewind(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Every member has heard of it when this returns."""
+        entries = tuple(
+            RewindEntry(where, self.group.committed(where), Offset(at))
+            for where, at in offsets.items()
+        )
+        body = RewindBody(self.now_ms, "a test", "", entries)
+        self.append([RewindRecord(GROUP, "RESET", self.group.rewind_epoch, body)])
+        self.run(Settle(rewound=True))
+        for member in self.members.values():
+            member.positions = {
+                where: self.group.committed(where) or 0 for where in member.positions
+            }
 
     def break_session(self, member: MemberClient) -> None:
         member.connected = False

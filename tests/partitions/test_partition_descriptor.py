@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
-from logd.model.ids import BrokerId, PartitionId, TopicId
+from logd.model.ids import BrokerId, Offset, PartitionId, TopicId
 from logd.model.key_ranges import even_ranges, halve_widest
 from logd.model.topic import PartitionSpec, Topic
 from logd.model.topic_config import TopicConfig
@@ -97,6 +97,19 @@ def test_grown_topics_come_back_from_two_numbers(first: int, more: int, broker: 
     assert read(data).topic() == grown
 
 
+@given(split_ats=st.lists(st.none() | st.integers(-1, 1 << 62), min_size=3, max_size=3))
+def test_where_partitions_began_comes_back(split_ats: list[int | None]) -> None:
+    plain = topic(1, 4)
+    specs = tuple(
+        replace(spec, split_at=None if at is None else Offset(at))
+        for spec, at in zip(plain.partitions, [None, *split_ats], strict=True)
+    )
+    grown = replace(plain, partitions=specs)
+    data = written(grown)
+    assert "partitions" not in decode_checked(data, "x")
+    assert read(data).topic() == grown
+
+
 def test_a_file_stays_small_in_a_wide_topic() -> None:
     wide = topic(10_000, 10_000)
     data = written(wide)
@@ -133,7 +146,9 @@ def test_members_that_are_wrong(name: str, value: object) -> None:
             read(encode_checked(members))
 
 
-@pytest.mark.parametrize("name", ["config", "first_count", "partition_count", "replicas"])
+@pytest.mark.parametrize(
+    "name", ["config", "first_count", "partition_count", "replicas", "split_at"]
+)
 @pytest.mark.parametrize("value", [None, 0, 99_999, "x", {"a": "1"}])
 def test_members_of_the_topic_that_are_wrong(name: str, value: object) -> None:
     members = {**decode_checked(written(topic()), "x"), name: value}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
-from logd.model.ids import BrokerId, PartitionId, TopicId
+from logd.model.ids import BrokerId, Offset, PartitionId, TopicId
 from logd.model.key_ranges import even_ranges, halve_widest
 from logd.model.seams import KeyValue
 from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, PartitionSpec, Topic, TopicState
@@ -57,7 +57,12 @@ def test_the_bytes_of_a_split_topic() -> None:
     split = halve_widest(even_ranges(1), 2)
     parts = (
         PartitionSpec(split.ranges[0], sealed=True),
-        PartitionSpec(split.ranges[1], parents=(PartitionId(0),), replicas=(BrokerId(2),)),
+        PartitionSpec(
+            split.ranges[1],
+            parents=(PartitionId(0),),
+            replicas=(BrokerId(2),),
+            split_at=Offset(12),
+        ),
         PartitionSpec(split.ranges[1], replicas=(BrokerId(2), BrokerId(1))),
     )
     written = json.loads(encode_topic(topic(parts, partitioning_epoch=3, internal=True)))
@@ -70,6 +75,7 @@ def test_the_bytes_of_a_split_topic() -> None:
         "ranges": [0, 1 << 31, 1 << 31, 1 << 32, 1 << 31, 1 << 32],
         "sealed": [0],
         "parents": {"1": [0]},
+        "split_at": {"1": 12},
     }
 
 
@@ -92,6 +98,7 @@ def test_a_topic_comes_back_as_it_was(
             sealed=number in sealed,
             parents=tuple(PartitionId(parent) for parent in split.parents[number]),
             replicas=held if number % 2 else held[:1],
+            split_at=Offset(number - 1 - count) if number >= count and number % 3 else None,
         )
         for number, key_range in enumerate(split.ranges)
     )
@@ -107,6 +114,7 @@ def test_the_largest_topic_fits_a_transaction() -> None:
             sealed=True,
             parents=tuple(PartitionId(parent) for parent in parents),
             replicas=(BrokerId(9_999 - number % 7), BrokerId(9_990), BrokerId(9_989)),
+            split_at=Offset(1 << 40) if parents else None,
         )
         for number, (key_range, parents) in enumerate(zip(split.ranges, split.parents, strict=True))
     )

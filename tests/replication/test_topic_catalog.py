@@ -11,15 +11,16 @@ from logd.model.errors import (
     Conflict,
     InvalidConfig,
     InvalidName,
+    LeaderNotAvailable,
     LogReadOnly,
     Overloaded,
     TopicExists,
     UnknownTopic,
 )
-from logd.model.ids import BrokerId, TopicId
+from logd.model.ids import BrokerId, Offset, TopicId, TopicPartition
 from logd.model.key_ranges import even_ranges, halve_widest
 from logd.model.seams import MetadataStore, Put
-from logd.model.topic import Topic, TopicState
+from logd.model.topic import SPLIT_UNSETTLED, Topic, TopicState
 from logd.sim.seeded_random import SeededRandom
 from logd.system.background_tasks import BackgroundTasks
 from logd_replication import topic_catalog
@@ -36,6 +37,7 @@ class FakeFiles:
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.error: Exception | None = None
+        self.ends: dict[int, Offset] = {}
 
     async def remove(self, topic: Topic) -> None:
         assert topic.state is TopicState.DELETING
@@ -43,6 +45,11 @@ class FakeFiles:
         if self.error is not None:
             raise self.error
         self.removed.append(topic.name)
+
+    async def log_end(self, topic_partition: TopicPartition) -> Offset:
+        if self.error is not None:
+            raise self.error
+        return self.ends.get(topic_partition.partition, Offset(0))
 
 
 @pytest.fixture
@@ -211,6 +218,34 @@ async def test_added_partitions_halve_the_widest(
         await catalog.add_partitions(made.topic_id, 10_001)
 
 
+async def test_a_split_notes_where_the_parents_ended(
+    catalog: TopicCatalog, store: SqliteMetadataStore, files: FakeFiles
+) -> None:
+    made = await catalog.create("a", 1, {})
+    heard: list[Topic] = []
+    catalog.on_changed(heard.append)
+    files.ends = {0: Offset(40)}
+    grown, _ = await catalog.add_partitions(made.topic_id, 2)
+    assert [spec.split_at for spec in grown.partitions] == [None, 40]
+    unsettled = heard[0].partitions[1].split_at
+    assert unsettled == SPLIT_UNSETTLED, "the parent is asked once nothing old comes to it"
+    assert heard[1:] == [grown] and (await loaded(store, files)).all() == (grown,)
+
+
+async def test_a_split_that_was_interrupted_is_settled_later(
+    catalog: TopicCatalog, store: SqliteMetadataStore, files: FakeFiles
+) -> None:
+    made = await catalog.create("a", 1, {})
+    files.error = LeaderNotAvailable("away")
+    grown, _ = await catalog.add_partitions(made.topic_id, 2)
+    assert grown.partitions[1].split_at == SPLIT_UNSETTLED
+    again = await loaded(store, files)
+    files.error, files.ends = None, {0: Offset(41)}
+    settled = await again.settle_splits(made.topic_id)
+    assert settled.partitions[1].split_at == 41
+    assert await again.settle_splits(made.topic_id) is settled, "nothing is written twice"
+
+
 async def test_internal_topics_stay_as_they_are(catalog: TopicCatalog) -> None:
     made = await catalog.create("__offsets", 4, {}, internal=True)
     with pytest.raises(InvalidConfig, match="cannot be deleted"):
@@ -298,7 +333,12 @@ async def test_listeners_hear_of_every_change(catalog: TopicCatalog) -> None:
     await catalog.add_partitions(made.topic_id, 2)
     await catalog.delete(made.topic_id)
     ready, deleting = TopicState.READY, TopicState.DELETING
-    assert heard == [("a", 1, ready), ("a", 1, ready), ("a", 2, ready), ("a", 2, deleting)]
+    assert heard == [
+        ("a", 1, ready),
+        ("a", 1, ready),
+        *[("a", 2, ready)] * 2,  # the split, and where it begins
+        ("a", 2, deleting),
+    ]
 
 
 async def test_replicas_go_to_the_first_brokers(

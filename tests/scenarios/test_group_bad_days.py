@@ -30,6 +30,12 @@ class Group:
         self.members: dict[str, Consumer] = {}
         self.given: dict[tuple[str, int], list[int]] = {}
         self.errors: list[LogdError] = []
+        self.by_key: dict[bytes | None, list[int]] = {}
+        self.sent = 0
+        self.commits = True
+        self.records_a_poll = 50
+        self.may_read = asyncio.Event()
+        self.may_read.set()
         self.progress = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -75,12 +81,15 @@ class Group:
 
     async def _read(self, name: str, consumer: Consumer) -> None:
         while True:
+            await self.may_read.wait()
             try:
-                for record in await consumer.poll(20, max_records=50):
+                for record in await consumer.poll(20, max_records=self.records_a_poll):
                     where = record.topic, record.partition
                     self.given.setdefault(where, []).append(record.offset)
                     self.story.delivered(f"{where[0]}:{where[1]}", record.offset)
-                await self._commit(name, consumer)
+                    self.by_key.setdefault(record.key, []).append(int(record.value or b""))
+                if self.commits:
+                    await self._commit(name, consumer)
             except LogdError as error:
                 self.errors.append(error)
             self.progress.set()
@@ -226,11 +235,38 @@ async def test_partitions_are_added_under_load_and_none_of_their_records_is_left
         assert group.errors == []
 
 
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_split_under_load_keeps_the_order_of_each_key(
+    tmp_path: Path, commits: bool
+) -> None:
+    """Twice, so that a child is a parent too. Who reads is behind, so that it matters."""
+    async with group_of(tmp_path, 1) as group:
+        group.commits, group.records_a_poll = commits, 5
+        members = [group.join(name) for name in "abc"]
+        await group.until(lambda: sum(len(m.assignment) for m in members) == 1)
+        async with group.admin() as admin:
+            producing = asyncio.create_task(_produce_keys(group, 900))
+            for at, partitions in ((100, 3), (250, 8)):
+                await group.until(lambda at=at: group.count("t") > at)  # type: ignore[misc]
+                group.may_read.clear()
+                await admin.add_partitions("t", partitions)
+                await group.until(lambda at=at: group.sent >= at + 300)  # type: ignore[misc]
+                group.may_read.set()
+            sent = await producing
+            await group.until(lambda: group.count("t") == sent)
+            await group.until(lambda: sum(len(m.assignment) for m in members) == 8)
+        assert group.errors == []
+        out_of_order = [k for k, numbers in group.by_key.items() if numbers != sorted(numbers)]
+        assert len(group.by_key) == 40 and out_of_order == []
+
+
 async def _produce_keys(group: Group, count: int) -> int:
     async with Producer(transport=group.local.transport, linger_ms=0) as producer:
         for number in range(count):
             key, now_ms = b"key-%d" % (number % 40), group.local.clock.wall_ms()
             await producer.send("t", b"%d" % number, key, timestamp_ms=now_ms)
+            group.sent += 1
+            group.progress.set()
             if number % 10 == 0:
                 await asyncio.sleep(0.005)
     return count

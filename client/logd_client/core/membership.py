@@ -33,6 +33,8 @@ class Held:
     giving_up: bool = False
     fenced: bool = False
     """A commit of it was refused: once it is missing in a response, it is lost, not revoked."""
+    report_at: int | None = None
+    """The coordinator is to be told once everything below is done."""
 
 
 class Changes(NamedTuple):
@@ -66,6 +68,8 @@ class Membership:
         self.rewind_epoch: int | None = None
         self.stalled = False
         """The application stands still: others shall have the partitions until it comes back."""
+        self.reporting = False
+        """`to_report` has something."""
         self.leaving = False
         self.joined = False
         """There was a response."""
@@ -90,21 +94,25 @@ class Membership:
     # What it says
 
     def next_request(
-        self, paused: Collection[Key], stalled_ms: Mapping[Key, int]
+        self, paused: Collection[Key], stalled_ms: Mapping[Key, int], done: Mapping[Key, int]
     ) -> pb.SessionRequest | None:
-        """What is to be sent now; None: the coordinator knows it all. The caller sends it."""
+        """What is to be sent now; None: the coordinator knows it all. The caller sends it. `done`:
+        how far the application has come, of those in `to_report` at least."""
         request = pb.SessionRequest(
             member_epoch=self.member_epoch,
             rewind_epoch=self.rewind_epoch,
             leaving=self.leaving and not self.instance_id,
             stalled=self.stalled,
         )
-        for key in self.held:
+        for key, held in self.held.items():
+            at = held.report_at
+            reached = at if at is not None and done.get(key, -1) >= at else None
             request.held.add(
                 topic_id=key[0],
                 partition=key[1],
                 paused=key in paused,
                 stalled_ms=stalled_ms.get(key, 0),
+                reached=reached,
             )
         first, untold = self._said is None, self._commits.keys() - self._commits_said
         if request == self._said and not untold:
@@ -117,6 +125,12 @@ class Membership:
         whole.commits.extend(self._commits[key] for key in sorted(untold))
         self._commits_said |= untold
         return whole
+
+    def to_report(self) -> list[tuple[Key, int]]:
+        """Where the coordinator waits for the application to come so far."""
+        return [
+            (key, held.report_at) for key, held in self.held.items() if held.report_at is not None
+        ]
 
     def given_up(self, key: Key, commit: pb.OffsetCommit | None) -> None:
         """The application is done with it, this far."""
@@ -155,6 +169,7 @@ class Membership:
         if rewound:
             self._forget_commits()
         changes = Changes([], rewound, [], [], [])
+        self.reporting = False
         if self.leaving:
             return changes
         for key, held in list(self.held.items()):
@@ -166,6 +181,10 @@ class Membership:
             if key not in self.held and is_new and grant.HasField("position"):
                 self.held[key] = Held(grant.topic, grant.assignment_epoch)
                 changes.granted.append(grant)
+            if key in self.held:
+                has_one = grant.HasField("report_at")
+                self.held[key].report_at = grant.report_at if has_one else None
+                self.reporting = self.reporting or has_one
         return changes
 
     def _compare(self, key: Key, held: Held, grant: pb.Grant | None, changes: Changes) -> None:

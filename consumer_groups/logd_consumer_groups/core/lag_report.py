@@ -6,6 +6,7 @@ from typing import NamedTuple
 from logd.model.group import LogBounds, PartitionLag
 from logd.model.ids import Offset, PartitionId
 from logd_consumer_groups.core.group_image import Position
+from logd_consumer_groups.core.split_waits import SplitWait
 
 BLOCKED_AFTER_MS = 30_000
 """A running consumer that leaves an offset where it is for so long, with records to read behind it,
@@ -17,6 +18,7 @@ class Holder(NamedTuple):
 
     `wanted` is the member that is to have it. `away_ms` 0: the session of who has it stands, else
     for so long it may still come back. `stalled_ms`: it has not come back from a record of it.
+    `waits_for`: it was split off that one, of which the group has to be done first, so far.
     """
 
     consumer_id: str = ""
@@ -24,6 +26,7 @@ class Holder(NamedTuple):
     paused: bool = False
     stalled_ms: int = 0
     away_ms: int = 0
+    waits_for: SplitWait | None = None
 
 
 NOBODY = Holder()
@@ -133,6 +136,9 @@ def _reason(observed: ObservedPartition, records: int, age_ms: int) -> str:
 def _who_holds_up(holder: Holder) -> str:
     """Why nobody can read it now; "": somebody can."""
     who, wanted = holder.consumer_id, holder.wanted
+    if holder.waits_for is not None:
+        parent, at = holder.waits_for
+        return f"waiting for partition {parent.partition}, which it was split from, to reach {at}"
     if not who:
         return f"rebalancing: it goes to {wanted}" if wanted else "no member"
     if wanted and who != wanted:

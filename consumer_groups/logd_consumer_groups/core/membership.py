@@ -23,11 +23,12 @@ kept nowhere: after a load it is computed from who owns what.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
+from logd.model.group import NEVER_REWOUND
 from logd.model.group_session import NO_GROUP_EPOCH, GroupEpoch, HeldPartition, SessionMessage
-from logd.model.ids import PartitionId, TopicId, TopicPartition
+from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd.model.topic import Topic
 from logd_consumer_groups.core.assignors import ASSIGNORS, Racks, Subscriber
 from logd_consumer_groups.core.group_state import GroupState
@@ -38,6 +39,7 @@ from logd_consumer_groups.core.offset_records import (
     OwnerRecord,
     TopicSeenRecord,
 )
+from logd_consumer_groups.core.split_waits import SplitWaits
 
 COMPUTE_EVERY_MS = 50
 LARGE_GROUP = 16
@@ -74,9 +76,10 @@ class Broke(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """Something may be due: time went by, topics changed, records were replayed."""
+    """Something may be due: time went by, topics changed, records were replayed, also a rewind."""
 
     topics_changed: bool = False
+    rewound: bool = False
 
 
 Event = Said | Broke | Settle
@@ -119,6 +122,7 @@ class Membership:
             for member_id, member in group.table.members.items()
         }
         self.target: dict[TopicPartition, str] = {}
+        self.split_waits = SplitWaits()
         self._target_is_stale = True
         self._compute_at_ms = now_ms
 
@@ -140,6 +144,7 @@ class Membership:
         return any(
             where not in owners or owners[where].member_id != member_id
             for where, member_id in self.target.items()
+            if where not in self.split_waits.waiting
         ) or any(presence.giving_up for presence in self.presences.values())
 
     # What happens
@@ -160,6 +165,9 @@ class Membership:
         owned = group.table.owned.get(member_id, set[TopicPartition]())
         # Only what it owns: whatever else it names would be kept for as long as it is a member.
         held = {h.topic_partition: h for h in message.held if h.topic_partition in owned}
+        rewind_epoch = message.commit.rewind_epoch
+        if (NEVER_REWOUND if rewind_epoch is None else rewind_epoch) != group.rewind_epoch:
+            held = _without_reached(held)
         given_up = [
             where
             for where in owned
@@ -199,6 +207,7 @@ class Membership:
             self._target_is_stale = False
             pause_ms = COMPUTE_EVERY_MS if len(self.presences) > LARGE_GROUP else 0
             self._compute_at_ms = now_ms + pause_ms
+        self._wait_for_parents(group, event, step)
         self._revoke(group, step, now_ms)
         self._grant(group, step)
         return step
@@ -249,7 +258,7 @@ class Membership:
             presence.giving_up = {
                 where: before.get(where, now_ms + wants.revocation_timeout_ms)
                 for where in owned
-                if self.target.get(where) != member_id
+                if self.target.get(where) != member_id or where in self.split_waits.waiting
             }
             late = [where for where, due_ms in presence.giving_up.items() if due_ms <= now_ms]
             for where in late:
@@ -263,9 +272,27 @@ class Membership:
 
     def _grant(self, group: GroupState, step: Step) -> None:
         for where, member_id in self.target.items():
-            if where not in group.table.owners and member_id in self.presences:
+            is_free = where not in group.table.owners and where not in self.split_waits.waiting
+            if is_free and member_id in self.presences:
                 step.records.append(OwnerRecord(group.name, where, member_id))
                 step.tell.add(member_id)
+
+    def _wait_for_parents(self, group: GroupState, event: Settle, step: Step) -> None:
+        owners, before = group.table.owners, set(self.split_waits.waiting.values())
+        if event.rewound:
+            for presence in self.presences.values():
+                presence.held = _without_reached(presence.held)
+        self.split_waits.look(owners, lambda where: self._done(group, where), rewound=event.rewound)
+        changed = before.symmetric_difference(self.split_waits.waiting.values())
+        step.tell.update(owners[wait.parent].member_id for wait in changed if wait.parent in owners)
+
+    def _done(self, group: GroupState, where: TopicPartition) -> Offset:
+        """Where the group is in a partition, by its commits and by what its owner says."""
+        owner = group.table.owners.get(where)
+        presence = self.presences.get(owner.member_id) if owner else None
+        held = presence.held.get(where) if presence else None
+        reached = held.reached if held else None
+        return max(group.committed(where) or Offset(0), reached or Offset(0))
 
     # The target
 
@@ -305,6 +332,7 @@ class Membership:
             for topic in topics.values()
             for number in range(len(topic.partitions))
         }
+        self.split_waits.topics_changed(topics.values())
         chosen = max(sorted(wishes), key=wishes.__getitem__, default="uniform")
         assignment = ASSIGNORS[chosen].assign(subscribers, partitions)
         self.target = {where: who for who, given in assignment.items() for where in sorted(given)}
@@ -321,6 +349,13 @@ def static_namesake(group: GroupState, member_id: str, instance_id: str) -> Memb
     members = group.table.members.values()
     others = (m for m in members if m.instance_id == instance_id and m.member_id != member_id)
     return next(others, None)
+
+
+def _without_reached(
+    held: Mapping[TopicPartition, HeldPartition],
+) -> dict[TopicPartition, HeldPartition]:
+    """What a member said of its places before a rewind counts no more."""
+    return {where: replace(each, reached=None) for where, each in held.items()}
 
 
 _STEPS: Mapping[type[Event], Callable[..., Step]] = {

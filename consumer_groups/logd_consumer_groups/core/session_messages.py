@@ -15,7 +15,7 @@ from logd.model.group_session import (
     GrantPosition,
     SessionMessage,
 )
-from logd.model.ids import LeaderEpoch, TopicPartition
+from logd.model.ids import LeaderEpoch, Offset, TopicPartition
 from logd.model.topic import check_name
 from logd_consumer_groups.core.assignors import ASSIGNORS
 from logd_consumer_groups.core.group_state import GroupState
@@ -121,7 +121,13 @@ def duplicate_instance(group: str, instance_id: str, here: str, there: str) -> D
 
 
 def grant_of(
-    group: GroupState, where: TopicPartition, owner: Owner, topic: str, *, with_position: bool
+    group: GroupState,
+    where: TopicPartition,
+    owner: Owner,
+    topic: str,
+    *,
+    with_position: bool,
+    report_at: Offset | None = None,
 ) -> Grant:
     """One line of what a member is told."""
     position = None
@@ -132,7 +138,7 @@ def grant_of(
         else:
             epoch = None if at.leader_epoch < 0 else LeaderEpoch(at.leader_epoch)
             position = GrantPosition(at.offset, epoch, at.done_ranges)
-    return Grant(where, topic, owner.epoch, position)
+    return Grant(where, topic, owner.epoch, position, report_at)
 
 
 def holds(presence: Presence, where: TopicPartition, owner: Owner) -> bool:

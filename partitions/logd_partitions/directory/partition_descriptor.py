@@ -14,16 +14,17 @@ again if the metadata store is lost. A checked JSON object:
     partitions           only where some partition is not what creating `first_count` and adding
                          the rest by halving gives: of each
                          [hash_lo, hash_hi, sealed, parents, replicas]
+    split_at             of partitions that were added: {"number": offset of the parent}
 
 So a file stays small in a topic of 10,000 partitions. It is written once, before the first append,
 and anew when the log is opened after the topic has changed (a higher `revision`).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from logd.model.errors import InvalidConfig, StoredDataCorrupt, UnsupportedVersion
-from logd.model.ids import TOPIC_ID_BYTES, BrokerId, PartitionId, TopicId, TopicPartition
+from logd.model.ids import TOPIC_ID_BYTES, BrokerId, Offset, PartitionId, TopicId, TopicPartition
 from logd.model.key_ranges import KeyRange, even_ranges, halve_widest
 from logd.model.topic import PARTITIONS_PER_TOPIC_MAX, PartitionSpec, Topic
 from logd.model.topic_config import read_topic_config
@@ -72,7 +73,15 @@ def topic_members(topic: Topic) -> TopicMembers:
         "first_count": first_count,
         "replicas": replicas,
     }
-    if topic.partitions != _by_halving(first_count, len(topic.partitions), replicas):
+    split_at = {
+        str(number): spec.split_at
+        for number, spec in enumerate(topic.partitions)
+        if spec.split_at is not None
+    }
+    if split_at:
+        members["split_at"] = split_at
+    alike = tuple(replace(spec, split_at=None) for spec in topic.partitions)
+    if alike != _by_halving(first_count, len(topic.partitions), replicas):
         members["partitions"] = [
             [*spec.key_range, spec.sealed, spec.parents, spec.replicas] for spec in topic.partitions
         ]
@@ -116,7 +125,7 @@ def _topic(members: Mapping[str, object], topic_id: TopicId, name: str) -> Topic
     return Topic(
         topic_id=topic_id,
         name=name,
-        partitions=_partitions(members),
+        partitions=_with_splits(_partitions(members), members.get("split_at", {})),
         config=read_topic_config(config),
         internal=bool(members["internal"]),
         created_ms=_integer(members, "created_ms"),
@@ -138,6 +147,17 @@ def _partitions(members: Mapping[str, object]) -> tuple[PartitionSpec, ...]:
     if not 0 < first_count <= count <= PARTITIONS_PER_TOPIC_MAX:
         raise ValueError("partition_count")
     return _by_halving(first_count, count, _brokers(members["replicas"]))
+
+
+def _with_splits(
+    partitions: tuple[PartitionSpec, ...], split_at: object
+) -> tuple[PartitionSpec, ...]:
+    if not isinstance(split_at, dict):
+        raise TypeError("split_at")
+    if not split_at:
+        return partitions
+    known = {int(number): Offset(int(offset)) for number, offset in split_at.items()}
+    return tuple(replace(spec, split_at=known.get(n)) for n, spec in enumerate(partitions))
 
 
 def _by_halving(

@@ -24,16 +24,18 @@ class Subscription(_message.Message):
     def __init__(self, topics: _Optional[_Iterable[str]] = ..., pattern: _Optional[str] = ..., assignor: _Optional[str] = ..., rack: _Optional[str] = ..., session_timeout_ms: _Optional[int] = ..., revocation_timeout_ms: _Optional[int] = ...) -> None: ...
 
 class HeldPartition(_message.Message):
-    __slots__ = ("topic_id", "partition", "paused", "stalled_ms")
+    __slots__ = ("topic_id", "partition", "paused", "stalled_ms", "reached")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     STALLED_MS_FIELD_NUMBER: _ClassVar[int]
+    REACHED_FIELD_NUMBER: _ClassVar[int]
     topic_id: bytes
     partition: int
     paused: bool
     stalled_ms: int
-    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., paused: bool = ..., stalled_ms: _Optional[int] = ...) -> None: ...
+    reached: int
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., paused: bool = ..., stalled_ms: _Optional[int] = ..., reached: _Optional[int] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
     __slots__ = ("group", "member_id", "instance_id", "subscription", "member_epoch", "held", "commits", "rewind_epoch", "leaving", "stalled")
@@ -72,18 +74,20 @@ class GrantPosition(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ..., from_beginning: bool = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("topic_id", "topic", "partition", "assignment_epoch", "position")
+    __slots__ = ("topic_id", "topic", "partition", "assignment_epoch", "position", "report_at")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_EPOCH_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    REPORT_AT_FIELD_NUMBER: _ClassVar[int]
     topic_id: bytes
     topic: str
     partition: int
     assignment_epoch: int
     position: GrantPosition
-    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., assignment_epoch: _Optional[int] = ..., position: _Optional[_Union[GrantPosition, _Mapping]] = ...) -> None: ...
+    report_at: int
+    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., assignment_epoch: _Optional[int] = ..., position: _Optional[_Union[GrantPosition, _Mapping]] = ..., report_at: _Optional[int] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
     __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed")

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Partition(_message.Message):
-    __slots__ = ("partition", "hash_lo", "hash_hi", "sealed", "parents", "leader", "replicas")
+    __slots__ = ("partition", "hash_lo", "hash_hi", "sealed", "parents", "leader", "replicas", "split_at")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     HASH_LO_FIELD_NUMBER: _ClassVar[int]
     HASH_HI_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +16,7 @@ class Partition(_message.Message):
     PARENTS_FIELD_NUMBER: _ClassVar[int]
     LEADER_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_AT_FIELD_NUMBER: _ClassVar[int]
     partition: int
     hash_lo: int
     hash_hi: int
@@ -23,7 +24,8 @@ class Partition(_message.Message):
     parents: _containers.RepeatedScalarFieldContainer[int]
     leader: int
     replicas: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, partition: _Optional[int] = ..., hash_lo: _Optional[int] = ..., hash_hi: _Optional[int] = ..., sealed: bool = ..., parents: _Optional[_Iterable[int]] = ..., leader: _Optional[int] = ..., replicas: _Optional[_Iterable[int]] = ...) -> None: ...
+    split_at: int
+    def __init__(self, partition: _Optional[int] = ..., hash_lo: _Optional[int] = ..., hash_hi: _Optional[int] = ..., sealed: bool = ..., parents: _Optional[_Iterable[int]] = ..., leader: _Optional[int] = ..., replicas: _Optional[_Iterable[int]] = ..., split_at: _Optional[int] = ...) -> None: ...
 
 class Topic(_message.Message):
     __slots__ = ("name", "topic_id", "partitions", "config", "partitioning_epoch", "internal", "created_ms", "replication_factor")

@@ -1,7 +1,7 @@
 """DataService: thin handlers between the wire and the ports."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from logd.broker.doors.grpc_door.fetch_results import fetch_result_head
 from logd.broker.doors.grpc_door.fetch_stream import (
@@ -29,7 +29,7 @@ from logd.broker.ports import (
     Receipt,
     Topics,
 )
-from logd.model.errors import InvalidConfig, LogdError
+from logd.model.errors import InvalidConfig, LogdError, StalePartitioning
 from logd.model.ids import Offset, PartitionId, ProducerEpoch, ProducerId, TopicPartition
 from logd.model.key_ranges import KeyRouter
 from logd.model.seams import Buffer, Clock, Offload
@@ -97,35 +97,56 @@ class DataService:
             where = TopicPartition(topic.topic_id, PartitionId(request.partition))
             receipt = await self._append(where, request.batch, acks, timeout_ms)
             return data_pb2.ProduceResponse(receipts=[_to_receipt(request.partition, 0, receipt)])
-        by_partition: dict[int, list[int]] = {}
-        for index, partition in enumerate(self._route(topic, request)):
-            by_partition.setdefault(partition, []).append(index)
-        appended = await asyncio.gather(
-            *(
-                self._plain_appends.append(
-                    TopicPartition(topic.topic_id, PartitionId(partition)),
-                    [request.records[index] for index in indexes],
-                    acks=acks,
-                    timeout_ms=timeout_ms,
-                )
-                for partition, indexes in by_partition.items()
-            )
-        )
-        receipts: dict[int, data_pb2.ProduceReceipt] = {}
-        for (partition, indexes), (result, first) in zip(
-            by_partition.items(), appended, strict=True
-        ):
-            for delta, index in enumerate(indexes, first):
-                receipts[index] = _to_receipt(partition, delta, result)
+        receipts = await self._append_plain(topic, request, acks, timeout_ms)
         return data_pb2.ProduceResponse(
             receipts=[receipts[index] for index in range(len(request.records))]
         )
 
-    def _route(self, topic: Topic, request: data_pb2.ProduceRequest) -> list[int]:
-        """Each record's partition: the named one, by key, or one for all without a key."""
+    async def _append_plain(
+        self, topic: Topic, request: data_pb2.ProduceRequest, acks: Acks, timeout_ms: int
+    ) -> dict[int, data_pb2.ProduceReceipt]:
+        """By the record's place in the request. What was routed just before the topic was split
+        is refused, whole batches of it, and routed again."""
+        receipts: dict[int, data_pb2.ProduceReceipt] = {}
+        waiting = list(range(len(request.records)))
+        while waiting:
+            epoch = None if request.HasField("partition") else topic.partitioning_epoch
+            by_partition: dict[int, list[int]] = {}
+            for index, partition in zip(waiting, self._route(topic, request, waiting), strict=True):
+                by_partition.setdefault(partition, []).append(index)
+            appended = await asyncio.gather(
+                *(
+                    self._plain_appends.append(
+                        TopicPartition(topic.topic_id, PartitionId(partition)),
+                        [request.records[index] for index in indexes],
+                        acks=acks,
+                        timeout_ms=timeout_ms,
+                        partitioning_epoch=epoch,
+                    )
+                    for partition, indexes in by_partition.items()
+                )
+            )
+            waiting = []
+            for (partition, indexes), (result, first) in zip(
+                by_partition.items(), appended, strict=True
+            ):
+                if isinstance(result, StalePartitioning):
+                    waiting += indexes
+                    continue
+                for delta, index in enumerate(indexes, first):
+                    receipts[index] = _to_receipt(partition, delta, result)
+            if waiting:
+                waiting.sort()
+                topic = self._topics.by_id(topic.topic_id)
+        return receipts
+
+    def _route(
+        self, topic: Topic, request: data_pb2.ProduceRequest, indexes: Sequence[int]
+    ) -> list[int]:
+        """The partition of these records: the named one, by key, or one for all without a key."""
         if request.HasField("partition"):
             topic.partition(request.partition)
-            return [request.partition] * len(request.records)
+            return [request.partition] * len(indexes)
         open_partitions = [i for i, p in enumerate(topic.partitions) if not p.sealed]
         self._rotation += 1
         keyless = open_partitions[self._rotation % len(open_partitions)]
@@ -133,9 +154,10 @@ class DataService:
             [p.key_range for p in topic.partitions],
             [i for i, p in enumerate(topic.partitions) if p.sealed],
         )
+        records = (request.records[index] for index in indexes)
         return [
             router.partition_of(record.key) if record.HasField("key") else keyless
-            for record in request.records
+            for record in records
         ]
 
     async def _append(

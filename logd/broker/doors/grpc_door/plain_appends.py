@@ -36,6 +36,7 @@ class _Where(NamedTuple):
     topic_partition: TopicPartition
     acks: Acks
     timeout_ms: int
+    partitioning_epoch: int | None
 
 
 class _Call(NamedTuple):
@@ -58,8 +59,10 @@ class PlainAppends:
         *,
         acks: Acks,
         timeout_ms: int,
+        partitioning_epoch: int | None = None,
     ) -> PlainReceipt:
-        """Append these records as a row, and wait for the acknowledgement."""
+        """Append these records as a row, and wait for the acknowledgement. `partitioning_epoch`:
+        under which they were routed here; None: their caller chose the partition."""
         try:
             await self._partitions.open(topic_partition)
         except LogdError as error:
@@ -68,7 +71,8 @@ class PlainAppends:
         call = _Call(records, loop.create_future())
         if not self._waiting:
             loop.call_soon(self._flush)
-        self._waiting.setdefault(_Where(topic_partition, acks, timeout_ms), []).append(call)
+        where = _Where(topic_partition, acks, timeout_ms, partitioning_epoch)
+        self._waiting.setdefault(where, []).append(call)
         return await call.answer
 
     def _flush(self) -> None:
@@ -97,7 +101,12 @@ class PlainAppends:
         try:
             batch = encode_plain_records(records, self._clock.wall_ms())
             self._partitions.append(
-                where.topic_partition, batch, done, acks=where.acks, timeout_ms=where.timeout_ms
+                where.topic_partition,
+                batch,
+                done,
+                acks=where.acks,
+                timeout_ms=where.timeout_ms,
+                partitioning_epoch=where.partitioning_epoch,
             )
         except LogdError as error:
             done(error)

@@ -12,7 +12,7 @@ from logd.model.group import (
     Subscription,
 )
 from logd.model.group_session import Grant, HeldPartition, SessionAnswer, SessionMessage
-from logd.model.ids import PartitionId, TopicPartition
+from logd.model.ids import Offset, PartitionId, TopicPartition
 from logd.rpc.rpc import RequestContext
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import groups_pb2 as pb
@@ -39,6 +39,7 @@ def to_message(request: pb.SessionRequest, context: RequestContext) -> SessionMe
                 TopicPartition(to_topic_id(each.topic_id), PartitionId(each.partition)),
                 each.paused,
                 each.stalled_ms,
+                Offset(each.reached) if each.HasField("reached") else None,
             )
             for each in request.held
         ),
@@ -104,4 +105,5 @@ def _from_grant(grant: Grant) -> pb.Grant:
         partition=grant.topic_partition.partition,
         assignment_epoch=grant.epoch,
         position=position,
+        report_at=grant.report_at,
     )

@@ -7,7 +7,7 @@ from logd.broker.doors.grpc_door.topic_refs import resolve_topic, to_offset_spec
 from logd.broker.ports import Partitions, PartitionStatus, Topics, TopicSizes
 from logd.model.errors import AclDenied, LogdError
 from logd.model.ids import PartitionId, TopicPartition
-from logd.model.topic import Topic
+from logd.model.topic import SPLIT_UNSETTLED, Topic
 from logd.rpc.rpc import RequestContext
 from logd.wire.proto_errors import to_proto_error
 from logd_proto.v1 import common_pb2, topics_pb2
@@ -162,6 +162,7 @@ def to_proto_topic(topic: Topic) -> topics_pb2.Topic:
                 hash_hi=spec.key_range.hash_hi,
                 sealed=spec.sealed,
                 parents=spec.parents,
+                split_at=None if spec.split_at == SPLIT_UNSETTLED else spec.split_at,
                 leader=spec.replicas[0],
                 replicas=spec.replicas,
             )

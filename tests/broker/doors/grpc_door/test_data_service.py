@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from harness.door_bench import DoorBench, door_bench
 from logd.broker.doors.grpc_door.data_service import DEADLINE_MARGIN_MS, PLAIN_RECORDS_MAX
+from logd.broker.doors.grpc_door.plain_appends import PlainAppends, PlainReceipt
 from logd.model.errors import InvalidConfig, UnknownPartition, UnknownTopic
 from logd.model.key_ranges import KeyRange, KeyRouter
 from logd.model.record_batch import Codec, split_batches
@@ -43,6 +45,32 @@ async def test_after_a_split_keys_go_by_the_new_ranges(bench: DoorBench) -> None
     keys = [b"key-%d" % n for n in range(100)]
     receipts = await bench.produce("orders", *({"key": key} for key in keys))
     assert [r.partition for r in receipts] == [router.partition_of(key) for key in keys]
+
+
+async def test_what_was_routed_just_before_a_split_is_routed_again(
+    bench: DoorBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a key's new records would stand behind `split_at` in its old partition."""
+    await bench.topic("orders", 2)
+    ref = common_pb2.TopicRef(name="orders")
+    request = topics_pb2.AddPartitionsRequest(topic=ref, total=5)
+    append, splits = PlainAppends.append, [request]
+
+    async def split_first(*args: Any, **kwargs: Any) -> PlainReceipt:
+        if splits:
+            await bench.call("TopicService/AddPartitions", splits.pop())
+        return await append(*args, **kwargs)
+
+    monkeypatch.setattr(PlainAppends, "append", split_first)
+    keys = [b"key-%d" % n for n in range(100)]
+    receipts = await bench.produce("orders", *({"key": key} for key in keys))
+    described = await bench.call(
+        "TopicService/DescribeTopic", topics_pb2.DescribeTopicRequest(topic=ref)
+    )
+    router = KeyRouter([KeyRange(p.hash_lo, p.hash_hi) for p in described.topic.partitions])
+    assert [r.partition for r in receipts] == [router.partition_of(key) for key in keys]
+    assert {r.partition for r in receipts} == set(range(5))
+    assert [r.HasField("error") for r in receipts] == [False] * 100
 
 
 async def test_without_a_key_one_partition_a_request_in_rotation(bench: DoorBench) -> None:

@@ -47,6 +47,7 @@ class FakePartitions:
         *,
         acks: Acks,
         timeout_ms: int,
+        partitioning_epoch: int | None = None,
     ) -> None:
         try:
             check_produced(batch, message_bytes_max=1 << 20, now_ms=self.clock.wall_ms())
