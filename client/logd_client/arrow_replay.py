@@ -60,6 +60,7 @@ class ArrowReplay:
         self._loop_thread = threading.get_ident()
         self._positions = ConsumerPositions(
             auto_offset_reset="none",
+            on_records_lost="raise",
             skip_undecodable=config.on_undecodable == "skip",
             buffer_bytes_max=config.fetch_max_bytes,
             max_wait_ms=config.fetch_max_wait_ms,

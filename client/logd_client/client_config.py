@@ -194,8 +194,8 @@ class ConsumerConfig(ClientConfig):
     )
     auto_offset_reset: Literal["earliest", "latest", "none"] = _setting(
         "earliest",
-        "Where to start without a committed offset, or when it is no longer in the log; 'none' "
-        "raises OffsetOutOfRange.",
+        "Where to start where the group has committed nothing, or there is no group; 'none' raises "
+        "OffsetOutOfRange. No error ever leads there.",
         choices=("earliest", "latest", "none"),
     )
     enable_auto_commit: bool = _setting(
@@ -234,6 +234,12 @@ class ConsumerConfig(ClientConfig):
         "raise",
         "What to do with a batch that no decoder here understands.",
         choices=("raise", "skip"),
+    )
+    on_records_lost: Literal["go_on", "raise"] = _setting(
+        "go_on",
+        "What to do where retention took records before they were read: warn, and go on with the "
+        "first that is left, or raise OffsetOutOfRange, as auto_offset_reset='none' does.",
+        choices=("go_on", "raise"),
     )
 
     @property
@@ -287,6 +293,7 @@ class ConsumerSettings(ClientSettings, total=False):
     fetch_max_bytes: int
     isolation_level: Literal["read_committed"]
     on_undecodable: Literal["raise", "skip"]
+    on_records_lost: Literal["go_on", "raise"]
 
 
 def parse_settings(config_type: type[C], settings: Mapping[str, Any]) -> C:

@@ -125,6 +125,7 @@ class Consumer:
         )
         self._positions = ConsumerPositions(
             auto_offset_reset=config.auto_offset_reset,
+            on_records_lost=config.on_records_lost,
             skip_undecodable=config.on_undecodable == "skip",
             buffer_bytes_max=config.fetch_max_bytes,
             max_wait_ms=config.fetch_max_wait_ms,

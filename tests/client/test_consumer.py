@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -138,18 +139,42 @@ async def test_auto_offset_reset_says_where_to_start(broker: FakeFetchBroker) ->
         assert offsets(await consumer.poll(ARRIVES_MS))[0] == 4
 
 
-async def test_a_position_outside_the_log_is_reset(broker: FakeFetchBroker) -> None:
-    async with make(broker, partitions=[0]) as consumer:
-        consumer.seek("t", 0, 99)
-        assert offsets(await consumer.poll(ARRIVES_MS))[0] == 0
-    strict = make(broker, partitions=[0], auto_offset_reset="none")
-    strict.seek("t", 0, 99)
-    async with strict:
+@pytest.mark.parametrize("reset", ["earliest", "latest", "none"])
+async def test_a_position_beyond_the_log_is_raised_until_a_seek(
+    broker: FakeFetchBroker, reset: Any
+) -> None:
+    """What was there is gone, or the log is another: no setting may answer that."""
+    consumer = make(broker, partitions=[0], auto_offset_reset=reset)
+    consumer.seek("t", 0, 99)
+    async with consumer:
         for _ in range(2):
             with pytest.raises(OffsetOutOfRange, match="t:0"):
-                await strict.poll(ARRIVES_MS)
-        strict.seek("t", 0, 3)
-        assert offsets(await strict.poll(ARRIVES_MS))[0] == 3
+                await consumer.poll(ARRIVES_MS)
+        consumer.seek("t", 0, 3)
+        assert offsets(await consumer.poll(ARRIVES_MS))[0] == 3
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+async def test_below_the_log_it_goes_on_at_its_start_and_says_how_many_are_lost(
+    broker: FakeFetchBroker, reset: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.topics["t"][0].start = 5
+    async with make(broker, partitions=[0], auto_offset_reset=reset) as consumer:
+        consumer.seek("t", 0, 2)
+        assert offsets(await consumer.poll(ARRIVES_MS))[0] == 5
+    warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings == ["records_lost partition=t:0 records=3 goes_on_at=5"]
+
+
+@pytest.mark.parametrize("strict", [{"on_records_lost": "raise"}, {"auto_offset_reset": "none"}])
+async def test_who_must_not_miss_a_record_is_told(broker: FakeFetchBroker, strict: Any) -> None:
+    broker.topics["t"][0].start = 5
+    consumer = make(broker, partitions=[0], **strict)
+    consumer.seek("t", 0, 2)
+    async with consumer:
+        for _ in range(2):
+            with pytest.raises(OffsetOutOfRange, match="t:0"):
+                await consumer.poll(ARRIVES_MS)
 
 
 async def test_a_read_that_waits_is_given_what_a_resume_sets_free(broker: FakeFetchBroker) -> None:

@@ -34,6 +34,7 @@ class ConsumerMachine(RuleBasedStateMachine):
         self.logs = [FakeLog() for _ in range(PARTITIONS)]
         self.positions = ConsumerPositions(
             auto_offset_reset="earliest",
+            on_records_lost="go_on",
             skip_undecodable=False,
             buffer_bytes_max=BUFFER_BYTES,
             max_wait_ms=500,

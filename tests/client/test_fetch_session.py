@@ -12,6 +12,7 @@ MAX_WAIT_MS, BACKOFF_MS = 500, 100
 def positions(count: int = 2) -> ConsumerPositions:
     made = ConsumerPositions(
         auto_offset_reset="earliest",
+        on_records_lost="go_on",
         skip_undecodable=False,
         buffer_bytes_max=1000,
         max_wait_ms=MAX_WAIT_MS,

@@ -11,6 +11,7 @@ def world() -> tuple[ConsumerPositions, PartitionPosition, ProgressWatch]:
     """One partition, whose 4 records are fetched."""
     positions = ConsumerPositions(
         auto_offset_reset="earliest",
+        on_records_lost="go_on",
         skip_undecodable=False,
         buffer_bytes_max=1 << 20,
         max_wait_ms=500,

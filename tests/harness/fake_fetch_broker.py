@@ -67,7 +67,11 @@ class FakeLog:
         )
         error: LogdError | None = self.errors.get(offset)
         if not self.start <= offset <= self.end:
-            error = OffsetOutOfRange(f"{offset} is not in {self.start} to {self.end}")
+            error = OffsetOutOfRange(
+                f"{offset} is not in {self.start} to {self.end}",
+                log_start_offset=self.start,
+                high_watermark=self.end,
+            )
         if error is not None:
             result.error.reason, result.error.message = error.reason, error.message
             result.error.details.update(error.details)

@@ -35,6 +35,7 @@ from logd_client.diagnostics import logger
 from logd_client.record_batch import RecordBatch
 
 OffsetReset = Literal["earliest", "latest", "none"]
+OnRecordsLost = Literal["go_on", "raise"]
 
 
 class ConsumerPositions:
@@ -48,12 +49,14 @@ class ConsumerPositions:
         self,
         *,
         auto_offset_reset: OffsetReset,
+        on_records_lost: OnRecordsLost,
         skip_undecodable: bool,
         buffer_bytes_max: int,
         max_wait_ms: int,
         retry_backoff_ms: int,
     ) -> None:
         self._reset = auto_offset_reset
+        self._raises_lost = on_records_lost == "raise" or auto_offset_reset == "none"
         self._reader = BatchReader(skip_undecodable=skip_undecodable)
         self._buffer_bytes_max = buffer_bytes_max
         self._retry_backoff_ms = retry_backoff_ms
@@ -273,10 +276,10 @@ class ConsumerPositions:
         is_told = self.are_granted and isinstance(error, UnknownTopic)
         if error.retriable or undelivered or is_told:  # what is buffered is good: it goes out first
             self.session.retry_later(at, now_ms + self._retry_backoff_ms)
-        elif isinstance(error, OffsetOutOfRange) and self._reset != "none":
-            logger.warning("offset_reset", partition=at.name, to=self._reset, error=error.message)
-            at.forget_position(None)
-            self.place_by_reset(at)
+        elif 0 < (lost := _records_lost(at, error)) and not self._raises_lost:
+            log_start = at.fetch_offset + lost
+            logger.warning("records_lost", partition=at.name, records=lost, goes_on_at=log_start)
+            self._fetch_from(at, log_start)
             self.session.touch(at)
         elif isinstance(error, StoredDataCorrupt) and self._reader.skip_undecodable:
             logger.error("stored_data_skipped", partition=at.name, error=error.message)
@@ -433,3 +436,10 @@ class ConsumerPositions:
 
 def _key(topic: str, partition: int) -> tuple[str, int]:
     return check_text("topic", topic), check_int("partition", partition, INT64_MIN)
+
+
+def _records_lost(at: PartitionPosition, error: LogdError) -> int:
+    """How many of the next records the log does not hold any more; 0: that is not what is wrong."""
+    if not isinstance(error, OffsetOutOfRange):
+        return 0
+    return max(0, int(error.details.get("log_start_offset", 0)) - at.fetch_offset)
