@@ -168,7 +168,8 @@ def test_ctrl_c_ends_a_command_whose_broker_is_away(tmp_path: Path, words: str, 
 
 
 def test_a_producer_with_a_silent_stdin_can_be_interrupted(broker: BrokerProcess) -> None:
-    with started(broker, "produce", "numbers", "-o", "jsonl", stdin=subprocess.PIPE) as process:
+    logctl(broker, "topics", "create", "spoken")
+    with started(broker, "produce", "spoken", "-o", "jsonl", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(b"one more\n")
         process.stdin.flush()
