@@ -27,7 +27,8 @@ from logd.model.seams import TransportStream
 from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.core.backoff import Backoff
-from logd_client.core.membership import Key, Membership
+from logd_client.core.membership import Key, Membership, Standing
+from logd_client.core.partition_position import PartitionPosition
 from logd_client.core.progress_watch import TOLD_MS, ProgressWatch, Standstill
 from logd_client.diagnostics import logger
 from logd_client.group_commits import LAST_COMMIT_MS, LAST_COMMIT_UNREACHABLE_MS
@@ -71,6 +72,7 @@ class GroupSession:
         self._leave_within: asyncio.Timeout | None = None
         self._stalls: dict[Key, Standstill] = {}
         self._stall_told = False
+        self._problems: list[str] = []
 
     # Its life
 
@@ -143,7 +145,9 @@ class GroupSession:
             self.membership.stalled = False
         if not self.membership.stalled or late:
             self._stalls = in_hand
-        if before != (self.membership.stalled, self._stalled_ms()):
+        problems = [_problem(at) for at in self.partitions.positions if at.error is not None]
+        if before != (self.membership.stalled, self._stalled_ms()) or problems != self._problems:
+            self._problems = problems
             self.partitions.changed.set()
 
     def _went_on(self) -> bool:
@@ -163,23 +167,28 @@ class GroupSession:
     # Messages
 
     def _next_request(self) -> pb.SessionRequest | None:
-        paused = {key_of(at) for at in self.partitions.positions if at.paused}
-        return self.membership.next_request(paused, self._stalled_ms(), self._done())
+        return self.membership.next_request(self._standings())
 
-    def _done(self) -> dict[Key, int]:
-        """How far the application has come where the coordinator waits for it."""
-        positions, done = self.partitions.positions, {}
-        for key, _ in self.membership.to_report():
-            at = positions.find(*key)
-            if at is not None and at.known:
-                done[key] = positions.done(at)
-        return done
+    def _standings(self) -> dict[Key, Standing]:
+        positions, stalled_ms = self.partitions.positions, self._stalled_ms()
+        return {
+            key_of(at): Standing(
+                paused=at.paused,
+                stalled_ms=stalled_ms.get(key_of(at), 0),
+                done=positions.done(at) if at.known else None,
+                problem=_problem(at),
+            )
+            for at in positions
+        }
 
     def _report(self) -> None:
-        """Let the coordinator hear of it once it is so far."""
-        if self.membership.reporting:
-            done = self._done()
-            if any(done.get(key, -1) >= at for key, at in self.membership.to_report()):
+        """Let the coordinator hear at once of a place that it waits for."""
+        positions = self.partitions.positions
+        for key in self.membership.reporting:
+            at, held = positions.find(*key), self.membership.held.get(key)
+            if at is None or held is None or held.report_at is None or not at.known:
+                continue
+            if positions.done(at) >= held.report_at:
                 self.partitions.changed.set()
 
     def _stalled_ms(self) -> dict[Key, int]:
@@ -318,6 +327,10 @@ def new_membership(member_id: str, topics: Iterable[str], config: ConsumerConfig
         revocation_timeout_ms=config.revocation_timeout_ms,
     )
     return Membership(config.group_id or "", member_id, config.group_instance_id or "", wants)
+
+
+def _problem(at: PartitionPosition) -> str:
+    return "" if at.error is None else f"{at.error.reason} at offset {at.position}"
 
 
 def _reschedule(wait: asyncio.Timeout, when_s: float) -> None:

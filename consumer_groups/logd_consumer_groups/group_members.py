@@ -263,6 +263,7 @@ class GroupMembers:
                 wanted=target.get(where, ""),
                 paused=held is not None and held.paused,
                 stalled_ms=held.stalled_ms if held else 0,
+                problem=held.problem if held else "",
                 away_ms=0 if gone_ms is None else max(1, gone_ms - now_ms),
                 waits_for=live.membership.split_waits.waiting.get(where),
             )

@@ -40,8 +40,11 @@ ADVICE = {
     "--topic {what} --to-latest`",
     "no member": "start a consumer of the group",
     "rebalancing": "wait: it is on its way",
+    "waiting for partition": "wait: its keys' earlier records stand there",
     "waiting for": "wait: it moves once that member has finished, or its time is over",
     "paused": "its application has paused it: resume it there",
+    "cannot read on": "see that consumer's log; to pass the record, give it on_undecodable=skip, or "
+    "reset the group behind that offset",
     "blocked on offset": "see what that consumer does with this record; `logctl consume {what} "
     "--from {offset} -n 1` shows it",
     "nothing committed": "wait for its first commit",
@@ -116,7 +119,8 @@ def _member_row(each: "GroupConsumer") -> Json:
 def _why_row(group: str, each: "PartitionLag") -> Json:
     what = f"{each.topic}:{each.partition}"
     offset = each.log_start_offset if each.committed is None else each.committed
-    advice = next((text for begins, text in ADVICE.items() if each.reason.startswith(begins)), "")
+    reason = each.reason.removeprefix(f"{each.consumer_id} ")
+    advice = next((text for begins, text in ADVICE.items() if reason.startswith(begins)), "")
     return {
         "what": what,
         "topic": each.topic,

@@ -84,9 +84,7 @@ class OffsetOutOfRange(LogdError):
     """The offset lies outside the log: retention removed it, or it was never written."""
 
     reason, code, exit_status = "OFFSET_OUT_OF_RANGE", "OUT_OF_RANGE", 3
-    client_does = (
-        "below the log: what on_records_lost says; beyond it: raise"
-    )
+    client_does = "below the log: what on_records_lost says; beyond it: raise"
 
 
 # What the caller wrote: exit status 2

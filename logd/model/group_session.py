@@ -27,12 +27,14 @@ def group_epoch(leader_epoch: LeaderEpoch, offset: Offset) -> GroupEpoch:
 @dataclass(frozen=True, slots=True)
 class HeldPartition:
     """A partition that a member holds. `stalled_ms`: for so long the application has not come back
-    from a record of it; 0: it has. `reached`: `Grant.report_at`, once it has come so far."""
+    from a record of it; 0: it has. `reached`: `Grant.report_at`, once it has come so far.
+    `problem`: why it cannot be read on; "": it can."""
 
     topic_partition: TopicPartition
     paused: bool = False
     stalled_ms: int = 0
     reached: Offset | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

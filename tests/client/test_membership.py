@@ -12,12 +12,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from logd_client.core.membership import Changes, Key, Membership
+from logd_client.core.membership import Changes, Key, Membership, Standing
 from logd_proto.v1 import groups_pb2 as pb
 
 SESSION_TIMEOUT_MS = 10_000
 PARTITIONS = [(b"t" * 16, number) for number in range(3)]
 ME, OTHER = "me", "other"
+STANDINGS = {PARTITIONS[0]: Standing(paused=True), PARTITIONS[1]: Standing(stalled_ms=30_000)}
 
 
 def new_membership(instance_id: str = "") -> Membership:
@@ -37,9 +38,9 @@ def told(epoch: int, *grants: pb.Grant, rewind_epoch: int = -1) -> pb.SessionRes
 
 
 def said(membership: Membership) -> pb.SessionRequest:
-    request = membership.next_request((), {}, {})
+    request = membership.next_request({})
     assert request is not None
-    assert membership.next_request((), {}, {}) is None
+    assert membership.next_request({}) is None
     return request
 
 
@@ -70,13 +71,41 @@ def test_what_is_paused_or_stands_still_is_said_once() -> None:
     membership = new_membership()
     membership.answered(told(1, grant(0, 1), grant(1, 1)))
     said(membership)
-    request = membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000}, {})
+    request = membership.next_request(STANDINGS)
     assert request is not None
     assert [(each.paused, each.stalled_ms) for each in request.held] == [(True, 0), (False, 30_000)]
-    assert membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000}, {}) is None
+    assert membership.next_request(STANDINGS) is None
     membership.stalled = True
-    request = membership.next_request({PARTITIONS[0]}, {PARTITIONS[1]: 30_000}, {})
+    request = membership.next_request(STANDINGS)
     assert request is not None and request.stalled
+
+
+def test_a_place_that_is_waited_for_is_told_once_it_is_reached() -> None:
+    membership = new_membership()
+    waited_for = grant(0, 1)
+    waited_for.report_at = 5
+    membership.answered(told(1, waited_for, grant(1, 1)))
+    assert membership.reporting == [PARTITIONS[0]]
+    said(membership)
+    assert membership.next_request({PARTITIONS[0]: Standing(done=4)}) is None
+    request = membership.next_request(dict.fromkeys(PARTITIONS, Standing(done=7)))
+    assert request is not None
+    assert [(each.HasField("reached"), each.reached) for each in request.held] == [
+        (True, 5),
+        (False, 0),
+    ]
+    membership.answered(told(2, grant(0, 1, None), grant(1, 1, None)))
+    assert membership.reporting == []
+
+
+def test_why_a_partition_cannot_be_read_is_told() -> None:
+    membership = new_membership()
+    membership.answered(told(1, grant(0, 1)))
+    said(membership)
+    request = membership.next_request({PARTITIONS[0]: Standing(problem="CORRUPT at offset 3")})
+    assert request is not None and request.held[0].problem == "CORRUPT at offset 3"
+    request = membership.next_request({})
+    assert request is not None and request.held[0].problem == ""
 
 
 def test_a_revoked_partition_is_held_until_the_application_is_done() -> None:
@@ -268,7 +297,7 @@ class MembershipMachine(RuleBasedStateMachine):
 
     @rule()
     def send(self) -> None:
-        request = self.membership.next_request((), {}, {})
+        request = self.membership.next_request({})
         if request is not None:
             held = {(each.topic_id, each.partition) for each in request.held}
             assert held == set(self.mine), "all that it was granted and has not given up or lost"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from logd.model.group import DoneRange, LogBounds
-from logd.model.ids import Offset, PartitionId
+from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.lag_report import (
     BLOCKED_AFTER_MS,
@@ -16,8 +16,10 @@ from logd_consumer_groups.core.lag_report import (
     lag_records,
     next_unread,
 )
+from logd_consumer_groups.core.split_waits import SplitWait
 
 NOW_MS = 1_000_000
+PARENT = TopicPartition(TopicId(bytes(16)), PartitionId(3))
 BOUNDS = LogBounds(Offset(10), Offset(100))
 
 
@@ -62,6 +64,14 @@ def test_a_consumer_that_reads() -> None:
             "waiting for m1, whose session is broken: it has 400 ms to come back",
         ),
         (replace(READING, holder=Holder("m1", "m1", paused=True)), "paused by m1"),
+        (
+            replace(READING, holder=Holder("m1", "m1", problem="UNDECODABLE_BATCH at offset 41")),
+            "m1 cannot read on: UNDECODABLE_BATCH at offset 41",
+        ),
+        (
+            replace(READING, holder=Holder("", "m1", waits_for=SplitWait(PARENT, Offset(70)))),
+            "waiting for partition 3, which it was split from, to reach 70",
+        ),
         (
             replace(READING, holder=Holder("m1", "m1", stalled_ms=60_000)),
             "blocked on offset 40 for 60 s by m1",

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.foreign_batch import ForeignBatch
 from harness.local_broker import LocalBroker, local_broker
-from logd.model.errors import CommitBehind, FencedMember, LogdError
+from logd.model.errors import CommitBehind, FencedMember, LogdError, UndecodableBatch
 from logd.testing.group_story import GroupStory
 from logd_client import Admin, Consumer, Producer, Record, ResetTarget
+from logd_proto.v1 import common_pb2, data_pb2
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +49,15 @@ class Group:
             for number in range(count):
                 now_ms = self.local.clock.wall_ms()
                 await producer.send(topic, b"%d" % number, key, timestamp_ms=now_ms)
+
+    async def put(self, topic: str, batch: ForeignBatch) -> None:
+        ref = common_pb2.TopicRef(name=topic)
+        request = data_pb2.ProduceRequest(topic=ref, partition=0, batch=batch.encoded())
+        answer = await self.local.transport.unary(
+            "", "/logd.v1.DataService/Produce", request.SerializeToString(), WAIT_S * 1000
+        )
+        (receipt,) = data_pb2.ProduceResponse.FromString(bytes(answer)).receipts
+        assert not receipt.HasField("error")
 
     def now_ms(self) -> int:
         return self.local.clock.monotonic_ms()
@@ -300,6 +311,20 @@ async def test_a_group_is_rewound_while_it_shares_anew_and_twice_at_once(tmp_pat
                     await group.progress.wait()
             assert len([e for e in await admin.group_history("g") if e.kind == "RESET"]) == 2
         assert group.errors == []
+
+
+async def test_a_member_that_cannot_read_on_says_why_the_group_lags(tmp_path: Path) -> None:
+    async with group_of(tmp_path, 1) as group, group.admin() as admin:
+        await group.produce("t", 3)
+        await group.put("t", ForeignBatch("undecodable", codec=1, frame=bytes(64)))
+        group.join("a")
+        await group.until(lambda: group.count("t") == 3 and bool(group.errors))
+        assert isinstance(group.errors[0], UndecodableBatch)
+        async with asyncio.timeout(WAIT_S):
+            while "cannot" not in (await admin.group_lag("g"))[0].reason:
+                await asyncio.sleep(0.02)
+        (lag,) = await admin.group_lag("g")
+        assert lag.reason == f"{lag.consumer_id} cannot read on: UNDECODABLE_BATCH at offset 3"
 
 
 async def test_the_wall_clock_jumps_and_nobody_is_evicted(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ held only a grant whose epoch is above that of the latest request is taken; the 
 the others once it hears, and grants them anew.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +35,17 @@ class Held:
     """A commit of it was refused: once it is missing in a response, it is lost, not revoked."""
     report_at: int | None = None
     """The coordinator is to be told once everything below is done."""
+
+
+class Standing(NamedTuple):
+    """How the application stands to a partition. `done`: it has come so far; None: not known.
+    `stalled_ms`: it has not come back from a record for so long. `problem`: why it cannot be read
+    on."""
+
+    paused: bool = False
+    stalled_ms: int = 0
+    done: int | None = None
+    problem: str = ""
 
 
 class Changes(NamedTuple):
@@ -68,8 +79,8 @@ class Membership:
         self.rewind_epoch: int | None = None
         self.stalled = False
         """The application stands still: others shall have the partitions until it comes back."""
-        self.reporting = False
-        """`to_report` has something."""
+        self.reporting: list[Key] = []
+        """Those with a `report_at`."""
         self.leaving = False
         self.joined = False
         """There was a response."""
@@ -93,11 +104,8 @@ class Membership:
 
     # What it says
 
-    def next_request(
-        self, paused: Collection[Key], stalled_ms: Mapping[Key, int], done: Mapping[Key, int]
-    ) -> pb.SessionRequest | None:
-        """What is to be sent now; None: the coordinator knows it all. The caller sends it. `done`:
-        how far the application has come, of those in `to_report` at least."""
+    def next_request(self, standings: Mapping[Key, Standing]) -> pb.SessionRequest | None:
+        """What is to be sent now; None: the coordinator knows it all. The caller sends it."""
         request = pb.SessionRequest(
             member_epoch=self.member_epoch,
             rewind_epoch=self.rewind_epoch,
@@ -105,14 +113,15 @@ class Membership:
             stalled=self.stalled,
         )
         for key, held in self.held.items():
-            at = held.report_at
-            reached = at if at is not None and done.get(key, -1) >= at else None
+            standing, at = standings.get(key, Standing()), held.report_at
+            has_come = at is not None and standing.done is not None and standing.done >= at
             request.held.add(
                 topic_id=key[0],
                 partition=key[1],
-                paused=key in paused,
-                stalled_ms=stalled_ms.get(key, 0),
-                reached=reached,
+                paused=standing.paused,
+                stalled_ms=standing.stalled_ms,
+                reached=at if has_come else None,
+                problem=standing.problem,
             )
         first, untold = self._said is None, self._commits.keys() - self._commits_said
         if request == self._said and not untold:
@@ -125,12 +134,6 @@ class Membership:
         whole.commits.extend(self._commits[key] for key in sorted(untold))
         self._commits_said |= untold
         return whole
-
-    def to_report(self) -> list[tuple[Key, int]]:
-        """Where the coordinator waits for the application to come so far."""
-        return [
-            (key, held.report_at) for key, held in self.held.items() if held.report_at is not None
-        ]
 
     def given_up(self, key: Key, commit: pb.OffsetCommit | None) -> None:
         """The application is done with it, this far."""
@@ -169,7 +172,6 @@ class Membership:
         if rewound:
             self._forget_commits()
         changes = Changes([], rewound, [], [], [])
-        self.reporting = False
         if self.leaving:
             return changes
         for key, held in list(self.held.items()):
@@ -184,7 +186,7 @@ class Membership:
             if key in self.held:
                 has_one = grant.HasField("report_at")
                 self.held[key].report_at = grant.report_at if has_one else None
-                self.reporting = self.reporting or has_one
+        self.reporting = [key for key, held in self.held.items() if held.report_at is not None]
         return changes
 
     def _compare(self, key: Key, held: Held, grant: pb.Grant | None, changes: Changes) -> None:

@@ -18,7 +18,8 @@ class Holder(NamedTuple):
 
     `wanted` is the member that is to have it. `away_ms` 0: the session of who has it stands, else
     for so long it may still come back. `stalled_ms`: it has not come back from a record of it.
-    `waits_for`: it was split off that one, of which the group has to be done first, so far.
+    `problem`: why it cannot read on. `waits_for`: it was split off that one, of which the group has
+    to be done first, so far.
     """
 
     consumer_id: str = ""
@@ -27,6 +28,7 @@ class Holder(NamedTuple):
     stalled_ms: int = 0
     away_ms: int = 0
     waits_for: SplitWait | None = None
+    problem: str = ""
 
 
 NOBODY = Holder()
@@ -147,6 +149,8 @@ def _who_holds_up(holder: Holder) -> str:
         return (
             f"waiting for {who}, whose session is broken: it has {holder.away_ms} ms to come back"
         )
+    if holder.problem:
+        return f"{who} cannot read on: {holder.problem}"
     return f"paused by {who}" if holder.paused else ""
 
 

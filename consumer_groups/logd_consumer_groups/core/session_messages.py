@@ -43,6 +43,8 @@ def check_message(message: SessionMessage) -> None:
             raise InvalidConfig(f"{field} has {TEXT_BYTES_MAX} bytes at most", field=field)
     if len(message.held) > HELD_MAX:
         raise Overloaded(f"a member holds {HELD_MAX} partitions at most", limit="held_max")
+    if any(len(held.problem.encode()) > TEXT_BYTES_MAX for held in message.held):
+        raise InvalidConfig(f"problem has {TEXT_BYTES_MAX} bytes at most", field="problem")
     if message.subscription is not None:
         _check_subscription(message.subscription)
 

@@ -24,18 +24,20 @@ class Subscription(_message.Message):
     def __init__(self, topics: _Optional[_Iterable[str]] = ..., pattern: _Optional[str] = ..., assignor: _Optional[str] = ..., rack: _Optional[str] = ..., session_timeout_ms: _Optional[int] = ..., revocation_timeout_ms: _Optional[int] = ...) -> None: ...
 
 class HeldPartition(_message.Message):
-    __slots__ = ("topic_id", "partition", "paused", "stalled_ms", "reached")
+    __slots__ = ("topic_id", "partition", "paused", "stalled_ms", "reached", "problem")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     STALLED_MS_FIELD_NUMBER: _ClassVar[int]
     REACHED_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     topic_id: bytes
     partition: int
     paused: bool
     stalled_ms: int
     reached: int
-    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., paused: bool = ..., stalled_ms: _Optional[int] = ..., reached: _Optional[int] = ...) -> None: ...
+    problem: str
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., paused: bool = ..., stalled_ms: _Optional[int] = ..., reached: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class SessionRequest(_message.Message):
     __slots__ = ("group", "member_id", "instance_id", "subscription", "member_epoch", "held", "commits", "rewind_epoch", "leaving", "stalled")

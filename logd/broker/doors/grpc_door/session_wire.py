@@ -40,6 +40,7 @@ def to_message(request: pb.SessionRequest, context: RequestContext) -> SessionMe
                 each.paused,
                 each.stalled_ms,
                 Offset(each.reached) if each.HasField("reached") else None,
+                each.problem,
             )
             for each in request.held
         ),
