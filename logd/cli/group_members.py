@@ -43,7 +43,7 @@ ADVICE = {
     "waiting for partition": "wait: its keys' earlier records stand there",
     "waiting for": "wait: it moves once that member has finished, or its time is over",
     "paused": "its application has paused it: resume it there",
-    "cannot read on": "see that consumer's log; to pass the record, give it on_undecodable=skip, or "
+    "cannot read on": "see that consumer's log; to pass the record give it on_undecodable=skip, or "
     "reset the group behind that offset",
     "blocked on offset": "see what that consumer does with this record; `logctl consume {what} "
     "--from {offset} -n 1` shows it",
