@@ -48,11 +48,13 @@ from logd_client.consumer_health import ConsumerHealth, health_of
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.progress_watch import ProgressWatch
 from logd_client.core.record_cursor import RecordCursor
+from logd_client.core.record_window import WINDOW_RECORDS_MAX, Order, RecordWindow
 from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits, Offsets, offsets_upto
 from logd_client.group_session import GroupSession, new_membership
 from logd_client.member_partitions import MemberPartitions
 from logd_client.offset_lookup import OffsetLookup
+from logd_client.parallel_records import ParallelRecords
 from logd_client.rebalance_callbacks import Callback, RebalanceCallbacks
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch, import_arrow
@@ -156,6 +158,7 @@ class Consumer:
         self._starting: asyncio.Task[None] | None = None
         self._started = False
         self._closing = False
+        self._parallel: ParallelRecords | None = None
 
     def _member(
         self,
@@ -264,6 +267,7 @@ class Consumer:
 
         An empty list when nothing came for `timeout_ms`; with 0 only what is buffered.
         """
+        self._end_parallel()
         check_int("timeout_ms", timeout_ms, 0)
         limit = self.config.max_poll_records
         if max_records is not None:
@@ -285,11 +289,13 @@ class Consumer:
     @short_traceback
     async def next_batch(self) -> RecordBatch:
         """The next of `batches()`."""
+        self._end_parallel()
         return await self._next(self._positions.next_batch)
 
     @short_traceback
     async def next_cursor(self) -> RecordCursor:
         """The next records, for a loop: in this thread, or in the caller's of the sync face."""
+        self._end_parallel()
         cursor = await self._next(self._positions.current_cursor)
         cursor.looping = True
         return cursor
@@ -322,6 +328,41 @@ class Consumer:
         if replay.task is not None:
             self._tasks.own(replay.task)
         return replay.reader()
+
+    def records(self, *, concurrency: int, order: Order = "key") -> ParallelRecords:
+        """Records for several workers at once: either
+
+            await consumer.records(concurrency=32, order="key").for_each(handle)
+
+        or, in each of up to `concurrency` tasks, `async for record in records`, within `async with
+        consumer.records(...) as records`: a worker is done with a record when it asks for the next.
+
+        `order`: of records with the same "key", or of one "partition", one is in hand at a time,
+        in order; "none": whoever is free takes the next. A slow record holds up nothing else: what
+        is done beyond it is committed with it, and is not received again after a restart or by
+        the next member. One way of reading at a time: another one ends this. Raises InvalidConfig.
+        """
+        self._guard.check_on_loop()
+        check_int("concurrency", concurrency, 1, WINDOW_RECORDS_MAX)
+        if order not in ("key", "partition", "none"):
+            raise InvalidConfig(
+                f"order is 'key', 'partition' or 'none', not {order!r}", field="order"
+            )
+        self._end_parallel()
+        window = RecordWindow(order, self.config.fetch_max_bytes)
+        self._parallel = ParallelRecords(
+            lambda take: self._next(take),
+            self._fetcher.arrived,
+            self._positions,
+            window,
+            concurrency,
+        )
+        return self._parallel
+
+    def _end_parallel(self) -> None:
+        if self._parallel is not None:
+            self._parallel.end()
+            self._parallel = None
 
     # Positions
 

@@ -71,11 +71,12 @@ class GroupCommits:
         """
         found = await self._fetch(assigned)
         for at in assigned:
-            at.committed = found.get((at.topic_id, at.partition))
-            if at.committed is None:
+            each = found.get((at.topic_id, at.partition))
+            if each is None:
+                at.committed = None
                 self._positions.place_by_reset(at, earliest=added)
             else:
-                self._positions.place(at, at.committed)
+                placed(self._positions, at, each.offset, each.done_ranges)
 
     def told(self, member_epoch: int, rewind_epoch: int) -> bool:
         """What a member's commits are to be sent with from now on. Whether a commit has learnt of a
@@ -199,9 +200,12 @@ class GroupCommits:
         answer = await self.connection.call(
             "GroupService/FetchOffsets", request, groups_pb2.FetchOffsetsResponse
         )
-        return _found(answer).get((at.topic_id, at.partition))
+        found = _found(answer).get((at.topic_id, at.partition))
+        return None if found is None else found.offset
 
-    async def _fetch(self, assigned: Iterable[PartitionPosition]) -> dict[tuple[bytes, int], int]:
+    async def _fetch(
+        self, assigned: Iterable[PartitionPosition]
+    ) -> dict[tuple[bytes, int], groups_pb2.CommittedOffset]:
         request = groups_pb2.FetchOffsetsRequest(
             group=self._group, topics=_topics(assigned), consumer_id=self._consumer_id
         )
@@ -219,9 +223,10 @@ class GroupCommits:
         allow_rewind: bool = False,
         leaving: bool = False,
     ) -> list[LogdError]:
+        commits = [_offset_commit(at, offset) for at, offset in offsets]
         request = groups_pb2.CommitOffsetsRequest(
             group=self._group,
-            offsets=[_offset_commit(at, offset) for at, offset in offsets],
+            offsets=commits,
             rewind_epoch=self._rewind_epoch,
             allow_rewind=allow_rewind,
             consumer_id=self._consumer_id,
@@ -238,11 +243,11 @@ class GroupCommits:
         )
         self._note_other(answer.also_consumed_by)
         errors = []
-        for (at, offset), result in zip(offsets, answer.results, strict=True):
+        for (at, _), commit, result in zip(offsets, commits, answer.results, strict=True):
             error = error_of(result)
             if error is None:
                 if sent_under == self._rewind_epoch:  # else it has been placed anew since
-                    at.committed = offset
+                    _note_committed(at, commit.offset, commit.done_ranges)
                 continue
             if self._member_epoch is not None and isinstance(error, UnknownTopic):
                 continue  # the session takes it away
@@ -288,11 +293,29 @@ def _topics(assigned: Iterable[PartitionPosition]) -> list[groups_pb2.TopicParti
     ]
 
 
-def _found(answer: groups_pb2.FetchOffsetsResponse) -> dict[tuple[bytes, int], int]:
+def placed(
+    positions: ConsumerPositions,
+    at: PartitionPosition,
+    offset: int,
+    done_ranges: Iterable[groups_pb2.DoneRange],
+) -> None:
+    """Go on at what is committed, but for what is done beyond it."""
+    _note_committed(at, offset, done_ranges)
+    positions.place(at, offset, at.committed_ranges)
+
+
+def _note_committed(
+    at: PartitionPosition, offset: int, done_ranges: Iterable[groups_pb2.DoneRange]
+) -> None:
+    at.committed = offset
+    at.committed_ranges = tuple((done.start, done.end) for done in done_ranges)
+
+
+def _found(
+    answer: groups_pb2.FetchOffsetsResponse,
+) -> dict[tuple[bytes, int], groups_pb2.CommittedOffset]:
     return {
-        (each.topic_id, each.partition): each.offset
-        for each in answer.offsets
-        if each.HasField("offset")
+        (each.topic_id, each.partition): each for each in answer.offsets if each.HasField("offset")
     }
 
 
@@ -300,4 +323,6 @@ def _offset_commit(at: PartitionPosition, offset: int) -> groups_pb2.OffsetCommi
     commit = groups_pb2.OffsetCommit(topic_id=at.topic_id, partition=at.partition, offset=offset)
     if at.leader_epoch is not None:
         commit.leader_epoch = at.leader_epoch
+    for start, end in at.done_ranges.beyond(offset):
+        commit.done_ranges.add(start=start, end=end)
     return commit

@@ -11,7 +11,7 @@ from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.membership import Changes, Key, Membership
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.diagnostics import logger
-from logd_client.group_commits import GroupCommits
+from logd_client.group_commits import GroupCommits, placed
 from logd_client.rebalance_callbacks import PartitionNames, RebalanceCallbacks
 from logd_proto.v1 import groups_pb2 as pb
 
@@ -152,8 +152,7 @@ class MemberPartitions:
 
     def _place(self, at: PartitionPosition, position: pb.GrantPosition) -> None:
         if position.HasField("offset"):
-            at.committed = position.offset
-            self.positions.place(at, position.offset)
+            placed(self.positions, at, position.offset, position.done_ranges)
             at.leader_epoch = position.leader_epoch if position.HasField("leader_epoch") else None
         else:
             at.committed = None

@@ -30,20 +30,28 @@ class RecordBatch:
     are the batch's own bytes, not copies: they keep the message alive that it came in.
     """
 
-    __slots__ = ("_decoded", "_start", "next_offset", "partition", "topic")
+    __slots__ = ("_decoded", "_part", "next_offset", "partition", "topic")
 
     def __init__(
-        self, topic: str, partition: int, decoded: DecodedBatch, start: int, next_offset: int
+        self,
+        topic: str,
+        partition: int,
+        decoded: DecodedBatch,
+        start: int,
+        next_offset: int,
+        stop: int | None = None,
     ) -> None:
-        """`start` is the index in `decoded` of the first record that was asked for."""
+        """Of `decoded` the records from index `start` on, before `stop` if there is one."""
         self.topic = topic
         self.partition = partition
         self.next_offset = next_offset
         self._decoded = decoded
-        self._start = start
+        whole = start == 0 and stop in (None, len(decoded))
+        self._part = None if whole else slice(start, len(decoded) if stop is None else stop)
 
     def __len__(self) -> int:
-        return len(self._decoded) - self._start
+        part = self._part
+        return len(self._decoded) if part is None else part.stop - part.start
 
     def __iter__(self) -> Iterator[Record]:
         return map(
@@ -82,45 +90,53 @@ class RecordBatch:
     def offsets(self) -> Sequence[int]:
         """A range where none is missing."""
         offsets = self._decoded.offsets
-        return offsets[self._start :] if self._start else offsets
+        return offsets if self._part is None else offsets[self._part]
 
     @property
     def values(self) -> list[bytes | None]:
         """None: a tombstone."""
         values = self._decoded.values
-        return values[self._start :] if self._start else values
+        return values if self._part is None else values[self._part]
 
     @property
     def keys(self) -> list[bytes | None]:
         """None where a record has no key."""
         keys = self._decoded.keys
-        return [None] * len(self) if keys is None else keys[self._start :]
+        if keys is None:
+            return [None] * len(self)
+        return keys if self._part is None else keys[self._part]
 
     @property
     def timestamps_ms(self) -> Sequence[int]:
         """ms since 1970 UTC."""
         timestamps_ms = self._decoded.timestamps_ms
-        return timestamps_ms[self._start :] if self._start else timestamps_ms
+        return timestamps_ms if self._part is None else timestamps_ms[self._part]
 
     @property
     def headers(self) -> Sequence[Headers]:
         """Of each record, (name, value) in order."""
         headers = self._decoded.headers
-        return [()] * len(self) if headers is None else headers[self._start :]
+        if headers is None:
+            return [()] * len(self)
+        return headers if self._part is None else headers[self._part]
 
     def to_arrow(self) -> "pyarrow.RecordBatch":
         """Columns of `logd.model.arrow_batches.SCHEMA`."""
-        return import_arrow().record_batch(self.partition, self._decoded, self._start)
+        start = self._part.start if self._part else 0
+        batch = import_arrow().record_batch(self.partition, self._decoded, start)
+        return batch.slice(0, len(self))
 
     @property
     def arrow_values(self) -> "pyarrow.BinaryArray":
         """`values` as Arrow has them."""
-        return import_arrow().values(self._decoded)[self._start :]
+        values = import_arrow().values(self._decoded)
+        return values if self._part is None else values[self._part]
 
     @property
     def arrow_keys(self) -> "pyarrow.BinaryArray":
         """`keys` as Arrow has them."""
-        return import_arrow().keys(self._decoded)[self._start :]
+        keys = import_arrow().keys(self._decoded)
+        return keys if self._part is None else keys[self._part]
 
     def to_polars(self) -> "polars.DataFrame":
         """`to_arrow` as a DataFrame of Polars."""
@@ -135,9 +151,24 @@ class RecordBatch:
     def after(self, count: int) -> "RecordBatch":
         """The same without its first `count` records; at least one must remain."""
         assert 0 <= count < len(self), "a batch is never empty"
+        start, stop = self._bounds()
         return RecordBatch(
-            self.topic, self.partition, self._decoded, self._start + count, self.next_offset
+            self.topic, self.partition, self._decoded, start + count, self.next_offset, stop
         )
+
+    def first(self, count: int) -> "RecordBatch":
+        """The same without what comes after its first `count` records, at least one."""
+        assert 0 < count <= len(self), "a batch is never empty"
+        if count == len(self):
+            return self
+        start, _ = self._bounds()
+        return RecordBatch(
+            self.topic, self.partition, self._decoded, start, self.offsets[count], start + count
+        )
+
+    def _bounds(self) -> tuple[int, int]:
+        part = self._part
+        return (0, len(self._decoded)) if part is None else (part.start, part.stop)
 
 
 def import_arrow() -> ModuleType:

@@ -58,6 +58,25 @@ def test_append_time_topics_give_the_leaders_time() -> None:
     assert [record.timestamp_ms for record in batch] == [99, 99]
 
 
+@pytest.mark.parametrize(("start", "count"), [(0, 1), (0, 3), (0, 4), (1, 1), (1, 3), (2, 2)])
+def test_the_first_of_a_batch_are_a_batch(start: int, count: int) -> None:
+    encoded = encode_batch(VALUES, keys=KEYS, timestamps_ms=TIMES, headers=HEADERS)
+    head = stamp(encoded, leader_epoch=7, base_offset=50, append_timestamp_ms=99, synced_hint=0)
+    batch = RecordBatch("t", 3, decode_batch(head + encoded[len(head) :]), start, 60)
+    some, whole = batch.first(count), list(batch)
+    assert list(some) == whole[:count] and len(some) == count
+    assert some.next_offset == (60 if start + count == 4 else 50 + start + count)
+    assert some.to_arrow().to_pydict() == {
+        name: column[:count] for name, column in batch.to_arrow().to_pydict().items()
+    }
+    assert some.arrow_values.to_pylist() == some.values == VALUES[start : start + count]
+    assert some.arrow_keys.to_pylist() == some.keys
+    if count > 1:
+        assert list(some.after(1)) == whole[1:count] and some.after(1).first(1).values == [
+            whole[1].value
+        ]
+
+
 def test_the_rest_of_a_batch_is_a_batch() -> None:
     encoded = encode_batch(VALUES, timestamps_ms=1)
     batch = RecordBatch("t", 0, decode_batch(encoded), 1, 4)

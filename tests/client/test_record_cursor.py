@@ -53,7 +53,7 @@ def test_the_rest_is_a_batch_and_a_cut_ends_the_loop() -> None:
     chunk = it.next_chunk()
     assert chunk is not None
     assert next(chunk).offset == 100
-    rest = it.rest()
+    (rest,) = it.rest()
     assert rest is not None and list(rest.offsets) == [101, 102, 103, 104]
     it.cut()
     assert list(chunk) == [] and it.next_chunk() is None

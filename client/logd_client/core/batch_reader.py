@@ -22,13 +22,22 @@ class BatchReader:
         self.skip_undecodable = skip_undecodable
 
     def read(self, at: PartitionPosition) -> RecordBatch | None:
-        """The next batch with records from `at.position` on; None: nothing more is buffered.
+        """The next batch with records from `at.position` on, that are not done; None: nothing more
+        is buffered.
 
         With None, `at.error` may have been set, or `at.fetch_offset` set back to fetch again.
         """
-        if at.leftover is not None:
-            leftover, at.leftover = at.leftover, None
-            return leftover
+        batch = self._next(at)
+        while batch is not None and len(at.done_ranges):
+            undone = _undone(at, batch)
+            if undone is not None:
+                return undone
+            batch = self._next(at)
+        return batch
+
+    def _next(self, at: PartitionPosition) -> RecordBatch | None:
+        if at.leftovers:
+            return at.leftovers.pop()
         while at.buffered:
             region = at.buffered[0]
             if region.at == len(region.batches):
@@ -89,6 +98,25 @@ class BatchReader:
         at.corrupt_at = at.position
         at.drop_buffers()
         at.fetch_offset = at.position
+
+
+def _undone(at: PartitionPosition, batch: RecordBatch) -> RecordBatch | None:
+    """The batch up to the next record that is done, the rest for later; None: all of it is."""
+    offsets, done = batch.offsets, at.done_ranges
+    first = offsets[0]
+    while (undone := done.through(first)) != first:
+        index = bisect_left(offsets, undone)
+        if index == len(offsets):
+            at.position = max(at.position, batch.next_offset)
+            return None
+        batch = batch.after(index)
+        offsets = batch.offsets
+        first = offsets[0]
+    until = done.next_start(first)
+    count = len(offsets) if until is None else bisect_left(offsets, until)
+    if count < len(offsets):
+        at.leftovers.append(batch.after(count))
+    return batch.first(count)
 
 
 def fail(at: PartitionPosition, error: LogdError) -> None:

@@ -14,7 +14,7 @@ brings changes nothing there: the broker has moved the positions on by itself.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from logd.model.checked_values import INT64_MIN, check_int, check_text
@@ -28,6 +28,7 @@ from logd.model.errors import (
 from logd.model.offset_spec import OffsetSpec
 from logd.wire.fetch_response import PartitionFetched
 from logd_client.core.batch_reader import BatchReader, fail
+from logd_client.core.done_ranges import DoneRanges, Range
 from logd_client.core.fetch_session import FetchPlan, FetchSession
 from logd_client.core.partition_position import FetchedRegion, PartitionPosition
 from logd_client.core.record_cursor import RecordCursor
@@ -162,7 +163,7 @@ class ConsumerPositions:
         if at.paused:
             return
         if self._cursor_at is at and self._cursor is not None:
-            at.leftover = self._cursor.rest()
+            at.leftovers += self._cursor.rest()
             self._detach_cursor()
         at.paused = True
         self.buffered_bytes -= at.buffered_bytes
@@ -183,10 +184,12 @@ class ConsumerPositions:
 
     # Positions that are found elsewhere
 
-    def place(self, at: PartitionPosition, offset: int) -> None:
-        """The position that was looked up; a seek in the meantime wins."""
+    def place(self, at: PartitionPosition, offset: int, done_ranges: Iterable[Range] = ()) -> None:
+        """The position that was looked up, and what is done beyond it; a seek in the meantime
+        wins."""
         if not at.known:
             self._move(at, offset)
+            at.done_ranges = DoneRanges(done_ranges)
 
     def place_by_reset(self, at: PartitionPosition, *, earliest: bool = False) -> None:
         """Nothing says where to start: auto_offset_reset does, or `earliest`."""
@@ -272,11 +275,11 @@ class ConsumerPositions:
         self.session.answered(empty=not fetched, more=more, throttle_ms=throttle_ms, now_ms=now_ms)
 
     def _refused(self, at: PartitionPosition, error: LogdError, now_ms: int) -> None:
-        undelivered = at.buffered or at.leftover is not None or self._cursor_at is at
+        undelivered = at.buffered or at.leftovers or self._cursor_at is at
         is_told = self.are_granted and isinstance(error, UnknownTopic)
         if error.retriable or undelivered or is_told:  # what is buffered is good: it goes out first
             self.session.retry_later(at, now_ms + self._retry_backoff_ms)
-        elif 0 < (lost := _records_lost(at, error)) and not self._raises_lost:
+        elif 0 < (lost := at.lost_records(error)) and not self._raises_lost:
             log_start = at.fetch_offset + lost
             logger.warning("records_lost", partition=at.name, records=lost, goes_on_at=log_start)
             self._fetch_from(at, log_start)
@@ -298,7 +301,7 @@ class ConsumerPositions:
             else:
                 self._cursor.acknowledge()
         for at in self._handed:
-            at.done = at.position
+            at.acknowledge()
         self._handed.clear()
 
     def next_batch(self) -> RecordBatch | None:
@@ -315,6 +318,29 @@ class ConsumerPositions:
         at.position = batch.next_offset
         self._handed[at] = None
         return batch
+
+    def take(self, count: int) -> tuple[PartitionPosition, RecordBatch] | None:
+        """The next records for workers, at most so many of one batch; None: nothing is buffered.
+        What they are done with they add to its `done_ranges`. Raises as `next_batch`."""
+        self._put_cursor_back()
+        found = self._take_turn()
+        if found is None:
+            return None
+        at, batch = found
+        if len(batch) > count:
+            at.leftovers.append(batch.after(count))
+            batch = batch.first(count)
+            self._queue(at)
+        at.to_workers(batch, since=self.done(at))
+        return at, batch
+
+    def give_back(self) -> None:
+        """Workers process it no more: what they are not done with is read again."""
+        for at in self:
+            if at.taken is not None:
+                ranges = at.done_ranges
+                self._move(at, self.done(at))
+                at.done_ranges = ranges
 
     def current_cursor(self) -> RecordCursor | None:
         """The cursor with records left: of the batch begun, or of the next; None: none buffered.
@@ -343,17 +369,21 @@ class ConsumerPositions:
         offsets = []
         for at in self:
             offset = self.done(at)
-            if at.known and offset != at.committed:
+            ranges = at.done_ranges.beyond(offset) if len(at.done_ranges) else ()
+            if at.known and (offset, ranges) != (at.committed, at.committed_ranges):
                 offsets.append((at, offset))
         return offsets
 
     def done(self, at: PartitionPosition) -> int:
         """The application is done with everything before this offset."""
         current = self._cursor if self._cursor_at is at else None
-        return max(at.done if current is None else current.done, at.done_until)
+        done = max(at.done if current is None else current.done, at.done_until)
+        return at.done_ranges.through(done) if len(at.done_ranges) else done
 
     def in_hand(self, at: PartitionPosition) -> bool:
         """Whether the application has received something that it has not come back from."""
+        if at.taken is not None:
+            return at.in_hand > 0
         return at.known and self.position(at) > self.done(at)
 
     # Inside
@@ -387,7 +417,7 @@ class ConsumerPositions:
     def _put_cursor_back(self) -> None:
         cursor, at = self._cursor, self._cursor_at
         if cursor is not None and at is not None:
-            at.leftover = cursor.rest()
+            at.leftovers += cursor.rest()
             self._detach_cursor()
             if at.in_turn:
                 self._turn.remove(at)
@@ -395,7 +425,7 @@ class ConsumerPositions:
             self._turn.appendleft(at)
 
     def _queue(self, at: PartitionPosition) -> None:
-        if not at.in_turn and (at.buffered or at.leftover is not None or at.error is not None):
+        if not at.in_turn and (at.buffered or at.leftovers or at.error is not None):
             at.in_turn = True
             self._turn.append(at)
 
@@ -409,7 +439,7 @@ class ConsumerPositions:
     def _fetch_from(self, at: PartitionPosition, offset: int) -> None:
         """Fetch on from `offset`; the position follows where nothing is left to deliver before."""
         at.fetch_offset = offset
-        if not at.buffered and at.leftover is None and self._cursor_at is not at:
+        if not at.buffered and not at.leftovers and self._cursor_at is not at:
             if at.done == at.position:
                 at.done = offset
             at.position = offset
@@ -436,10 +466,3 @@ class ConsumerPositions:
 
 def _key(topic: str, partition: int) -> tuple[str, int]:
     return check_text("topic", topic), check_int("partition", partition, INT64_MIN)
-
-
-def _records_lost(at: PartitionPosition, error: LogdError) -> int:
-    """How many of the next records the log does not hold any more; 0: that is not what is wrong."""
-    if not isinstance(error, OffsetOutOfRange):
-        return 0
-    return max(0, int(error.details.get("log_start_offset", 0)) - at.fetch_offset)

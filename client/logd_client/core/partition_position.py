@@ -2,8 +2,9 @@
 
 from collections import deque
 
-from logd.model.errors import LogdError
+from logd.model.errors import LogdError, OffsetOutOfRange
 from logd.model.offset_spec import OffsetSpec
+from logd_client.core.done_ranges import DoneRanges, Range
 from logd_client.record_batch import RecordBatch
 
 
@@ -32,25 +33,30 @@ class PartitionPosition:
         "buffered",
         "buffered_bytes",
         "committed",
+        "committed_ranges",
         "corrupt_at",
         "done",
+        "done_ranges",
         "done_until",
         "error",
         "fetch_offset",
         "high_watermark",
+        "in_hand",
         "in_session",
         "in_turn",
         "known",
         "leader_epoch",
-        "leftover",
+        "leftovers",
         "log_start_offset",
         "lookup",
         "lost",
         "partition",
         "paused",
+        "places",
         "position",
         "retry_at_ms",
         "sent_in",
+        "taken",
         "topic",
         "topic_id",
         "withheld",
@@ -74,8 +80,8 @@ class PartitionPosition:
         """Raised to the application in this partition's turn, until it seeks."""
         self.retry_at_ms: int | None = None
         """Not fetched before this time, after an error that may pass."""
-        self.leftover: RecordBatch | None = None
-        """Begun, then paused: comes before `buffered`."""
+        self.leftovers: list[RecordBatch] = []
+        """Begun, then put back: they come before `buffered`, the last one first."""
         self.buffered: deque[FetchedRegion] = deque()
         self.buffered_bytes = 0
         self.in_turn = False
@@ -93,8 +99,19 @@ class PartitionPosition:
         """Of the last records received."""
         self.lost = False
         """Of a member: somebody else has it; what was done since the last commit is done again."""
+        self.done_ranges = DoneRanges()
+        """What is done beyond `done`: it is not delivered again."""
         self.committed: int | None = None
         """What the coordinator is known to have."""
+        self.committed_ranges: tuple[Range, ...] = ()
+        """The same of `done_ranges`."""
+        self.taken: int | None = None
+        """Several workers process it: up to here it went to them, and what they are done with
+        stands in `done_ranges`. None: it is read in order."""
+        self.in_hand = 0
+        """How many records the workers have."""
+        self.places = 0
+        """How often its position was set: what was received before counts no more."""
 
     @property
     def fetchable(self) -> bool:
@@ -107,7 +124,7 @@ class PartitionPosition:
         return f"{self.topic}:{self.partition}"
 
     def drop_buffers(self) -> None:
-        self.leftover = None
+        self.leftovers.clear()
         self.buffered.clear()
         self.buffered_bytes = 0
 
@@ -116,13 +133,48 @@ class PartitionPosition:
         self.drop_buffers()
         self.position = self.done = self.fetch_offset = offset
         self.done_until = 0
+        self.done_ranges = DoneRanges()
+        self._leave_workers()
         self.known, self.lookup = True, None
         self.error = None
         self.retry_at_ms = None
         self.corrupt_at = -1
 
+    def acknowledge(self) -> None:
+        """What it has handed out, or stepped over, is done; of workers what was stepped over."""
+        if self.taken is None:
+            self.done = self.position
+        else:
+            self.done_ranges.add(self.taken, self.position)
+            self.taken = self.position
+        self.join_done()
+
+    def join_done(self) -> None:
+        """What is done right behind `done` belongs to it."""
+        if len(self.done_ranges):
+            self.done = self.done_ranges.through(self.done)
+            self.done_ranges.forget(min(self.done, self.position))
+
+    def to_workers(self, batch: RecordBatch, since: int) -> None:
+        """These are the next that workers have, the first of them where all before `since` is done;
+        what lies between is no record."""
+        self.done_ranges.add(since if self.taken is None else self.taken, batch.base_offset)
+        self.taken = self.position = batch.next_offset
+
+    def lost_records(self, error: LogdError) -> int:
+        """How many of the next records the log does not hold any more; 0: the error says nothing
+        of that."""
+        if not isinstance(error, OffsetOutOfRange):
+            return 0
+        return max(0, int(error.details.get("log_start_offset", 0)) - self.fetch_offset)
+
     def forget_position(self, lookup: OffsetSpec | None) -> None:
         """The position is no longer known; `lookup` says how it shall be found."""
         self.drop_buffers()
+        self._leave_workers()
         self.known, self.lookup = False, lookup
         self.retry_at_ms = None
+
+    def _leave_workers(self) -> None:
+        self.places += 1
+        self.taken, self.in_hand = None, 0

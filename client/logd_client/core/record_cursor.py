@@ -87,10 +87,10 @@ class RecordCursor:
             taken += made
         return taken
 
-    def rest(self) -> RecordBatch | None:
-        """What was not handed out, as a batch."""
+    def rest(self) -> list[RecordBatch]:
+        """What was not handed out, as a batch, if there is any."""
         count = self.handed_out
-        return None if count == len(self._offsets) else self.batch.after(count)
+        return [] if count == len(self._offsets) else [self.batch.after(count)]
 
     def cut(self) -> None:
         """Hand out nothing more: a loop over the current chunk ends. Read all else before."""

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import Self, Unpack
 
 from logd.model.seams import Transport
-from logd_client import consumer
+from logd_client import consumer, parallel_records
 from logd_client.client_config import ConsumerConfig, ConsumerSettings
+from logd_client.core.record_window import Order
 from logd_client.rebalance_callbacks import Callback
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch
 from logd_client.sync.blocking_client import BlockingClient, blocking, on_loop
 from logd_client.sync.callback_thread import in_a_thread
+from logd_client.sync.parallel_records import ParallelRecords
 
 
 class Consumer(BlockingClient[consumer.Consumer]):
@@ -64,6 +66,20 @@ class Consumer(BlockingClient[consumer.Consumer]):
         """Whole batches as they are stored, the first trimmed to the position. Without end."""
         while True:
             yield self.run(self._client.next_batch())
+
+    def records(self, *, concurrency: int, order: Order = "key") -> ParallelRecords:
+        """Records for several threads at once: either
+
+            consumer.records(concurrency=32, order="key").for_each(handle)
+
+        or, in each of up to `concurrency` threads, `for record in records`, within `with
+        consumer.records(...) as records`. As `logd_client.Consumer.records`.
+        """
+
+        async def make() -> parallel_records.ParallelRecords:
+            return self._client.records(concurrency=concurrency, order=order)
+
+        return ParallelRecords(self.run(make()), self.run)
 
     @property
     def config(self) -> ConsumerConfig:
