@@ -17,6 +17,7 @@
     python load/measure.py rebalance --rounds 3
     python load/measure.py members 1000 --seconds 30
     python load/measure.py lag 1000
+    python load/measure.py reading --records 300000
     python load/measure.py codec
 
 Each but codec starts brokers of its own in a temporary folder. Linux: it reads /proc.
@@ -38,6 +39,7 @@ from growth import measure_batches, measure_lookups, measure_partitions
 from many_clients import measure_clients
 from memory import measure_memory
 from pauses import measure_pauses
+from reading_rates import measure_reading
 from rebalance import measure_members, measure_rebalance
 from sdk import measure_sdk
 from slow_disk import measure_slow_disk
@@ -119,6 +121,10 @@ def _arguments() -> argparse.Namespace:
     members.add_argument("--seconds", type=float, default=20.0)
     lag = commands.add_parser("lag", help="the lag of many groups")
     lag.add_argument("groups", type=int)
+    reading = commands.add_parser("reading", help="each way of reading, with and without a group")
+    reading.add_argument("--records", type=int, default=300_000)
+    reading.add_argument("--bytes", type=int, default=100, help="of a value")
+    reading.add_argument("--rounds", type=int, default=3)
     codec = commands.add_parser("codec", help="ns a record of encode and decode")
     codec.add_argument("--runs", type=int, default=50)
     return parser.parse_args()
@@ -154,6 +160,8 @@ def main() -> None:
         measure_members(args.count, args.seconds)
     elif args.command == "lag":
         measure_lag(args.groups)
+    elif args.command == "reading":
+        measure_reading(args.records, args.bytes, args.rounds)
     elif args.command == "codec":
         measure_codec(args.runs)
     else:
