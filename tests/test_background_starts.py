@@ -36,7 +36,7 @@ AWAITED = {
     "awaits it",
     "client/logd_client/group_session.py GroupSession._use": "its end wakes `_use`, which awaits "
     "it",
-    "client/logd_client/parallel_records.py ParallelRecords.for_each": "the first that fails ends it",
+    "client/logd_client/parallel_records.py ParallelRecords.for_each": "it awaits them",
     "client/logd_client/sync/parallel_records.py ParallelRecords.for_each": "the same",
     "client/logd_client/sync/callback_thread.py in_a_thread.call": "it tells the loop how it ended",
     "client/logd_client/sync/loop_thread.py LoopThread.__init__": "joined",

@@ -11,6 +11,7 @@ from logd.model.checked_values import (
 )
 from logd.model.errors import InvalidConfig
 from logd.model.group import (
+    Attempts,
     CommittedOffset,
     DoneRange,
     GroupSummary,
@@ -278,6 +279,7 @@ def _committed(each: groups_pb2.CommittedOffset) -> CommittedOffset:
         metadata=each.metadata,
         committed_ms=each.committed_ms,
         done_ranges=tuple(DoneRange(done.start, done.end) for done in each.done_ranges),
+        attempts=tuple(Attempts(tried.offset, tried.times) for tried in each.attempts),
     )
 
 

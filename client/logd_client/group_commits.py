@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from logd.model.checked_values import check_int
 from logd.model.errors import (
@@ -14,6 +15,7 @@ from logd.model.errors import (
 )
 from logd_client.broker_connection import BrokerConnection
 from logd_client.core.consumer_positions import ConsumerPositions
+from logd_client.core.done_ranges import DoneRanges
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.diagnostics import logger
 from logd_client.record import Record
@@ -76,7 +78,7 @@ class GroupCommits:
                 at.committed = None
                 self._positions.place_by_reset(at, earliest=added)
             else:
-                placed(self._positions, at, each.offset, each.done_ranges)
+                placed(self._positions, at, each)
 
     def told(self, member_epoch: int, rewind_epoch: int) -> bool:
         """What a member's commits are to be sent with from now on. Whether a commit has learnt of a
@@ -247,7 +249,7 @@ class GroupCommits:
             error = error_of(result)
             if error is None:
                 if sent_under == self._rewind_epoch:  # else it has been placed anew since
-                    _note_committed(at, commit.offset, commit.done_ranges)
+                    _note_committed(at, commit)
                 continue
             if self._member_epoch is not None and isinstance(error, UnknownTopic):
                 continue  # the session takes it away
@@ -293,22 +295,28 @@ def _topics(assigned: Iterable[PartitionPosition]) -> list[groups_pb2.TopicParti
     ]
 
 
-def placed(
-    positions: ConsumerPositions,
-    at: PartitionPosition,
-    offset: int,
-    done_ranges: Iterable[groups_pb2.DoneRange],
-) -> None:
+class Committed(Protocol):
+    """What a commit, a grant and an answer to who asks have in common."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def done_ranges(self) -> Iterable[groups_pb2.DoneRange]: ...
+    @property
+    def attempts(self) -> Iterable[groups_pb2.Attempts]: ...
+
+
+def placed(positions: ConsumerPositions, at: PartitionPosition, committed: Committed) -> None:
     """Go on at what is committed, but for what is done beyond it."""
-    _note_committed(at, offset, done_ranges)
-    positions.place(at, offset, at.committed_ranges)
+    _note_committed(at, committed)
+    beyond = DoneRanges(at.committed_ranges), dict(at.committed_attempts)
+    positions.place(at, committed.offset, beyond)
 
 
-def _note_committed(
-    at: PartitionPosition, offset: int, done_ranges: Iterable[groups_pb2.DoneRange]
-) -> None:
-    at.committed = offset
-    at.committed_ranges = tuple((done.start, done.end) for done in done_ranges)
+def _note_committed(at: PartitionPosition, committed: Committed) -> None:
+    at.committed = committed.offset
+    at.committed_ranges = tuple((done.start, done.end) for done in committed.done_ranges)
+    at.committed_attempts = tuple((each.offset, each.times) for each in committed.attempts)
 
 
 def _found(
@@ -325,4 +333,6 @@ def _offset_commit(at: PartitionPosition, offset: int) -> groups_pb2.OffsetCommi
         commit.leader_epoch = at.leader_epoch
     for start, end in at.done_ranges.beyond(offset):
         commit.done_ranges.add(start=start, end=end)
+    for failed, times in at.attempts_from(offset):
+        commit.attempts.add(offset=failed, times=times)
     return commit

@@ -152,7 +152,7 @@ class MemberPartitions:
 
     def _place(self, at: PartitionPosition, position: pb.GrantPosition) -> None:
         if position.HasField("offset"):
-            placed(self.positions, at, position.offset, position.done_ranges)
+            placed(self.positions, at, position)
             at.leader_epoch = position.leader_epoch if position.HasField("leader_epoch") else None
         else:
             at.committed = None

@@ -374,6 +374,7 @@ class GroupCoordinator:
             metadata=position.metadata,
             committed_ms=position.committed_ms,
             done_ranges=position.done_ranges,
+            attempts=position.attempts,
         )
 
 

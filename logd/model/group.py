@@ -20,6 +20,7 @@ OFFSETS_PARTITIONS = 16
 
 METADATA_BYTES_MAX = 4096
 DONE_RANGES_MAX = 1000
+ATTEMPTS_MAX = 1000
 """Ranges done beyond a committed offset; at the bound the SDK stops fetching that partition."""
 
 SESSION_TIMEOUT_MS = 10_000
@@ -36,6 +37,13 @@ class DoneRange(NamedTuple):
 
     start: int
     end: int
+
+
+class Attempts(NamedTuple):
+    """The record at `offset` was tried `times` times, and failed: it is to be tried again."""
+
+    offset: int
+    times: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class OffsetCommit:
     leader_epoch: LeaderEpoch | None = None
     metadata: str = ""
     done_ranges: tuple[DoneRange, ...] = ()
+    attempts: tuple[Attempts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,7 @@ class CommittedOffset:
     metadata: str = ""
     committed_ms: int = 0
     done_ranges: tuple[DoneRange, ...] = ()
+    attempts: tuple[Attempts, ...] = ()
 
     @property
     def topic_partition(self) -> TopicPartition:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 from logd.model.errors import LogdError
-from logd.model.group import CommitRequest, DoneRange, Subscription
+from logd.model.group import Attempts, CommitRequest, DoneRange, Subscription
 from logd.model.ids import LeaderEpoch, Offset, TopicPartition
 
 GroupEpoch = NewType("GroupEpoch", int)
@@ -73,6 +73,7 @@ class GrantPosition:
     offset: Offset | None
     leader_epoch: LeaderEpoch | None = None
     done_ranges: tuple[DoneRange, ...] = ()
+    attempts: tuple[Attempts, ...] = ()
     from_beginning: bool = False
 
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from logd.model.errors import StoredDataCorrupt
-from logd.model.group import DoneRange, RewindEpoch
+from logd.model.group import Attempts, DoneRange, RewindEpoch
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import (
     GroupImage,
@@ -14,6 +14,7 @@ from logd_consumer_groups.core.group_image import (
     RewindEntry,
     RewindEvent,
 )
+from logd_consumer_groups.core.offset_records import VALUE_VERSION
 from logd_consumer_groups.core.struct_reader import StructReader
 
 WHERE = TopicPartition(TopicId(b"t" * 16), PartitionId(3))
@@ -56,7 +57,8 @@ def test_an_event_out_of_bounds_is_corrupt(damaged: tuple[int, int, int, int]) -
 def test_a_position_takes_no_more_than_it_says(metadata: str, ranges: int) -> None:
     """Nor much less, but for text that is not ASCII."""
     done = tuple(DoneRange(n, n + 1) for n in range(ranges))
-    position = Position(Offset(1), 2, 3, metadata=metadata, done_ranges=done)
-    taken = 20 + len(position.pack())
+    tried = tuple(Attempts(n, 1) for n in range(ranges))
+    position = Position(Offset(1), 2, 3, metadata=metadata, done_ranges=done, attempts=tried)
+    taken = 20 + len(position.pack(VALUE_VERSION))
     assert taken <= position.size_bytes
     assert position.size_bytes == taken or not metadata.isascii()

@@ -13,9 +13,11 @@ from logd.model.errors import (
     UnknownTopic,
 )
 from logd.model.group import (
+    ATTEMPTS_MAX,
     DONE_RANGES_MAX,
     METADATA_BYTES_MAX,
     NEVER_REWOUND,
+    Attempts,
     CommitRequest,
     Consumer,
     DoneRange,
@@ -114,13 +116,43 @@ def test_notes_and_done_ranges_are_checked(
     assert not records
 
 
+@pytest.mark.parametrize(
+    "attempts",
+    [
+        ((9, 1),),
+        ((10, 0),),
+        ((10, 1 << 32),),
+        ((12, 1), (11, 1)),
+        ((11, 1), (11, 1)),
+        ((OFFSET_MAX, 1),),
+        tuple((10 + n, 1) for n in range(ATTEMPTS_MAX + 1)),
+    ],
+)
+def test_attempts_are_checked(attempts: tuple[tuple[int, int], ...]) -> None:
+    tried = tuple(Attempts(*each) for each in attempts)
+    (error,), records = decide(GroupState("g"), OffsetCommit(where(), Offset(10), attempts=tried))
+    assert isinstance(error, InvalidConfig) and error.details["field"] == "attempts"
+    assert not records
+
+
+def test_another_attempt_is_news_and_the_commit_that_passes_it_forgets_it() -> None:
+    tried = OffsetCommit(where(), Offset(20), attempts=(Attempts(20, 1),))
+    group = group_at(20)
+    for commit, kept in ((tried, (Attempts(20, 1),)), (OffsetCommit(where(), Offset(21)), ())):
+        _, (record,) = decide(group, commit)
+        assert record.position.attempts == kept
+        group.replay_commit(record)
+        assert decide(group, commit) == ((None,), [])
+
+
 def test_everything_a_commit_says_is_kept() -> None:
     ranges = (DoneRange(12, 14), DoneRange(14, 20))
-    commit = OffsetCommit(where(), Offset(10), LeaderEpoch(3), "note", ranges)
+    tried = (Attempts(10, 3), Attempts(21, 1))
+    commit = OffsetCommit(where(), Offset(10), LeaderEpoch(3), "note", ranges, tried)
     _, (record,) = decide(GroupState("g"), commit)
     position = record.position
     assert (position.offset, position.leader_epoch, position.metadata) == (10, 3, "note")
-    assert position.done_ranges == ranges
+    assert (position.done_ranges, position.attempts) == (ranges, tried)
     assert (position.committed_ms, position.since_ms) == (50, 50)
 
 

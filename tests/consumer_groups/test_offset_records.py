@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logd.model.errors import LogdError, StoredDataCorrupt, UnsupportedVersion
-from logd.model.group import DoneRange, RewindEpoch, Subscription
+from logd.model.group import Attempts, DoneRange, RewindEpoch, Subscription
 from logd.model.group_session import GroupEpoch
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import (
@@ -70,6 +70,8 @@ _IMAGE = (
     "0400000000000000"
     "02" + _EVENT
 )
+TRIED = replace(POSITION, attempts=(Attempts(9, 2), Attempts(11, 1)))
+_ATTEMPTS = "0200" + "0900000000000000" + "02000000" + "0b00000000000000" + "01000000"
 MEMBER = Member("m", Subscription(("a", "b"), "c.*", "range", "r", 5, 6), "i", "cl")
 _MEMBER = "0100690200636c0300632e2a050072616e6765010072050000000600000002000000010061010062"
 TABLE = MemberTable()
@@ -86,9 +88,14 @@ _TABLE = (
 
 GOLDEN: list[tuple[OffsetRecord, str, str | None]] = [
     (
-        CommitRecord("g1", WHERE, POSITION, True, "c"),
+        CommitRecord("g1", WHERE, POSITION, True, "c", version=1),
         "010102006731" + _WHERE,
         "01" + _POSITION + "01010063",
+    ),
+    (
+        CommitRecord("g1", WHERE, TRIED, True, "c"),
+        "010102006731" + _WHERE,
+        "02" + _POSITION + _ATTEMPTS + "01010063",
     ),
     (GroupTombstone("g1"), "010202006731", None),
     (
@@ -113,9 +120,9 @@ GOLDEN: list[tuple[OffsetRecord, str, str | None]] = [
         "01" + _IMAGE,
     ),
     (
-        SnapshotChunk(Offset(8), 1, (replace(IMAGE, table=TABLE),)),
+        SnapshotChunk(Offset(8), 1, (replace(IMAGE, offsets=((WHERE, TRIED),), table=TABLE),)),
         "0106080000000000000001000000",
-        "02" + _IMAGE + _TABLE,
+        "02" + _IMAGE.replace(_POSITION, _POSITION + _ATTEMPTS) + _TABLE,
     ),
     (MemberRecord("g1", "m", MEMBER), "01080200673101006d", "01" + _MEMBER),
     (MemberRecord("g1", "m", None), "01080200673101006d", None),
@@ -166,6 +173,7 @@ positions = st.builds(
     st.integers(-1, 2**31 - 1),
     st.text(max_size=10),
     st.lists(st.builds(DoneRange, offsets, offsets), max_size=3).map(tuple),
+    st.lists(st.builds(Attempts, offsets, timeouts), max_size=3).map(tuple),
 )
 entries = st.builds(
     RewindEntry, wheres, st.none() | offsets, st.none() | offsets, offsets, st.booleans()

@@ -51,7 +51,7 @@ async def tell(local: LocalBroker) -> dict[str, Any]:
             }
         topics = {topic.name: topic for topic in await admin.list_topics()}
     for name in TOPICS:
-        told["records"][name] = [asdict(each) for each in topics[name].partitions]
+        told["records"][name] = [_plain(asdict(each)) for each in topics[name].partitions]
         async with Consumer(name, auto_offset_reset="earliest", **settings) as consumer:
             await consumer.start()
             while records := await consumer.poll(100):
@@ -61,11 +61,15 @@ async def tell(local: LocalBroker) -> dict[str, Any]:
     return json.loads(json.dumps(told))  # type: ignore[no-any-return]
 
 
+LATER = ("attempts", "split_at")
+"""Told since, and only where there is something: what was kept before does not have it."""
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(each) for key, each in value.items() if each or key not in LATER}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 

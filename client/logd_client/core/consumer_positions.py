@@ -14,7 +14,7 @@ brings changes nothing there: the broker has moved the positions on by itself.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from logd.model.checked_values import INT64_MIN, check_int, check_text
@@ -28,9 +28,8 @@ from logd.model.errors import (
 from logd.model.offset_spec import OffsetSpec
 from logd.wire.fetch_response import PartitionFetched
 from logd_client.core.batch_reader import BatchReader, fail
-from logd_client.core.done_ranges import DoneRanges, Range
 from logd_client.core.fetch_session import FetchPlan, FetchSession
-from logd_client.core.partition_position import FetchedRegion, PartitionPosition
+from logd_client.core.partition_position import Beyond, FetchedRegion, PartitionPosition
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.diagnostics import logger
 from logd_client.record_batch import RecordBatch
@@ -184,12 +183,12 @@ class ConsumerPositions:
 
     # Positions that are found elsewhere
 
-    def place(self, at: PartitionPosition, offset: int, done_ranges: Iterable[Range] = ()) -> None:
-        """The position that was looked up, and what is done beyond it; a seek in the meantime
+    def place(self, at: PartitionPosition, offset: int, beyond: Beyond | None = None) -> None:
+        """The position that was looked up, and what is known beyond it; a seek in the meantime
         wins."""
         if not at.known:
             self._move(at, offset)
-            at.done_ranges = DoneRanges(done_ranges)
+            at.beyond = beyond or at.beyond
 
     def place_by_reset(self, at: PartitionPosition, *, earliest: bool = False) -> None:
         """Nothing says where to start: auto_offset_reset does, or `earliest`."""
@@ -338,9 +337,9 @@ class ConsumerPositions:
         """Workers process it no more: what they are not done with is read again."""
         for at in self:
             if at.taken is not None:
-                ranges = at.done_ranges
+                beyond = at.beyond
                 self._move(at, self.done(at))
-                at.done_ranges = ranges
+                at.beyond = beyond
 
     def current_cursor(self) -> RecordCursor | None:
         """The cursor with records left: of the batch begun, or of the next; None: none buffered.
@@ -369,8 +368,7 @@ class ConsumerPositions:
         offsets = []
         for at in self:
             offset = self.done(at)
-            ranges = at.done_ranges.beyond(offset) if len(at.done_ranges) else ()
-            if at.known and (offset, ranges) != (at.committed, at.committed_ranges):
+            if at.known and at.has_news(offset):
                 offsets.append((at, offset))
         return offsets
 

@@ -7,6 +7,9 @@ from logd.model.offset_spec import OffsetSpec
 from logd_client.core.done_ranges import DoneRanges, Range
 from logd_client.record_batch import RecordBatch
 
+Beyond = tuple[DoneRanges, dict[int, int]]
+"""`PartitionPosition.done_ranges` and `attempts`."""
+
 
 class FetchedRegion:
     """Consecutive whole batches as they came, from byte `at` on not yet looked at."""
@@ -30,9 +33,11 @@ class PartitionPosition:
     """
 
     __slots__ = (
+        "attempts",
         "buffered",
         "buffered_bytes",
         "committed",
+        "committed_attempts",
         "committed_ranges",
         "corrupt_at",
         "done",
@@ -101,10 +106,14 @@ class PartitionPosition:
         """Of a member: somebody else has it; what was done since the last commit is done again."""
         self.done_ranges = DoneRanges()
         """What is done beyond `done`: it is not delivered again."""
+        self.attempts: dict[int, int] = {}
+        """Offset of a record that failed, and is to be tried again -> how often it was tried."""
         self.committed: int | None = None
         """What the coordinator is known to have."""
         self.committed_ranges: tuple[Range, ...] = ()
         """The same of `done_ranges`."""
+        self.committed_attempts: tuple[tuple[int, int], ...] = ()
+        """The same of `attempts`."""
         self.taken: int | None = None
         """Several workers process it: up to here it went to them, and what they are done with
         stands in `done_ranges`. None: it is read in order."""
@@ -134,6 +143,7 @@ class PartitionPosition:
         self.position = self.done = self.fetch_offset = offset
         self.done_until = 0
         self.done_ranges = DoneRanges()
+        self.attempts = {}
         self._leave_workers()
         self.known, self.lookup = True, None
         self.error = None
@@ -154,6 +164,27 @@ class PartitionPosition:
         if len(self.done_ranges):
             self.done = self.done_ranges.through(self.done)
             self.done_ranges.forget(min(self.done, self.position))
+
+    @property
+    def beyond(self) -> Beyond:
+        """What is known of records beyond the position."""
+        return self.done_ranges, self.attempts
+
+    @beyond.setter
+    def beyond(self, known: Beyond) -> None:
+        self.done_ranges, self.attempts = known
+
+    def attempts_from(self, offset: int) -> tuple[tuple[int, int], ...]:
+        """As a commit of `offset` tells them."""
+        return tuple(sorted(each for each in self.attempts.items() if each[0] >= offset))
+
+    def has_news(self, done: int) -> bool:
+        """Whether the coordinator knows less than a commit of `done` would tell."""
+        if done != self.committed:
+            return True
+        ranges = self.done_ranges.beyond(done) if len(self.done_ranges) else ()
+        attempts = self.attempts_from(done) if self.attempts else ()
+        return (ranges, attempts) != (self.committed_ranges, self.committed_attempts)
 
     def to_workers(self, batch: RecordBatch, since: int) -> None:
         """These are the next that workers have, the first of them where all before `since` is done;

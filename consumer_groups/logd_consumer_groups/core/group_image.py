@@ -3,7 +3,8 @@
 All integers are little-endian; `text` is a u16 length and UTF-8.
 
     position   offset i64, leader_epoch i32 (-1: not known), committed_ms i64, since_ms i64,
-               metadata length u16, range count u16, metadata, ranges: each start i64, end i64
+               metadata length u16, range count u16, metadata, ranges: each start i64, end i64;
+               from version 2 on attempt count u16, attempts: each offset i64, times u32
     event      at_ms i64, undoes i64 (-1: nothing), description text, actor text, entry count u32,
                entries: each topic_id 16 bytes, partition u32, from i64 (-1: none),
                to i64 (-1: none), replay_bytes i64, flags u8 (1: clamped)
@@ -18,20 +19,22 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from logd.model.errors import StoredDataCorrupt
-from logd.model.group import NEVER_REWOUND, DoneRange, ResetKind, RewindEpoch
+from logd.model.group import NEVER_REWOUND, Attempts, DoneRange, ResetKind, RewindEpoch
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.member_table import MemberTable
 from logd_consumer_groups.core.struct_reader import StructReader, packed_text
 
 _POSITION = struct.Struct("<qiqqHH")
 _RANGE = struct.Struct("<qq")
+_ATTEMPTS_COUNT = struct.Struct("<H")
+_ATTEMPTS = struct.Struct("<qI")
 _EVENT = struct.Struct("<qq")
 _ENTRY = struct.Struct("<16sIqqqB")
 _COUNT = struct.Struct("<I")
 _EPOCH = struct.Struct("<q")
 _EPOCH_AND_KIND = struct.Struct("<qB")
 _WHERE = struct.Struct("<16sI")
-_POSITION_BYTES = _WHERE.size + _POSITION.size
+_POSITION_BYTES = _WHERE.size + _POSITION.size + _ATTEMPTS_COUNT.size
 
 _KINDS: tuple[ResetKind, ...] = ("RESET", "UNDO", "COMMIT")
 """A kind's byte is its place here, plus 1."""
@@ -48,14 +51,17 @@ class Position:
     leader_epoch: int = -1
     metadata: str = ""
     done_ranges: tuple[DoneRange, ...] = ()
+    attempts: tuple[Attempts, ...] = ()
 
     @property
     def size_bytes(self) -> int:
         """Its share of an image; text counts as four bytes a character at most."""
         text = len(self.metadata) if self.metadata.isascii() else 4 * len(self.metadata)
-        return _POSITION_BYTES + text + _RANGE.size * len(self.done_ranges)
+        lists = _RANGE.size * len(self.done_ranges) + _ATTEMPTS.size * len(self.attempts)
+        return _POSITION_BYTES + text + lists
 
-    def pack(self) -> bytes:
+    def pack(self, version: int) -> bytes:
+        """As a value of `version` holds it: 1 has no attempts."""
         metadata = self.metadata.encode()
         head = _POSITION.pack(
             self.offset,
@@ -66,15 +72,25 @@ class Position:
             len(self.done_ranges),
         )
         ranges = struct.pack(f"<{2 * len(self.done_ranges)}q", *chain(*self.done_ranges))
-        return head + metadata + ranges
+        if version == 1:
+            return head + metadata + ranges
+        count = _ATTEMPTS_COUNT.pack(len(self.attempts))
+        attempts = b"".join(_ATTEMPTS.pack(*each) for each in self.attempts)
+        return head + metadata + ranges + count + attempts
 
     @staticmethod
-    def unpack(reader: StructReader) -> "Position":
+    def unpack(reader: StructReader, version: int) -> "Position":
         offset, leader_epoch, committed_ms, since_ms, text, count = reader.unpack(_POSITION)
         metadata = reader.text_of(text) if text else ""
         ranges = reader.unpack_many(_RANGE, count) if count else ()
         done_ranges = tuple(DoneRange(*r) for r in ranges)
-        return Position(Offset(offset), committed_ms, since_ms, leader_epoch, metadata, done_ranges)
+        attempts: tuple[Attempts, ...] = ()
+        if version > 1:
+            (count,) = reader.unpack(_ATTEMPTS_COUNT)
+            attempts = tuple(Attempts(*each) for each in reader.unpack_many(_ATTEMPTS, count))
+        return Position(
+            Offset(offset), committed_ms, since_ms, leader_epoch, metadata, done_ranges, attempts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +167,11 @@ class GroupImage:
     table: MemberTable = field(default_factory=MemberTable)
 
     def pack(self, version: int) -> bytes:
-        """As a chunk of `version` holds it: 1 has no table of members."""
+        """As a chunk of `version` holds it: 1 has no table of members, and no attempts."""
         parts = [packed_text(self.name), _EPOCH.pack(self.rewind_epoch)]
         parts.append(_COUNT.pack(len(self.offsets)))
         for where, position in self.offsets:
-            parts += (_WHERE.pack(*where), position.pack())
+            parts += (_WHERE.pack(*where), position.pack(version))
         parts.append(_COUNT.pack(len(self.events)))
         for event in self.events:
             kind = _KINDS.index(event.kind) + 1
@@ -174,7 +190,7 @@ class GroupImage:
         for _ in range(offset_count):
             topic_id, partition = reader.unpack(_WHERE)
             where = TopicPartition(TopicId(topic_id), PartitionId(partition))
-            offsets.append((where, Position.unpack(reader)))
+            offsets.append((where, Position.unpack(reader, version)))
         (event_count,) = reader.unpack(_COUNT)
         events = []
         for _ in range(event_count):

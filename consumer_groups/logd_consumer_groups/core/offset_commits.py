@@ -1,7 +1,7 @@
 """Decides a commit: what is written, and what is refused of it. Writes nothing itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from logd.model.errors import (
     CommitBehind,
@@ -13,6 +13,7 @@ from logd.model.errors import (
     Overloaded,
 )
 from logd.model.group import (
+    ATTEMPTS_MAX,
     DONE_RANGES_MAX,
     METADATA_BYTES_MAX,
     NEVER_REWOUND,
@@ -29,6 +30,7 @@ from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_records import CommitRecord
 
 OFFSET_MAX = 1 << 62
+ATTEMPT_COUNT_MAX = (1 << 32) - 1
 GROUP_STATE_BYTES_MAX = 4 << 20
 """A group's committed offsets, notes and done ranges together. With its history it must fit into
 one record, below the offsets topic's message_bytes_max of 8 MiB."""
@@ -128,6 +130,7 @@ class CommitDecision:
                 f"metadata of a commit takes {METADATA_BYTES_MAX} bytes at most", field="metadata"
             )
         _check_done_ranges(commit)
+        _check_attempts(commit)
 
     def _accept(self, commit: OffsetCommit) -> None:
         where = commit.topic_partition
@@ -147,6 +150,7 @@ class CommitDecision:
             leader_epoch=-1 if commit.leader_epoch is None else commit.leader_epoch,
             metadata=commit.metadata,
             done_ranges=commit.done_ranges,
+            attempts=commit.attempts,
         )
         if before is not None and _same(before, position):
             return
@@ -167,12 +171,7 @@ class CommitDecision:
 
 def _same(before: Position, after: Position) -> bool:
     """A commit that says nothing new is not written."""
-    return (before.offset, before.leader_epoch, before.metadata, before.done_ranges) == (
-        after.offset,
-        after.leader_epoch,
-        after.metadata,
-        after.done_ranges,
-    )
+    return replace(before, committed_ms=0, since_ms=0) == replace(after, committed_ms=0, since_ms=0)
 
 
 def _check_done_ranges(commit: OffsetCommit) -> None:
@@ -189,3 +188,19 @@ def _check_done_ranges(commit: OffsetCommit) -> None:
                 field="done_ranges",
             )
         end = done.end
+
+
+def _check_attempts(commit: OffsetCommit) -> None:
+    if len(commit.attempts) > ATTEMPTS_MAX:
+        raise InvalidConfig(
+            f"a commit tells of {ATTEMPTS_MAX} records that failed at most", field="attempts"
+        )
+    before = int(commit.offset) - 1
+    for each in commit.attempts:
+        if not (before < each.offset < OFFSET_MAX and 1 <= each.times <= ATTEMPT_COUNT_MAX):
+            raise InvalidConfig(
+                f"the attempts of offset {each.offset} ({each.times}) are not in order from the "
+                f"committed offset {commit.offset} on",
+                field="attempts",
+            )
+        before = each.offset

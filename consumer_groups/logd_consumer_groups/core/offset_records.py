@@ -80,11 +80,13 @@ class CommitRecord:
     position: Position
     went_back: bool = False
     actor: str = ""
+    version: int = VALUE_VERSION
 
     def pack(self) -> tuple[bytes, bytes]:
         key = _key(RecordType.COMMIT, packed_text(self.group), _WHERE.pack(*self.topic_partition))
         flags = _FLAGS.pack(self.went_back)
-        return key, _value(self.position.pack(), flags, packed_text(self.actor))
+        position = self.position.pack(self.version)
+        return key, _value(position, flags, packed_text(self.actor), version=self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,12 @@ OffsetRecord = (
     | OwnerRecord
     | TopicSeenRecord
 )
-_SINCE_MEMBERS = (RecordType.RESET, RecordType.UNDO, RecordType.SNAPSHOT_CHUNK)
+_OF_VERSION_2 = (
+    RecordType.COMMIT,
+    RecordType.RESET,
+    RecordType.UNDO,
+    RecordType.SNAPSHOT_CHUNK,
+)
 _WITHOUT_VALUE = (
     RecordType.GROUP,
     RecordType.MEMBER,
@@ -254,7 +261,7 @@ def _unpack_tombstone(raw_type: int, key: StructReader) -> OffsetRecord:
 def _unpack(raw_type: int, key: StructReader, value: StructReader, version: int) -> OffsetRecord:
     match raw_type:
         case RecordType.COMMIT:
-            return _unpack_commit(key, value)
+            return _unpack_commit(key, value, version)
         case RecordType.RESET | RecordType.UNDO:
             group = key.text()
             (previous_epoch,) = key.unpack(_OFFSET)
@@ -289,13 +296,13 @@ def _unpack(raw_type: int, key: StructReader, value: StructReader, version: int)
             )
 
 
-def _unpack_commit(key: StructReader, value: StructReader) -> CommitRecord:
+def _unpack_commit(key: StructReader, value: StructReader, version: int) -> CommitRecord:
     group, where = key.text(), _unpack_where(key)
-    position = Position.unpack(value)
+    position = Position.unpack(value, version)
     (flags,) = value.unpack(_FLAGS)
     if flags > 1:
         raise StoredDataCorrupt(f"a commit in __consumer_offsets has flags {flags}")
-    return CommitRecord(group, where, position, bool(flags), value.text())
+    return CommitRecord(group, where, position, bool(flags), value.text(), version)
 
 
 def _unpack_where(key: StructReader) -> TopicPartition:
@@ -304,7 +311,7 @@ def _unpack_where(key: StructReader) -> TopicPartition:
 
 
 def _known_version(raw_type: int) -> int:
-    return VALUE_VERSION if raw_type in _SINCE_MEMBERS else VERSION
+    return VALUE_VERSION if raw_type in _OF_VERSION_2 else VERSION
 
 
 def _unsupported(of: str, version: int, known: int) -> UnsupportedVersion:

@@ -139,7 +139,7 @@ def grant_of(
             position = GrantPosition(None, from_beginning=group.table.is_younger(where))
         else:
             epoch = None if at.leader_epoch < 0 else LeaderEpoch(at.leader_epoch)
-            position = GrantPosition(at.offset, epoch, at.done_ranges)
+            position = GrantPosition(at.offset, epoch, at.done_ranges, at.attempts)
     return Grant(where, topic, owner.epoch, position, report_at)
 
 

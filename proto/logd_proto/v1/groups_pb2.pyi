@@ -63,17 +63,27 @@ class SessionRequest(_message.Message):
     stalled: bool
     def __init__(self, group: _Optional[str] = ..., member_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., subscription: _Optional[_Union[Subscription, _Mapping]] = ..., member_epoch: _Optional[int] = ..., held: _Optional[_Iterable[_Union[HeldPartition, _Mapping]]] = ..., commits: _Optional[_Iterable[_Union[OffsetCommit, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., leaving: bool = ..., stalled: bool = ...) -> None: ...
 
+class Attempts(_message.Message):
+    __slots__ = ("offset", "times")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    times: int
+    def __init__(self, offset: _Optional[int] = ..., times: _Optional[int] = ...) -> None: ...
+
 class GrantPosition(_message.Message):
-    __slots__ = ("offset", "leader_epoch", "done_ranges", "from_beginning")
+    __slots__ = ("offset", "leader_epoch", "done_ranges", "from_beginning", "attempts")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     DONE_RANGES_FIELD_NUMBER: _ClassVar[int]
     FROM_BEGINNING_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     offset: int
     leader_epoch: int
     done_ranges: _containers.RepeatedCompositeFieldContainer[DoneRange]
     from_beginning: bool
-    def __init__(self, offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ..., from_beginning: bool = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempts]
+    def __init__(self, offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ..., from_beginning: bool = ..., attempts: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
 
 class Grant(_message.Message):
     __slots__ = ("topic_id", "topic", "partition", "assignment_epoch", "position", "report_at")
@@ -128,20 +138,22 @@ class DoneRange(_message.Message):
     def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class OffsetCommit(_message.Message):
-    __slots__ = ("topic_id", "partition", "offset", "leader_epoch", "metadata", "done_ranges")
+    __slots__ = ("topic_id", "partition", "offset", "leader_epoch", "metadata", "done_ranges", "attempts")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LEADER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     DONE_RANGES_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     topic_id: bytes
     partition: int
     offset: int
     leader_epoch: int
     metadata: str
     done_ranges: _containers.RepeatedCompositeFieldContainer[DoneRange]
-    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempts]
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
 
 class CommitOffsetsRequest(_message.Message):
     __slots__ = ("group", "offsets", "rewind_epoch", "allow_rewind", "consumer_id", "topic", "validate_only", "leaving", "member_epoch")
@@ -204,7 +216,7 @@ class FetchOffsetsRequest(_message.Message):
     def __init__(self, group: _Optional[str] = ..., topics: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., consumer_id: _Optional[str] = ...) -> None: ...
 
 class CommittedOffset(_message.Message):
-    __slots__ = ("topic_id", "topic", "partition", "offset", "leader_epoch", "metadata", "committed_ms", "done_ranges")
+    __slots__ = ("topic_id", "topic", "partition", "offset", "leader_epoch", "metadata", "committed_ms", "done_ranges", "attempts")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +225,7 @@ class CommittedOffset(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_MS_FIELD_NUMBER: _ClassVar[int]
     DONE_RANGES_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     topic_id: bytes
     topic: str
     partition: int
@@ -221,7 +234,8 @@ class CommittedOffset(_message.Message):
     metadata: str
     committed_ms: int
     done_ranges: _containers.RepeatedCompositeFieldContainer[DoneRange]
-    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., committed_ms: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempts]
+    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., metadata: _Optional[str] = ..., committed_ms: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
 
 class FetchOffsetsResponse(_message.Message):
     __slots__ = ("offsets", "rewind_epoch", "also_consumed_by")

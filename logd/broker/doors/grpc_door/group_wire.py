@@ -3,6 +3,7 @@
 from logd.broker.doors.grpc_door.topic_refs import to_topic_id
 from logd.model.errors import InvalidConfig
 from logd.model.group import (
+    Attempts,
     CommittedOffset,
     DoneRange,
     GroupSummary,
@@ -30,6 +31,7 @@ def to_commit(offset: pb.OffsetCommit, named: TopicId | None) -> OffsetCommit:
         leader_epoch=LeaderEpoch(offset.leader_epoch) if offset.HasField("leader_epoch") else None,
         metadata=offset.metadata,
         done_ranges=tuple(DoneRange(done.start, done.end) for done in offset.done_ranges),
+        attempts=tuple(Attempts(each.offset, each.times) for each in offset.attempts),
     )
 
 
@@ -59,6 +61,7 @@ def from_committed(offset: CommittedOffset) -> pb.CommittedOffset:
         metadata=offset.metadata,
         committed_ms=offset.committed_ms,
         done_ranges=[pb.DoneRange(start=done.start, end=done.end) for done in offset.done_ranges],
+        attempts=[pb.Attempts(offset=each.offset, times=each.times) for each in offset.attempts],
     )
 
 

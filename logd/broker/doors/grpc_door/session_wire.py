@@ -99,6 +99,10 @@ def _from_grant(grant: Grant) -> pb.Grant:
                 pb.DoneRange(start=done.start, end=done.end) for done in grant.position.done_ranges
             ],
             from_beginning=grant.position.from_beginning,
+            attempts=[
+                pb.Attempts(offset=each.offset, times=each.times)
+                for each in grant.position.attempts
+            ],
         )
     return pb.Grant(
         topic_id=grant.topic_partition.topic_id,
