@@ -33,6 +33,7 @@ from logd.model.checked_values import check_int
 from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
 from logd.model.offset_spec import OffsetSpec
 from logd.model.seams import Clock, Random, Transport
+from logd.model.topic import PARKED_SUFFIX, check_name
 from logd_client.arrow_replay import ArrowReplay, ReplayBound
 from logd_client.broker_connection import BrokerConnection, persist
 from logd_client.client_config import (
@@ -48,13 +49,15 @@ from logd_client.consumer_health import ConsumerHealth, health_of
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.progress_watch import ProgressWatch
 from logd_client.core.record_cursor import RecordCursor
-from logd_client.core.record_window import WINDOW_RECORDS_MAX, Order, RecordWindow
+from logd_client.core.record_window import Order, RecordWindow
 from logd_client.diagnostics import logger
+from logd_client.failed_records import FailedRecords
 from logd_client.group_commits import GroupCommits, Offsets, offsets_upto
 from logd_client.group_session import GroupSession, new_membership
 from logd_client.member_partitions import MemberPartitions
 from logd_client.offset_lookup import OffsetLookup
-from logd_client.parallel_records import ParallelRecords
+from logd_client.parallel_records import ParallelRecords, checked_workers
+from logd_client.parked_records import ParkedRecords
 from logd_client.rebalance_callbacks import Callback, RebalanceCallbacks
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch, import_arrow
@@ -156,9 +159,11 @@ class Consumer:
             self._connection, self._positions, self._lookup, self._group, self._session, named
         )
         self._starting: asyncio.Task[None] | None = None
-        self._started = False
-        self._closing = False
+        self._started = self._closing = False
         self._parallel: ParallelRecords | None = None
+        self._topics = topics
+        self._parked = ParkedRecords(config, transport)
+        self._failed: FailedRecords | None = None
 
     def _member(
         self,
@@ -329,7 +334,15 @@ class Consumer:
             self._tasks.own(replay.task)
         return replay.reader()
 
-    def records(self, *, concurrency: int, order: Order = "key") -> ParallelRecords:
+    def records(
+        self,
+        *,
+        concurrency: int = 1,
+        order: Order = "key",
+        max_attempts: int | None = None,
+        retry_delay_ms: int = 1_000,
+        hold_order: bool = True,
+    ) -> ParallelRecords:
         """Records for several workers at once: either
 
             await consumer.records(concurrency=32, order="key").for_each(handle)
@@ -340,22 +353,30 @@ class Consumer:
         `order`: of records with the same "key", or of one "partition", one is in hand at a time,
         in order; "none": whoever is free takes the next. A slow record holds up nothing else: what
         is done beyond it is committed with it, and is not received again after a restart or by
-        the next member. One way of reading at a time: another one ends this. Raises InvalidConfig.
+        the next member. One way of reading at a time: another one ends this.
+
+        A worker may say `record.retry(delay_s)`, `record.park(reason)` or `record.skip()`. With
+        `max_attempts` what `handle` raises does: the record is tried again after `retry_delay_ms`,
+        twice as long each time, up to 5 minutes, while with `hold_order` what comes after it in
+        its key or partition waits; and it is parked in "TOPIC.parked" after so many attempts.
+        Raises InvalidConfig, InvalidName where "TOPIC.parked" would be too long.
         """
         self._guard.check_on_loop()
-        check_int("concurrency", concurrency, 1, WINDOW_RECORDS_MAX)
-        if order not in ("key", "partition", "none"):
-            raise InvalidConfig(
-                f"order is 'key', 'partition' or 'none', not {order!r}", field="order"
-            )
+        workers = checked_workers(concurrency, order, max_attempts, retry_delay_ms, hold_order)
+        for topic in self._topics if max_attempts is not None else ():
+            check_name(topic + PARKED_SUFFIX)
         self._end_parallel()
-        window = RecordWindow(order, self.config.fetch_max_bytes)
+        if self._failed is None:
+            self._failed = FailedRecords(self._connection.clock, self._parked, self._group)
+            if self._group is not None and self.config.enable_auto_commit:
+                self._tasks.start("keep attempts", self._failed.keep_attempts())
         self._parallel = ParallelRecords(
             lambda take: self._next(take),
             self._fetcher.arrived,
             self._positions,
-            window,
-            concurrency,
+            RecordWindow(order, self.config.fetch_max_bytes),
+            workers,
+            self._failed,
         )
         return self._parallel
 
@@ -537,4 +558,5 @@ class Consumer:
         self._guard.close()
         self._positions.end()
         await self._tasks.stop()
+        await self._parked.close()
         await self._connection.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 from logd.model.errors import InvalidConfig, UnknownTopic
 from logd.model.ids import TopicId
-from logd.model.topic import Topic
+from logd.model.topic import PARKED_SUFFIX, Topic
 from logd_consumer_groups.ports import LogView
 
 PATTERNS_KEPT = 100
@@ -36,13 +36,20 @@ class TopicLookup:
             return ""
 
     def matching(self, pattern: str) -> Iterable[Topic]:
+        """A parked topic only where the pattern says so: else whoever parks what it cannot take
+        would be given it again."""
         topics = self._view.all()
         if topics is not self._all or len(self._matching) > PATTERNS_KEPT:
             self._all, self._matching = topics, {}
         if pattern not in self._matching:
             matches = compile_pattern(pattern).fullmatch
-            found = (topic for topic in topics if not topic.internal and matches(topic.name))
-            self._matching[pattern] = tuple(found)
+            self._matching[pattern] = tuple(
+                topic
+                for topic in topics
+                if not topic.internal
+                and matches(topic.name)
+                and (not topic.name.endswith(PARKED_SUFFIX) or "parked" in pattern)
+            )
         return self._matching[pattern]
 
 

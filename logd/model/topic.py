@@ -11,6 +11,8 @@ from logd.model.topic_config import TopicConfig
 
 PARTITIONS_PER_TOPIC_MAX = 10_000
 NAME_LENGTH_MAX = 249
+PARKED_SUFFIX = ".parked"
+"""Of the topic that takes the records of another which its consumers cannot."""
 SPLIT_UNSETTLED = Offset(-1)
 
 

@@ -12,6 +12,7 @@ from logd.model.record_batch import stamp
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.core.record_window import WINDOW_RECORDS_MAX, Delivery, Order, RecordWindow
 from logd_client.record_batch import RecordBatch
+from logd_client.work_record import Retry
 
 BYTES_MAX = 1 << 20
 
@@ -32,8 +33,8 @@ def position(number: int = 0) -> PartitionPosition:
     return at
 
 
-def taken(window: RecordWindow) -> list[Delivery]:
-    return list(iter(window.take, None))
+def taken(window: RecordWindow, now_ms: int = 0) -> list[Delivery]:
+    return list(iter(lambda: window.take(now_ms), None))
 
 
 def offsets(deliveries: list[Delivery]) -> list[int]:
@@ -73,7 +74,7 @@ def test_what_is_done_beyond_a_slow_record_is_one_range() -> None:
 def test_what_is_stale_is_not_handed_out_and_says_nothing() -> None:
     window, at = RecordWindow("key", BYTES_MAX), position()
     window.add(at, batch(0, [b"a", b"a", b"b"]))
-    before = window.take()
+    before = window.take(0)
     assert before is not None
     at.move(7)  # a seek
     assert taken(window) == []
@@ -87,9 +88,9 @@ def test_what_is_stale_is_not_handed_out_and_says_nothing() -> None:
 def test_a_partition_that_is_given_up_hands_out_nothing_more() -> None:
     window, at = RecordWindow("none", BYTES_MAX), position()
     window.add(at, batch(0, [None, None]))
-    first = window.take()
+    first = window.take(0)
     at.withheld = True
-    assert window.take() is None and first is not None
+    assert window.take(0) is None and first is not None
     window.finish(first)
     assert at.done == 1, "what was in hand is done all the same"
 
@@ -115,6 +116,35 @@ def test_the_window_is_bounded_in_records_and_bytes() -> None:
     assert window.room == WINDOW_RECORDS_MAX - 4
 
 
+@pytest.mark.parametrize("hold_order", [True, False])
+def test_what_is_to_be_tried_again_comes_when_it_is_due(hold_order: bool) -> None:
+    window, at = RecordWindow("key", BYTES_MAX), position()
+    window.add(at, batch(0, [b"a", b"a", b"b"]))
+    first, other = taken(window)
+    assert first.work().attempt == 1
+    window.retry(first, Retry(50, hold_order), now_ms=1_000)
+    window.finish(other)
+    assert (at.in_hand, at.attempts) == (0, {0: 1})
+    waited = taken(window, 1_049)
+    assert offsets(waited) == ([] if hold_order else [1])
+    (again,) = taken(window, 1_050)
+    assert (again.record.offset, again.work().attempt) == (0, 2)
+    window.finish(again)
+    for each in [*waited, *taken(window, 1_050)]:
+        window.finish(each)
+    assert (at.done, at.attempts, window.room) == (3, {}, WINDOW_RECORDS_MAX)
+
+
+def test_what_was_to_be_tried_again_is_stale_after_a_seek() -> None:
+    window, at = RecordWindow("key", BYTES_MAX), position()
+    window.add(at, batch(0, [b"a", b"a"]))
+    (first,) = taken(window)
+    window.retry(first, Retry(50, True), now_ms=0)
+    at.move(0)
+    assert taken(window, 50) == [] and window.room == WINDOW_RECORDS_MAX
+    assert at.attempts == {}
+
+
 @given(
     keys=st.lists(st.sampled_from([b"a", b"b", b"c", None]), min_size=1, max_size=30),
     order=st.sampled_from(["key", "partition", "none"]),
@@ -136,7 +166,7 @@ def test_each_comes_once_in_its_lanes_order(
         return keys[offset] if order == "key" and keys[offset] is not None else offset
 
     for choice in [*finishes, *range(len(keys) * 2)]:
-        while len(in_hand) < workers and (delivery := window.take()) is not None:
+        while len(in_hand) < workers and (delivery := window.take(0)) is not None:
             offset = delivery.record.offset
             assert lane(offset) not in [lane(each.record.offset) for each in in_hand]
             assert all(e in done for e in range(offset) if lane(e) == lane(offset))

@@ -12,12 +12,14 @@ out no more, and tells nothing of the partition when it is done.
 
 from collections import deque
 from collections.abc import Hashable
+from heapq import heappop, heappush
 from typing import Literal
 
 from logd.model.group import DONE_RANGES_MAX
 from logd_client.core.partition_position import PartitionPosition
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch
+from logd_client.work_record import Park, Retry, WorkRecord
 
 Order = Literal["key", "partition", "none"]
 WINDOW_RECORDS_MAX = DONE_RANGES_MAX
@@ -26,7 +28,16 @@ WINDOW_RECORDS_MAX = DONE_RANGES_MAX
 class Delivery:
     """A record on its way: `next_offset` is where its partition goes on after it."""
 
-    __slots__ = ("at", "lane", "next_offset", "places", "record", "size_bytes")
+    __slots__ = (
+        "at",
+        "attempt",
+        "lane",
+        "next_offset",
+        "places",
+        "record",
+        "size_bytes",
+        "verdict",
+    )
 
     def __init__(
         self, record: Record, at: PartitionPosition, next_offset: int, lane: Hashable | None
@@ -36,11 +47,30 @@ class Delivery:
         self.places = at.places
         self.next_offset = next_offset
         self.lane = lane
+        self.verdict: Retry | Park | None = None
+        """What its worker says shall become of it; None: it is done."""
+        self.attempt = 1
         self.size_bytes = len(record.value or b"") + len(record.key or b"")
 
     @property
     def is_stale(self) -> bool:
         return self.places != self.at.places or self.at.withheld
+
+    def work(self) -> WorkRecord:
+        """The record as its worker has it."""
+        record = self.record
+        self.attempt = self.at.attempts.get(record.offset, 0) + 1
+        return WorkRecord(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp_ms,
+            record.key,
+            record.value,
+            record.headers,
+            self.attempt,
+            self,
+        )
 
 
 class RecordWindow:
@@ -52,6 +82,9 @@ class RecordWindow:
         self._ready: deque[Delivery] = deque()
         self._lanes: dict[Hashable, deque[Delivery]] = {}
         """Those with a record that is ready or in hand, and what waits behind it."""
+        self._delayed: list[tuple[int, int, Delivery]] = []
+        """A heap of those to be tried again: when, and in which order."""
+        self._retries = 0
         self._records = 0
         self._bytes = 0
 
@@ -83,8 +116,10 @@ class RecordWindow:
                 self._lanes[delivery.lane] = deque()
                 self._ready.append(delivery)
 
-    def take(self) -> Delivery | None:
+    def take(self, now_ms: int) -> Delivery | None:
         """The next to be handed out; None: none is ready."""
+        while self._delayed and self._delayed[0][0] <= now_ms:
+            self._ready.appendleft(heappop(self._delayed)[2])
         paused: list[Delivery] = []
         found = None
         while self._ready and found is None:
@@ -102,16 +137,35 @@ class RecordWindow:
 
     def finish(self, delivery: Delivery) -> None:
         """The application is done with it."""
-        at = delivery.at
+        at, offset = delivery.at, delivery.record.offset
         if delivery.places == at.places:
             at.in_hand -= 1
-            at.done_ranges.add(delivery.record.offset, delivery.next_offset)
+            at.attempts.pop(offset, None)
+            at.done_ranges.add(offset, delivery.next_offset)
             at.join_done()
         self._gone(delivery)
+
+    def retry(self, delivery: Delivery, retry: Retry, now_ms: int) -> None:
+        """The application wants it once more."""
+        at = delivery.at
+        if delivery.places != at.places:
+            self._gone(delivery)
+            return
+        at.in_hand -= 1
+        at.attempts[delivery.record.offset] = delivery.attempt
+        delivery.verdict = None
+        if not retry.hold_order:
+            self._leave_lane(delivery)
+            delivery.lane = None
+        self._retries += 1
+        heappush(self._delayed, (now_ms + retry.delay_ms, self._retries, delivery))
 
     def _gone(self, delivery: Delivery) -> None:
         self._records -= 1
         self._bytes -= delivery.size_bytes
+        self._leave_lane(delivery)
+
+    def _leave_lane(self, delivery: Delivery) -> None:
         if delivery.lane is None:
             return
         waiting = self._lanes[delivery.lane]

@@ -67,7 +67,15 @@ class Consumer(BlockingClient[consumer.Consumer]):
         while True:
             yield self.run(self._client.next_batch())
 
-    def records(self, *, concurrency: int, order: Order = "key") -> ParallelRecords:
+    def records(
+        self,
+        *,
+        concurrency: int = 1,
+        order: Order = "key",
+        max_attempts: int | None = None,
+        retry_delay_ms: int = 1_000,
+        hold_order: bool = True,
+    ) -> ParallelRecords:
         """Records for several threads at once: either
 
             consumer.records(concurrency=32, order="key").for_each(handle)
@@ -77,7 +85,13 @@ class Consumer(BlockingClient[consumer.Consumer]):
         """
 
         async def make() -> parallel_records.ParallelRecords:
-            return self._client.records(concurrency=concurrency, order=order)
+            return self._client.records(
+                concurrency=concurrency,
+                order=order,
+                max_attempts=max_attempts,
+                retry_delay_ms=retry_delay_ms,
+                hold_order=hold_order,
+            )
 
         return ParallelRecords(self.run(make()), self.run)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 from logd.model.errors import ClientClosed
 from logd_client import parallel_records
 from logd_client.parallel_records import WorkerRecords
-from logd_client.record import Record
+from logd_client.work_record import WorkRecord
 
 T = TypeVar("T")
 
@@ -38,23 +38,29 @@ class ParallelRecords:
     ) -> None:
         self.end()
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[WorkRecord]:
         """For one thread: each takes an iterator of its own."""
         worker = WorkerRecords(self._records)
         while (record := self._run(worker.next())) is not None:
             yield record
 
-    def for_each(self, handle: Callable[[Record], object]) -> None:
+    def for_each(self, handle: Callable[[WorkRecord], object]) -> None:
         """Call `handle(record)` for each record, in so many threads at once, without end.
 
-        The first exception ends it, once the other calls that had begun are over, and is raised;
-        records whose call raised are received again by the next read.
+        As in asyncio; but an exception that ends it is raised once the other calls that had begun
+        are over.
         """
-        count = self._records.concurrency
+        count = self._records.workers.concurrency
 
         def work() -> None:
             for record in self:
-                handle(record)
+                try:
+                    handle(record)
+                except Exception as error:
+                    if self._records.workers.max_attempts is None:
+                        self._on_loop(self._records.stop)
+                        raise
+                    self._records.failed(record, error)
 
         try:
             with ThreadPoolExecutor(count, thread_name_prefix="logd-handler") as pool:

@@ -1,6 +1,7 @@
 """Several threads on one consumer."""
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from harness.fake_fetch_broker import FakeFetchBroker
 from logd.sync import Consumer
 from logd_client import Record
+from logd_client.work_record import WorkRecord
 
 WAIT_S = 60
 
@@ -49,18 +51,19 @@ def test_threads_share_the_records(broker: FakeFetchBroker) -> None:
 def test_a_failure_waits_for_those_at_work_and_their_records_are_done(
     broker: FakeFetchBroker,
 ) -> None:
-    both, failed = threading.Barrier(2), threading.Event()
+    both = threading.Barrier(2)
 
     def handle(record: Record) -> None:
         both.wait(WAIT_S)
         if record.offset == 0:
-            failed.set()
             raise ValueError("broken")
-        failed.wait(WAIT_S)
+        while not records._records.ended:
+            time.sleep(0.001)
 
     with make(broker, partitions=[0]) as consumer:
+        records = consumer.records(concurrency=2, order="none")
         with pytest.raises(ValueError, match="broken"):
-            consumer.records(concurrency=2, order="none").for_each(handle)
+            records.for_each(handle)
         first, second = consumer.poll(WAIT_S * 1000, max_records=2)
         assert (first.offset, second.offset) == (0, 2), "of 0 and 1 the latter is done"
 
@@ -84,3 +87,21 @@ def test_threads_of_your_own(broker: FakeFetchBroker) -> None:
         for thread in threads:
             thread.join(WAIT_S)
         assert seen == list(range(12))
+
+
+def test_what_a_thread_fails_at_is_tried_again(broker: FakeFetchBroker) -> None:
+    given: list[tuple[int, int]] = []
+
+    def handle(record: WorkRecord) -> None:
+        given.append((record.offset, record.attempt))
+        if len(given) == 14:
+            raise KeyboardInterrupt
+        if record.offset == 3 and record.attempt < 3:
+            raise ValueError("broken")
+
+    with make(broker, partitions=[0]) as consumer, pytest.raises(KeyboardInterrupt):
+        records = consumer.records(order="partition", max_attempts=5, retry_delay_ms=1)
+        records.for_each(handle)
+    before, tried, after = given[:3], given[3:6], given[6:]
+    assert tried == [(3, 1), (3, 2), (3, 3)], "in order: what comes after it waits"
+    assert [offset for offset, _ in (*before, *after)] == [0, 1, 2, *range(4, 12)]
