@@ -104,8 +104,10 @@ class GroupAdmin:
         group: str,
         offsets: Mapping[tuple[str, int], int],
         allow_rewind: bool = False,
+        done_ranges: Mapping[tuple[str, int], Sequence[DoneRange]] | None = None,
     ) -> list[CommitOutcome]:
-        """Set committed offsets by (topic, partition), in their order, one outcome each.
+        """Set committed offsets by (topic, partition), in their order, one outcome each. With
+        `done_ranges` what is done beyond them.
 
         An offset below the committed one is refused (CommitBehind) unless `allow_rewind`. Raises
         GroupRewound where the group is rewound at the same time: nothing was applied then.
@@ -123,6 +125,10 @@ class GroupAdmin:
                     topic_id=ids[topic],
                     partition=check_partition(number),
                     offset=check_int("offset", offset, INT64_MIN),
+                    done_ranges=[
+                        groups_pb2.DoneRange(start=done.start, end=done.end)
+                        for done in (done_ranges or {}).get((topic, number), ())
+                    ],
                 )
                 for (topic, number), offset in offsets.items()
             ],

@@ -20,6 +20,7 @@ NOUNS = {
     "produce": "Write records to a topic.",
     "consume": "Read records from topics.",
     "groups": "Consumer groups: members, lag and why, rewinding, history.",
+    "parked": "Records that consumers have put aside: what, why, and back again.",
     "cluster": "The cluster: who is there, and how it is.",
     "brokers": "The brokers that are alive.",
     "segments": "The files of a stopped broker.",
