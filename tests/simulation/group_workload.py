@@ -157,6 +157,7 @@ class GroupReaders:
                 async with asyncio.timeout(START_PATIENCE_S):
                     await consumer.start()
             except TimeoutError:
+                end = "vanish"  # who has not started has nothing to say later
                 return
             until_ms = self._now_ms() + int(1000 * random.pick((0.5, 3, 20, 120)))
             while not stopping() and self._now_ms() < until_ms:
