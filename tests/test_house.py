@@ -55,7 +55,6 @@ NO_CODE = frozenset(
 LONG_FILES = {
     "partitions/logd_partitions/partition_log.py": "the face of the log; its parts are elsewhere",
     "client/logd_client/consumer.py": "the consumer's face; its parts are elsewhere",
-    "tests/scenarios/test_group_sessions.py": "its readers serve all of its tests",
 }
 """Files of more lines than are looked at -> why they are one file."""
 

@@ -204,7 +204,10 @@ class MemberPartitions:
             last = {key_of(at): commit for at, commit in self._commits.last_commits(revoked)}
         for at in revoked:
             if self._has(at):
-                self.membership.given_up(key_of(at), last.get(key_of(at)))
+                commit = last.get(key_of(at))
+                # A commit that waits for its turn finds it gone, and says so.
+                at.lost = commit is None and at.has_news(self.positions.done(at))
+                self.membership.given_up(key_of(at), commit)
                 self.positions.unassign(at)
         self.changed.set()
         self._fetcher.wake()

@@ -1,100 +1,38 @@
 """Sessions of groups beyond what one member sees: bare stubs beside members of the SDK, members by
-the hundred, a join whose answer is lost, and callbacks that meddle."""
+the hundred, a join whose answer is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import grpc.aio
 import pytest
 
 from harness.broker_process import BrokerProcess
-from harness.local_broker import LocalBroker, local_broker
-from harness.local_transport import LocalStream, LocalTransport
-from logd.model.errors import BrokerUnreachable, ClientClosed, FencedMember, UnknownPartition
-from logd_client import Admin, Consumer, Producer
-from logd_consumer_groups.core.membership import BROKEN_SESSION_MS
+from harness.group_readers import (
+    PARTITIONS,
+    SESSION,
+    WAIT_S,
+    Cutter,
+    Readers,
+    broker_with_topic,
+    make,
+    produce,
+    send,
+)
+from harness.local_broker import LocalBroker
+from harness.local_transport import LocalStream
+from logd_client import Admin, Producer
 from logd_proto.v1 import common_pb2, data_pb2, data_pb2_grpc, groups_pb2_grpc
 from logd_proto.v1 import groups_pb2 as pb
 
 pytestmark = pytest.mark.slow
 
-WAIT_S = 60
-"""For an event that must come; longer only where a test fails."""
-PARTITIONS, MANY = 4, 1_000
+MANY = 1_000
 TOPIC = common_pb2.TopicRef(name="t")
-MANUAL: dict[str, Any] = {"enable_auto_commit": False}
-SESSION = "/logd.v1.GroupService/Session"
 Key = tuple[bytes, int]
 """Topic id, partition number."""
-Names = list[tuple[str, int]]
-
-
-class Readers:
-    """Who was given what: `given[partition]` is offsets in order, with the names of readers. What
-    runs in the background ends with it, and a fault there is raised by `until`."""
-
-    def __init__(self) -> None:
-        self.given: dict[int, list[tuple[str, int]]] = {}
-        self.progress = asyncio.Event()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*map(self.stop, list(self._tasks)))
-
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[name] = asyncio.create_task(work)
-        self._tasks[name].add_done_callback(lambda _: self.progress.set())
-
-    async def stop(self, name: str) -> None:
-        task = self._tasks.pop(name)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    def read(self, name: str, consumer: Consumer) -> None:
-        """Unless it is read already."""
-        if name not in self._tasks:
-            self.start(name, self._read(name, consumer))
-
-    async def _read(self, name: str, consumer: Consumer) -> None:
-        while True:
-            for record in await consumer.poll(20):
-                self.note(name, record.partition, record.offset)
-            self.progress.set()
-
-    def note(self, name: str, partition: int, offset: int) -> None:
-        self.given.setdefault(partition, []).append((name, offset))
-
-    def offsets(self, partition: int, name: str = "") -> list[int]:
-        return [offset for who, offset in self.given.get(partition, ()) if name in ("", who)]
-
-    async def are_given(self, *wanted: Iterable[int]) -> None:
-        """Exactly these, in order, in each partition: the same in all of them, or one for each."""
-        each = [list(offsets) for offsets in (wanted if len(wanted) > 1 else wanted * PARTITIONS)]
-        count = sum(map(len, each))
-        await self.until(lambda: sum(map(len, self.given.values())) >= count)
-        assert [self.offsets(partition) for partition in range(PARTITIONS)] == each
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(WAIT_S):
-            while not holds():
-                for task in filter(asyncio.Task.done, self._tasks.values()):
-                    task.result()
-                self.progress.clear()
-                await self.progress.wait()
-
-
-async def produce(producer: Producer, count: int, timestamp_ms: int | None = None) -> None:
-    """So many to each partition."""
-    for partition in range(PARTITIONS):
-        for _ in range(count):
-            await producer.send("t", b"v", partition=partition, timestamp_ms=timestamp_ms)
-    await producer.flush()
 
 
 # Bare stubs
@@ -259,40 +197,6 @@ async def test_bare_stubs_share_with_the_sdk(tmp_path: Path, by_session: bool) -
                 await readers.are_given(range(41))
 
 
-# A broker in this process
-
-
-Served = tuple[LocalBroker, asyncio.Event, Admin]
-
-
-@asynccontextmanager
-async def broker_with_topic(tmp_path: Path, partitions: int = 4) -> AsyncIterator[Served]:
-    """And with a clock that goes while the event is set."""
-    async with local_broker(tmp_path) as local, Admin(transport=local.transport) as admin:
-        goes = asyncio.Event()
-        goes.set()
-
-        async def tick() -> None:
-            while await goes.wait():
-                await asyncio.sleep(0.005)
-                local.clock.advance(5)
-
-        ticking = asyncio.create_task(tick())
-        await admin.create_topic("t", partitions)
-        yield local, goes, admin
-        ticking.cancel()
-
-
-async def send(local: LocalBroker, count: int) -> None:
-    async with Producer(transport=local.transport) as producer:
-        await produce(producer, count, local.clock.wall_ms())
-
-
-def make(transport: Any, **given: Any) -> Consumer:
-    quick = {"fetch_max_wait_ms": 20, "retry_backoff_ms": 1, **given}
-    return Consumer("t", group_id="g", transport=transport, **quick)
-
-
 # Hundreds of members
 
 
@@ -371,52 +275,6 @@ async def test_two_hundred_members_share_a_thousand_partitions(tmp_path: Path) -
 # A lost answer
 
 
-class Cutter(LocalTransport):
-    """Whose sessions can be cut. The first `lost` answers are on their way when that happens, and
-    nobody joins while `may_join` is not set. `answers` are also the lost ones."""
-
-    def __init__(self, local: LocalBroker, lost: int = 0) -> None:
-        super().__init__(local.transport.dispatcher)
-        self.local, self.faults = local, local.transport.faults
-        self.lost = lost
-        self.may_join, self.has_cut = asyncio.Event(), asyncio.Event()
-        self.may_join.set()
-        self.answers: list[pb.SessionResponse] = []
-        self._sessions: list[LocalStream] = []
-
-    async def stream(self, address: str, method: str) -> LocalStream:
-        if method != SESSION:
-            return await super().stream(address, method)
-        await self.may_join.wait()
-        session = CutSession(self.dispatcher, method, self._note)
-        session.cutter = self
-        self._sessions.append(session)
-        return session
-
-    async def cut(self) -> None:
-        """All sessions, and nobody may join meanwhile."""
-        self.may_join.clear()
-        for session in self._sessions:
-            await session.close()
-        self.has_cut.set()
-
-
-class CutSession(LocalStream):
-    """One that its cutter may cut."""
-
-    cutter: Cutter
-
-    async def receive(self) -> bytes | None:
-        answer, cutter = await super().receive(), self.cutter
-        if answer is not None:
-            cutter.answers.append(pb.SessionResponse.FromString(answer))
-            if cutter.lost:
-                cutter.lost -= 1
-                await cutter.cut()
-                raise BrokerUnreachable("the connection was cut")
-        return answer
-
-
 @pytest.mark.parametrize("lost", [1, 3])
 async def test_a_join_whose_answer_is_lost_is_one_member(tmp_path: Path, lost: int) -> None:
     """The clock stands still, so that nobody who appears goes by itself."""
@@ -443,154 +301,3 @@ async def test_a_join_whose_answer_is_lost_is_one_member(tmp_path: Path, lost: i
         await readers.are_given(range(15))
         await readers.stop("a")
         await consumer.close()
-
-
-# Callbacks
-
-
-Scene = tuple[Cutter, Readers, Consumer]
-
-
-@asynccontextmanager
-async def one_that_has_read(tmp_path: Path, **given: Any) -> AsyncIterator[Scene]:
-    """A member with these settings, which has read 10 records of each partition."""
-    async with broker_with_topic(tmp_path) as (local, _, _):
-        await send(local, 10)
-        cutter = Cutter(local)
-        async with make(cutter, **given) as consumer, Readers() as readers:
-            readers.read("a", consumer)
-            await readers.are_given(range(10))
-            yield cutter, readers, consumer
-
-
-async def test_on_revoked_that_raises_holds_up_nothing(tmp_path: Path) -> None:
-    """The next read raises it."""
-    told: list[Names] = []
-
-    def on_revoked(partitions: Names) -> None:
-        told.append(partitions)
-        if len(told) == 1:
-            raise ZeroDivisionError("of the application")
-
-    async with one_that_has_read(tmp_path, on_revoked=on_revoked) as (broker, readers, a):
-        await readers.stop("a")
-        async with make(broker) as b:
-            with pytest.raises(ZeroDivisionError):
-                await read_on(a)
-            await share(readers, a, b)
-            assert sorted(told[0]) == sorted(b.assignment), "it is given up all the same"
-            await send(broker.local, 5)
-            await readers.are_given(range(15))
-            assert all(readers.offsets(p, "b") == [*range(10, 15)] for _, p in told[0])
-
-
-async def test_on_revoked_commits_for_who_comes_next(tmp_path: Path) -> None:
-    """Below what was received, so that the next one shows which commit counts."""
-    taken: list[bool] = []
-
-    async def commit(partitions: Names) -> None:
-        taken.append(await a.commit(dict.fromkeys(partitions, 7)))
-
-    async with one_that_has_read(tmp_path, on_revoked=commit, **MANUAL) as (broker, readers, a):
-        async with make(broker, **MANUAL) as b:
-            moved = await share(readers, a, b)
-            await send(broker.local, 5)
-            await readers.are_given(*again_from(7, moved, 15))
-            assert all(readers.offsets(p, "b") == [*range(7, 15)] for p in moved)
-            assert taken == [True]
-
-
-async def test_on_assigned_seeks_before_the_first_record(tmp_path: Path) -> None:
-    may_seek = asyncio.Event()
-
-    async def on_assigned(partitions: Names) -> None:
-        await may_seek.wait()
-        for topic, partition in partitions:
-            b.seek(topic, partition, 3)
-
-    async with one_that_has_read(tmp_path) as (broker, readers, a):
-        async with make(broker, on_assigned=on_assigned) as b:
-            await readers.until(lambda: len(b.assignment) == 2)
-            await send(broker.local, 1)
-            assert [await b.poll(20) for _ in range(3)] == [[]] * 3
-            may_seek.set()
-            await readers.are_given(*again_from(3, await share(readers, a, b), 11))
-
-
-async def test_on_assigned_closes_and_others_read_on(tmp_path: Path) -> None:
-    closed = asyncio.Event()
-
-    async def on_assigned(partitions: Names) -> None:
-        await b.close()
-        closed.set()
-
-    async with one_that_has_read(tmp_path) as (broker, readers, a):
-        # had it to wait for itself, it would be for so long
-        patient = {"on_revoked": lambda _: None, "revocation_timeout_ms": 600_000}
-        b = make(broker, on_assigned=on_assigned, **patient)
-        with pytest.raises(ClientClosed):
-            await read_on(b)
-        await asyncio.wait_for(closed.wait(), WAIT_S)
-        await readers.until(lambda: len(a.assignment) == PARTITIONS)
-        async with Admin(transport=broker) as admin:
-            (found,) = (await admin.describe_group("g")).consumers
-        assert found.consumer_id == a.health().member_id
-        await send(broker.local, 5)
-        await readers.are_given(range(15))
-
-
-@pytest.mark.parametrize("error", [UnknownPartition, FencedMember])
-async def test_on_lost_may_do_nothing_any_more(tmp_path: Path, error: type[Exception]) -> None:
-    """One whose session was away for too long, and that learns of it by a commit."""
-    lost: list[Names] = []
-    may_give_up = asyncio.Event()
-
-    async def on_lost(partitions: Names) -> None:
-        for topic, partition in partitions:
-            with pytest.raises(error):
-                if error is UnknownPartition:
-                    a.seek(topic, partition, 0)
-                await a.commit({(topic, partition): 10})
-        assert await a.commit(), "of nothing"
-        lost.append(partitions)
-        readers.progress.set()
-
-    async with one_that_has_read(tmp_path, on_lost=on_lost, **MANUAL) as (broker, readers, a):
-        await readers.stop("a")
-        await broker.cut()
-        broker.local.clock.advance(BROKEN_SESSION_MS)
-        async with make(
-            broker.local.transport, on_revoked=lambda _: may_give_up.wait(), **MANUAL
-        ) as b:
-            assert len(b.assignment) == PARTITIONS
-            with pytest.raises(FencedMember):
-                await a.commit()
-            broker.may_join.set()
-            await readers.until(lambda: bool(lost))
-            assert [sorted(each) for each in lost] == [sorted(b.assignment)]
-            async with Admin(transport=broker) as admin:
-                assert not any(each.offset for each in await admin.fetch_offsets("g"))
-            may_give_up.set()
-            await share(readers, a, b)
-            await send(broker.local, 5)
-            await readers.are_given([*range(10), *range(15)])  # again, by who has it now
-
-
-async def read_on(consumer: Consumer) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            await consumer.poll(20)
-
-
-async def share(readers: Readers, a: Consumer, b: Consumer) -> list[int]:
-    """Both read, until each has two partitions: those of `b`."""
-    readers.read("a", a)
-    readers.read("b", b)
-    await readers.until(lambda: len(a.assignment) == len(b.assignment) == 2)
-    return [number for _, number in b.assignment]
-
-
-def again_from(start: int, moved: Collection[int], end: int) -> list[list[int]]:
-    """What is given of each partition where those that moved were read from there once more."""
-    again = [*range(10), *range(start, end)]
-    return [again if number in moved else [*range(end)] for number in range(PARTITIONS)]

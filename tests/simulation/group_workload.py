@@ -1,10 +1,17 @@
 """The members of a run's groups: they come, read, commit, leave, vanish, or are cut off a while."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from logd.model.errors import BrokerUnreachable, CommitBehind, FencedMember, LogdError
+from logd.model.errors import (
+    BrokerUnreachable,
+    CommitBehind,
+    FencedMember,
+    LogdError,
+    UnknownGroup,
+)
 from logd.model.seams import Buffer, Transport, TransportStream
 from logd.sim.seeded_random import SeededRandom
 from logd.testing.group_story import GroupStory
@@ -115,7 +122,8 @@ class GroupReaders:
     async def _delete(self, name: str) -> None:
         await asyncio.sleep(self._random.uniform(0.5, 2))
         async with Admin(**self._client(f"delete-{name}")) as admin:
-            await admin.delete_group(self.group)
+            with contextlib.suppress(UnknownGroup):  # by an attempt whose answer was lost
+                await admin.delete_group(self.group)
         self.story.deleted()
 
     async def _live(self, name: str, stopping: Callable[[], bool]) -> None:
