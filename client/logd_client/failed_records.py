@@ -2,12 +2,14 @@
 
 import asyncio
 
-from logd.model.errors import LogdError
+from logd.model.errors import DeliveryTimeout, LogdError
 from logd.model.seams import Clock
 from logd_client.diagnostics import logger
 from logd_client.group_commits import GroupCommits
 from logd_client.parked_records import ParkedRecords
 from logd_client.work_record import Park, WorkRecord
+
+PARK_AGAIN_S = 1.0
 
 
 class FailedRecords:
@@ -21,7 +23,16 @@ class FailedRecords:
         self._tried = asyncio.Event()
 
     async def park(self, record: WorkRecord, verdict: Park) -> None:
-        await self._parked.park(record, verdict)
+        """Waits for a broker as long as it takes, as reading does."""
+        while True:
+            try:
+                await self._parked.park(record, verdict)
+                return
+            except LogdError as error:
+                if not (error.retriable or isinstance(error, DeliveryTimeout)):
+                    raise
+                logger.warning("record_not_parked_yet", error=error.message)
+                await asyncio.sleep(PARK_AGAIN_S)
 
     def attempted(self) -> None:
         self._tried.set()

@@ -45,6 +45,8 @@ ADVICE = {
     "paused": "its application has paused it: resume it there",
     "cannot read on": "see that consumer's log; to pass the record give it on_undecodable=skip, or "
     "reset the group behind that offset",
+    "offset": "see the error in that consumer's log; `logctl consume {what} --from {offset} -n 1` "
+    "shows the record",
     "blocked on offset": "see what that consumer does with this record; `logctl consume {what} "
     "--from {offset} -n 1` shows it",
     "nothing committed": "wait for its first commit",

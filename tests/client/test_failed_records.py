@@ -4,14 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from harness.local_broker import LocalBroker, local_broker
-from logd.model.errors import InvalidConfig, InvalidName
-from logd_client import Admin, Consumer, Producer, Record
-from logd_client.work_record import WorkRecord
+from harness.manual_clock import ManualClock
+from logd.model.errors import (
+    BrokerUnreachable,
+    DeliveryTimeout,
+    InvalidConfig,
+    InvalidName,
+    LogdError,
+    RecordTooLarge,
+    RequestTimeout,
+)
+from logd_client import Admin, Consumer, Producer, Record, failed_records
+from logd_client.failed_records import FailedRecords
+from logd_client.parked_records import ParkedRecords
+from logd_client.work_record import Park, WorkRecord
 
 WAIT_S = 60
 KEYS = [b"a", b"b", b"a", b"b", None, b"a"]
@@ -205,3 +216,29 @@ async def test_a_name_that_leaves_no_room_for_the_parked_one_is_told_at_once(
         with pytest.raises(InvalidName):
             consumer.records(max_attempts=3)
         consumer.records()
+
+
+class Parked:
+    """Takes a record once it has raised what it is given."""
+
+    def __init__(self, *errors: LogdError) -> None:
+        self.errors = list(errors)
+        self.taken: list[WorkRecord] = []
+
+    async def park(self, record: WorkRecord, verdict: Park) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.taken.append(record)
+
+
+async def test_a_broker_that_is_away_is_waited_for_before_a_record_counts_as_parked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(failed_records, "PARK_AGAIN_S", 0)
+    record, verdict = WorkRecord("t", 0, 0, 0, None, b"v"), Park("no", None)
+    away = Parked(BrokerUnreachable("away"), DeliveryTimeout("late"), RequestTimeout("late"))
+    await FailedRecords(ManualClock(), cast(ParkedRecords, away), None).park(record, verdict)
+    assert away.taken == [record] and away.errors == []
+    refuses = Parked(RecordTooLarge("too large"))
+    with pytest.raises(RecordTooLarge):
+        await FailedRecords(ManualClock(), cast(ParkedRecords, refuses), None).park(record, verdict)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from logd.model.group import DoneRange, LogBounds
+from logd.model.group import Attempts, DoneRange, LogBounds
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.lag_report import (
@@ -68,6 +68,11 @@ def test_a_consumer_that_reads() -> None:
             replace(READING, holder=Holder("m1", "m1", problem="UNDECODABLE_BATCH at offset 41")),
             "m1 cannot read on: UNDECODABLE_BATCH at offset 41",
         ),
+        (
+            replace(READING, position=replace(at(40), attempts=(Attempts(40, 3), Attempts(44, 1)))),
+            "offset 40 failed 3 times, c1 tries again",
+        ),
+        (replace(READING, position=replace(at(40), attempts=(Attempts(44, 1),))), "reading"),
         (
             replace(READING, holder=Holder("", "m1", waits_for=SplitWait(PARENT, Offset(70)))),
             "waiting for partition 3, which it was split from, to reach 70",

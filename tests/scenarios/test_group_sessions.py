@@ -216,13 +216,14 @@ class Many:
             self._readers.start(name, self._live(self.members[name]))
 
     async def _live(self, member: BareMember) -> None:
-        stream = await self._local.transport.stream("", SESSION)
-        self._streams[member.name] = stream
+        stream = self._streams[member.name] = await self._local.transport.stream("", SESSION)
         try:
             await stream.send(member.message().SerializeToString())
-            while (told := await stream.receive()) is not None:
-                before = set(member.held)
-                member.take(pb.SessionResponse.FromString(told))
+            while (raw := await stream.receive()) is not None:
+                told, before = pb.SessionResponse.FromString(raw), set(member.held)
+                if len(told.assigned) < len(before):
+                    await asyncio.sleep(0.005)  # it finishes what it has in hand
+                member.take(told)
                 for key in member.held.keys() - before:
                     assert [m for m in self.members.values() if key in m.held] == [member]
                 if not member.leaving:

@@ -156,6 +156,9 @@ def _who_holds_up(holder: Holder) -> str:
 
 def _what_stands_still(observed: ObservedPartition, age_ms: int) -> str:
     position, holder = observed.position, observed.holder
+    tried = position.attempts[0] if position is not None and position.attempts else None
+    if tried is not None and position is not None and tried.offset == position.offset:
+        return f"offset {tried.offset} failed {tried.times} times, {holder.consumer_id} tries again"
     still_ms = holder.stalled_ms
     if position is not None:
         still_ms = max(still_ms, min(observed.now_ms - position.since_ms, age_ms))
