@@ -69,7 +69,7 @@ class BareMember:
         """What it gives up by that."""
         assigned = {(grant.topic_id, grant.partition): grant for grant in told.assigned}
         given_up = {key: self.held.pop(key) for key in self.held.keys() - assigned.keys()}
-        for key, grant in assigned.items():
+        for key, grant in () if self.leaving else assigned.items():
             if key not in self.held and grant.assignment_epoch > self._said_epoch:
                 assert grant.HasField("position"), "what is not held is granted with a position"
                 self.held[key] = grant.position.offset
