@@ -1,12 +1,13 @@
 """Deliberate bugs: each is found by the simulation, and soon."""
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from simulation.mutated_tree import MutatedTree
+from simulation.mutated_tree import ROOT, MutatedTree
 
 SEEDS = 300
 MUTATIONS = sorted((Path(__file__).parent / "mutations").glob("*.patch"))
@@ -25,6 +26,15 @@ def likely_seed(patch: Path) -> int:
 
 def test_there_are_enough() -> None:
     assert len(MUTATIONS) >= 8
+
+
+@pytest.mark.parametrize("patch", [*MUTATIONS, *RARE], ids=lambda patch: patch.stem)
+def test_a_mutation_still_fits(patch: Path) -> None:
+    """Told in milliseconds, and of the rare ones too, which only a soak tries."""
+    tried = subprocess.run(
+        ["git", "apply", "--check", str(patch)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert tried.returncode == 0, f"make {patch.name} anew: {tried.stderr}"
 
 
 @pytest.mark.slow
