@@ -54,6 +54,7 @@ class MemberSession:
         self.told: tuple[object, ...] = ()
         self.told_rewind: int | None = None
         self.committed: list[tuple[TopicPartition, LogdError | None]] = []
+        self.lost: tuple[TopicPartition, ...] = ()
         self.left = False
         self.error: LogdError | None = None
         self.changed = asyncio.Event()
@@ -139,6 +140,9 @@ class GroupMembers:
         if committed or session.left:
             session.changed.set()
         self._run(shard, name, live, Said(message, session.peer, attached), commits)
+        owned = self._group(shard, name).table.owned.get(session.member_id, set[TopicPartition]())
+        held = (each.topic_partition for each in message.held)
+        session.lost = tuple(sorted(where for where in held if where not in owned))
 
     def end(self, session: MemberSession, *, broke: bool) -> None:
         """Nobody waits for its answers any more. `broke`: the member may come back."""
@@ -170,12 +174,14 @@ class GroupMembers:
         group = self._group(session.shard, session.group)
         there = live is not None and session.member_id in live.membership.presences
         grants = self._grants(group, session, live.membership) if live and there else ()
-        told = _told(grants, group)
+        told = _told(grants, group), session.lost
         if told == session.told and not session.committed and not session.left:
             return None
         committed, session.committed = tuple(session.committed), []
         session.told, session.told_rewind = told, group.rewind_epoch
-        return SessionAnswer(group.table.epoch, group.rewind_epoch, grants, committed)
+        return SessionAnswer(
+            group.table.epoch, group.rewind_epoch, grants, committed, lost=session.lost
+        )
 
     def rewound(self, shard: GroupShard, name: str) -> None:
         """Every member has new positions."""
@@ -204,7 +210,7 @@ class GroupMembers:
         held = {each.topic_partition for each in message.held}
         has_all = held == {grant.topic_partition for grant in grants}
         if has_all and all(grant.position is None for grant in grants):
-            session.told = _told(grants, group)
+            session.told = _told(grants, group), session.lost
 
     def session_timeout_ms(self, session: MemberSession) -> int:
         """0 where it is no member."""

@@ -91,10 +91,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class SessionAnswer:
-    """What a member is told: all that it has. `committed`: how its last commits were taken."""
+    """What a member is told: all that it has. `committed`: how its last commits were taken. `lost`:
+    what it said that it holds, and does not have any more."""
 
     member_epoch: GroupEpoch
     rewind_epoch: int
     grants: tuple[Grant, ...]
     committed: tuple[tuple[TopicPartition, LogdError | None], ...] = ()
     warnings: tuple[str, ...] = ()
+    lost: tuple[TopicPartition, ...] = ()

@@ -150,6 +150,32 @@ async def test_on_assigned_closes_and_others_read_on(tmp_path: Path) -> None:
         await readers.are_given(range(15))
 
 
+async def test_who_comes_back_to_find_its_partitions_with_another_has_lost_them(
+    tmp_path: Path,
+) -> None:
+    """It had no time to give them up, so it is not told to."""
+    told: list[tuple[str, Names]] = []
+
+    def note(what: str) -> Any:
+        def callback(partitions: Names) -> None:
+            told.append((what, sorted(partitions)))
+
+        return callback
+
+    callbacks = {"on_revoked": note("revoked"), "on_lost": note("lost")}
+    async with one_that_has_read(tmp_path, **callbacks, **MANUAL) as (broker, readers, a):
+        await broker.cut()
+        broker.local.clock.advance(BROKEN_SESSION_MS)
+        async with make(broker.local.transport, **MANUAL) as b:
+            assert len(b.assignment) == PARTITIONS
+            everything = sorted(b.assignment)
+            broker.may_join.set()
+            await readers.until(lambda: bool(told))
+            assert told == [("lost", everything)]
+            await share(readers, a, b)
+            assert [what for what, _ in told] == ["lost"]
+
+
 @pytest.mark.parametrize("error", [UnknownPartition, FencedMember])
 async def test_on_lost_may_do_nothing_any_more(tmp_path: Path, error: type[Exception]) -> None:
     """One whose session was away for too long, and that learns of it by a commit."""

@@ -32,7 +32,8 @@ class Held:
     epoch: int
     giving_up: bool = False
     fenced: bool = False
-    """A commit of it was refused: once it is missing in a response, it is lost, not revoked."""
+    """A commit of it was refused, or the coordinator named it lost: once it is missing in a
+    response, it is lost, not revoked."""
     report_at: int | None = None
     """The coordinator is to be told once everything below is done."""
 
@@ -174,7 +175,9 @@ class Membership:
         changes = Changes([], rewound, [], [], [])
         if self.leaving:
             return changes
+        lost = {(each.topic_id, each.partition) for each in response.lost}
         for key, held in list(self.held.items()):
+            held.fenced = held.fenced or key in lost
             self._compare(key, held, assigned.get(key), changes)
         for key in changes.lost:
             del self.held[key]

@@ -102,18 +102,28 @@ class Grant(_message.Message):
     def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., assignment_epoch: _Optional[int] = ..., position: _Optional[_Union[GrantPosition, _Mapping]] = ..., report_at: _Optional[int] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed")
+    __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed", "lost")
     MEMBER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     member_epoch: int
     rewind_epoch: int
     assigned: _containers.RepeatedCompositeFieldContainer[Grant]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     committed: _containers.RepeatedCompositeFieldContainer[OffsetCommitResult]
-    def __init__(self, member_epoch: _Optional[int] = ..., rewind_epoch: _Optional[int] = ..., assigned: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., committed: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ...) -> None: ...
+    lost: _containers.RepeatedCompositeFieldContainer[LostPartition]
+    def __init__(self, member_epoch: _Optional[int] = ..., rewind_epoch: _Optional[int] = ..., assigned: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., committed: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ..., lost: _Optional[_Iterable[_Union[LostPartition, _Mapping]]] = ...) -> None: ...
+
+class LostPartition(_message.Message):
+    __slots__ = ("topic_id", "partition")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    topic_id: bytes
+    partition: int
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
     __slots__ = ("session", "max_wait_ms")

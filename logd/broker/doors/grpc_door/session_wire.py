@@ -81,6 +81,10 @@ def from_answer(answer: SessionAnswer) -> pb.SessionResponse:
         rewind_epoch=answer.rewind_epoch,
         assigned=map(_from_grant, answer.grants),
         warnings=answer.warnings,
+        lost=[
+            pb.LostPartition(topic_id=where.topic_id, partition=where.partition)
+            for where in answer.lost
+        ],
     )
     for where, error in answer.committed:
         result = response.committed.add(topic_id=where.topic_id, partition=where.partition)
