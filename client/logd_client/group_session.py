@@ -28,7 +28,6 @@ from logd_client.broker_connection import RETRY_BACKOFF_MAX_MS, BrokerConnection
 from logd_client.client_config import ConsumerConfig
 from logd_client.core.backoff import Backoff
 from logd_client.core.membership import Key, Membership, Standing
-from logd_client.core.partition_position import PartitionPosition
 from logd_client.core.progress_watch import TOLD_MS, ProgressWatch, Standstill
 from logd_client.diagnostics import logger
 from logd_client.group_commits import LAST_COMMIT_MS, LAST_COMMIT_UNREACHABLE_MS
@@ -72,7 +71,7 @@ class GroupSession:
         self._leave_within: asyncio.Timeout | None = None
         self._stalls: dict[Key, Standstill] = {}
         self._stall_told = False
-        self._problems: list[str] = []
+        self._problems: dict[Key, str] = {}
 
     # Its life
 
@@ -145,7 +144,10 @@ class GroupSession:
             self.membership.stalled = False
         if not self.membership.stalled or late:
             self._stalls = in_hand
-        problems = [_problem(at) for at in self.partitions.positions if at.error is not None]
+        problems = {} if in_hand else {key_of(each.at): _untaken(each) for each in stalls}
+        for at in self.partitions.positions:
+            if at.error is not None:
+                problems[key_of(at)] = f"{at.error.reason} at offset {at.position}"
         if before != (self.membership.stalled, self._stalled_ms()) or problems != self._problems:
             self._problems = problems
             self.partitions.changed.set()
@@ -176,7 +178,7 @@ class GroupSession:
                 paused=at.paused,
                 stalled_ms=stalled_ms.get(key_of(at), 0),
                 done=positions.done(at) if at.known else None,
-                problem=_problem(at),
+                problem=self._problems.get(key_of(at), ""),
             )
             for at in positions
         }
@@ -329,8 +331,12 @@ def new_membership(member_id: str, topics: Iterable[str], config: ConsumerConfig
     return Membership(config.group_id or "", member_id, config.group_instance_id or "", wants)
 
 
-def _problem(at: PartitionPosition) -> str:
-    return "" if at.error is None else f"{at.error.reason} at offset {at.position}"
+def _untaken(stall: Standstill) -> str:
+    """As of an application that has nothing in hand: who is busy with one partition takes nothing
+    of the others. It changes every TOLD_MS only, since each change is told."""
+    what = "its application takes no records" if stall.at.buffered else "no records reach it"
+    for_s = stall.for_ms // TOLD_MS * TOLD_MS // 1000
+    return f"{what} at offset {stall.offset} for {for_s} s" if for_s else ""
 
 
 def _reschedule(wait: asyncio.Timeout, when_s: float) -> None:

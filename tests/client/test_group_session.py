@@ -12,11 +12,20 @@ from logd.model.errors import (
     DuplicateInstance,
     InvalidConfig,
     LogdError,
+    Overloaded,
     UnknownMember,
     UnknownPartition,
     UnknownTopic,
 )
+from logd_client import Consumer
 from logd_client.core.progress_watch import TOLD_MS
+
+
+async def take(consumer: Consumer, count: int) -> None:
+    """Read so many records."""
+    records = aiter(consumer)
+    for _ in range(count):
+        await anext(records)
 
 
 @virtual
@@ -282,9 +291,30 @@ async def test_what_nobody_takes_is_a_problem_of_its_health(world: World) -> Non
         problems = consumer.health().problems
         assert len(problems) == 2
         assert problems[0].startswith("t:0: offset 0 is there and is not taken for 40 s")
+        untaken = "its application takes no records at offset 0 for 30 s"
+        assert [each.problem for each in world.group.messages[-1].held] == [untaken, untaken]
+        said = len(world.group.messages)
+        await asyncio.sleep(15)
+        assert len(world.group.messages) == said, "told once in 30 s"
         await consumer.poll(HANGS_MS)
-        await asyncio.sleep(1)
+        await asyncio.sleep(2)
         assert consumer.health().ok
+        assert [each.problem for each in world.group.messages[-1].held] == ["", ""]
+
+
+@virtual
+async def test_what_does_not_come_is_told_to_the_group(world: World) -> None:
+    world.broker.append("t", 0, [b"never comes"])
+    world.broker.topics["t"][0].errors[RECORDS] = Overloaded("not now", limit="the test's")
+    async with world.consumer() as consumer:
+        reading = asyncio.ensure_future(take(consumer, 2 * RECORDS + 1))
+        await asyncio.sleep(40)
+        said = f"no records reach it at offset {RECORDS} for 30 s"
+        assert [each.problem for each in world.group.messages[-1].held] == [said, ""]
+        world.broker.topics["t"][0].errors.clear()
+        await reading
+        await asyncio.sleep(2)
+        assert [each.problem for each in world.group.messages[-1].held] == ["", ""]
 
 
 @virtual
