@@ -13,8 +13,10 @@ from itertools import islice
 import mmh3
 
 from logd.model.errors import (
+    GroupExists,
     GroupNotEmpty,
     GroupRewound,
+    InvalidConfig,
     LogdError,
     NotCoordinator,
     Overloaded,
@@ -39,6 +41,7 @@ from logd.model.group import (
     TopicSelection,
     ToPlan,
 )
+from logd.model.group_replay import Fork, ForkPlan
 from logd.model.group_session import SessionAnswer, SessionMessage
 from logd.model.ids import LeaderEpoch, PartitionId, TopicPartition
 from logd.model.seams import Clock
@@ -48,9 +51,11 @@ from logd_consumer_groups.core.consumers_seen import check_consumer
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_commits import CommitDecision, check_commit_request
 from logd_consumer_groups.core.offset_records import GroupTombstone, RewindRecord
+from logd_consumer_groups.core.replays import check_fork
 from logd_consumer_groups.core.reset_planner import describe_target, instant_ms, rewind_body
 from logd_consumer_groups.core.shard_state import ShardState
 from logd_consumer_groups.group_activity import GroupActivity
+from logd_consumer_groups.group_forks import GroupForks, beginning
 from logd_consumer_groups.group_lag import GroupLag
 from logd_consumer_groups.group_members import GroupMembers, MemberSession
 from logd_consumer_groups.group_resets import GroupResets
@@ -77,6 +82,7 @@ class GroupCoordinator:
         self._clock = clock
         self._survey = LogSurvey(view)
         self._resets = GroupResets(self._survey)
+        self._forks = GroupForks(self._survey, self._resets)
         self._activity = GroupActivity(clock)
         self._lag = GroupLag(self._survey, self._activity, clock)
         self._members = GroupMembers(view, clock)
@@ -146,13 +152,15 @@ class GroupCoordinator:
         self._members.check(message)
         request, shard = message.commit, session.shard
         async with shard.turn(session.group) as state:
-            decision = self._decision(_known_or_new(state, session.group), request)
+            group = _known_or_new(state, session.group)
+            decision = self._decision(group, request)
             try:
                 results = decision.decide()
             except GroupRewound as rewound:
                 results = tuple(rewound for _ in request.commits)
             told = [(c.topic_partition, e) for c, e in zip(request.commits, results, strict=True)]
-            self._members.say(session, message, decision.records, told, attached=attached)
+            records = [*decision.records, *beginning(group, self._clock.wall_ms())]
+            self._members.say(session, message, records, told, attached=attached)
         self._activity.committed(request, results)
 
     async def answer(self, session: MemberSession) -> SessionAnswer:
@@ -214,12 +222,14 @@ class GroupCoordinator:
     async def describe_group(self, group: str) -> GroupDescription:
         shard = self._shard(group)
         state = self._known(shard.state, group)
+        replay = state.replay
         description = GroupDescription(
             summary=self._summary(state),
             offsets=tuple(self._committed_offset(state, p) for p in sorted(state.offsets)),
             consumers=self._consumers(group),
             rewind_epoch=state.rewind_epoch,
             coordinator_partition=shard.partition,
+            replay=None if replay is None else replay.status(self._clock.wall_ms()),
         )
         await shard.committed()
         return description
@@ -293,6 +303,8 @@ class GroupCoordinator:
         async with shard.turn(group) as state:
             known = self._known(state, group)
             reset, _ = known.latest_reset()
+            if known.replay is not None and reset is known.history[0]:
+                raise InvalidConfig(f"a fork is not undone: delete group '{group}'", field="group")
             undoes = NEVER_REWOUND if reset is None else reset.rewind_epoch
             plan = await self._resets.plan_undo(known)
             body = rewind_body(
@@ -307,6 +319,22 @@ class GroupCoordinator:
             epoch = state.groups[group].rewind_epoch
         await shard.committed()
         return ResetPlan(plan, epoch, None, executed=not validate_only)
+
+    async def fork_group(self, fork: Fork) -> ForkPlan:
+        now_ms, to = self._clock.wall_ms(), fork.to
+        check_fork(fork, now_ms)
+        source = self._known(self._shard(fork.source).state, fork.source)
+        shard = self._shard(to)
+        async with shard.turn(to) as state:
+            if to in state.groups or self._consumers(to):
+                raise GroupExists(
+                    f"there is a group '{to}': delete it, or fork as another", group=to
+                )
+            plan, records = await self._forks.plan(source, fork, now_ms)
+            if not fork.validate_only:
+                shard.append(state, records)
+        await shard.committed()
+        return plan
 
     async def list_resets(self, group: str) -> Sequence[ResetEvent]:
         shard = self._shard(group)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from logd.model.errors import LogdError
 from logd.model.group import GroupConsumer, LogBounds, PartitionLag
+from logd.model.group_replay import Replay
 from logd.model.ids import Offset, PartitionId, TopicPartition
 from logd.model.seams import Clock
 from logd_consumer_groups.core.commit_rates import ELAPSED_MS_MIN, WINDOW_MS
@@ -40,7 +41,7 @@ class GroupLag:
         are no members."""
         holders = {where: Holder(c.consumer_id) for c in others for where in c.partitions}
         holders.update(members)
-        bounds = await self._bounds({*group.offsets, *holders})
+        bounds = _replayed(group.replay, await self._bounds({*group.offsets, *holders}))
         unread: dict[TopicPartition, Offset] = {}
         for where, known in bounds.items():
             offset = next_unread(group.offsets.get(where), known)
@@ -51,7 +52,9 @@ class GroupLag:
         )
         times = await self._survey.append_times_ms(unread)
         now_ms = self._clock.wall_ms()
-        arrival_rates = await self._arrival_rates(list(unread), bounds, now_ms)
+        arriving = [] if group.replay and group.replay.until_ms is not None else list(unread)
+        arrival_rates = await self._arrival_rates(arriving, bounds, now_ms)
+        pace = None if group.replay is None else group.replay.pace(now_ms)
         lags = []
         for where, known in bounds.items():
             observed = ObservedPartition(
@@ -65,6 +68,7 @@ class GroupLag:
                 arrival_rate=arrival_rates.get(where),
                 holder=holders.get(where, NOBODY),
                 now_ms=now_ms,
+                pace=pace,
             )
             lags.append(explain_lag(observed))
         return sorted(lags, key=lambda lag: (lag.topic, lag.partition))
@@ -97,3 +101,22 @@ class GroupLag:
         ]
         found = await self._survey.bounds(partitions)
         return {p: b for p, b in found.items() if not isinstance(b, LogdError)}
+
+
+def _replayed(
+    replay: Replay | None, bounds: dict[TopicPartition, LogBounds]
+) -> dict[TopicPartition, LogBounds]:
+    """Of each log what a replay has to read of it: not what came later, and nothing of topics that
+    it was not forked with."""
+    if replay is None:
+        return bounds
+    found = {}
+    for where, known in bounds.items():
+        end = replay.end_of(where)
+        if end is None:
+            found[where] = known
+        elif end > 0:
+            found[where] = LogBounds(
+                min(known.log_start_offset, end), min(known.high_watermark, end)
+            )
+    return found

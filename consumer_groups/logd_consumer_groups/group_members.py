@@ -179,9 +179,9 @@ class GroupMembers:
             return None
         committed, session.committed = tuple(session.committed), []
         session.told, session.told_rewind = told, group.rewind_epoch
-        return SessionAnswer(
-            group.table.epoch, group.rewind_epoch, grants, committed, lost=session.lost
-        )
+        epoch, lost = group.table.epoch, session.lost
+        pace = None if group.replay is None else group.replay.pace(self._clock.wall_ms())
+        return SessionAnswer(epoch, group.rewind_epoch, grants, committed, lost=lost, replay=pace)
 
     def rewound(self, shard: GroupShard, name: str) -> None:
         """Every member has new positions."""

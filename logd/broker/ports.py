@@ -23,6 +23,7 @@ from logd.model.group import (
     ResetTarget,
     TopicSelection,
 )
+from logd.model.group_replay import Fork, ForkPlan
 from logd.model.group_session import SessionAnswer, SessionMessage
 from logd.model.ids import (
     NO_LEADER_EPOCH,
@@ -349,6 +350,10 @@ class Groups(Protocol):
     async def undo_reset(
         self, group: str, *, actor: str, validate_only: bool = False
     ) -> ResetPlan: ...
+
+    async def fork_group(self, fork: Fork) -> ForkPlan:
+        """Make a group that replays the past. Raises InvalidConfig, GroupExists."""
+        ...
 
     async def list_resets(self, group: str) -> Sequence[ResetEvent]:
         """Latest first."""

@@ -1,8 +1,9 @@
 """Numbers and names as they come in: what no message could carry is refused where it is given."""
 
+import math
 import operator
 from datetime import UTC, datetime, timedelta
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 from logd.model.errors import InvalidConfig
 
@@ -24,6 +25,17 @@ def check_int(name: str, value: SupportsIndex, low: int, high: int = INT64_MAX) 
         number = low - 1
     if isinstance(value, bool) or not low <= number <= high:
         raise InvalidConfig(f"{name} is {value!r}, but takes an int, {low} to {high}", field=name)
+    return number
+
+
+def check_number(name: str, value: SupportsFloat) -> float:
+    """`value` as a float. Raises InvalidConfig where it is no finite number."""
+    try:
+        number = math.nan if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidConfig(f"{name} is {value!r}, but takes a number", field=name)
     return number
 
 

@@ -159,6 +159,13 @@ class TopicExists(LogdError):
     client_does = "raise; --if-not-exists accepts it"
 
 
+class GroupExists(LogdError):
+    """A group of this name exists already."""
+
+    reason, code, exit_status = "GROUP_EXISTS", "ALREADY_EXISTS", 5
+    client_does = "raise"
+
+
 class ProducerFenced(LogdError):
     """A newer instance of this producer has taken over; this one must stop."""
 
@@ -428,6 +435,14 @@ class ClientClosed(LogdError):
     """The producer, consumer or admin was used after it was closed."""
 
     reason, code, exit_status = "CLIENT_CLOSED", None, 1
+
+
+class ReplayEnded(LogdError):
+    """A group that replays the past has come to the end: there is nothing more to read. Loops end
+    by it; a poll or a single batch that is asked for raises it."""
+
+    reason, code, exit_status = "REPLAY_ENDED", None, 1
+    client_does = "stop reading"
 
 
 class MissingPackage(LogdError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, NewType
 
 from logd.model.errors import LogdError
+from logd.model.group_replay import ReplayStatus
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 
 RewindEpoch = NewType("RewindEpoch", int)
@@ -178,6 +179,7 @@ class GroupDescription:
     consumers: tuple[GroupConsumer, ...]
     rewind_epoch: RewindEpoch
     coordinator_partition: PartitionId
+    replay: ReplayStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

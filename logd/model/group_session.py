@@ -8,6 +8,7 @@ from typing import NewType
 
 from logd.model.errors import LogdError
 from logd.model.group import Attempts, CommitRequest, DoneRange, Subscription
+from logd.model.group_replay import ReplayPace
 from logd.model.ids import LeaderEpoch, Offset, TopicPartition
 
 GroupEpoch = NewType("GroupEpoch", int)
@@ -80,19 +81,22 @@ class GrantPosition:
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A partition that a member has since `epoch`. `position` None: it holds it, and goes on.
-    `report_at`: a partition split off it waits until the member says that it has come so far."""
+    `report_at`: a partition split off it waits until the member says that it has come so far.
+    `end`: nothing is read from there on, for it is replayed."""
 
     topic_partition: TopicPartition
     topic: str
     epoch: GroupEpoch
     position: GrantPosition | None
     report_at: Offset | None = None
+    end: Offset | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionAnswer:
     """What a member is told: all that it has. `committed`: how its last commits were taken. `lost`:
-    what it said that it holds, and does not have any more."""
+    what it said that it holds, and does not have any more. `replay`: records are due by its clock.
+    """
 
     member_epoch: GroupEpoch
     rewind_epoch: int
@@ -100,3 +104,4 @@ class SessionAnswer:
     committed: tuple[tuple[TopicPartition, LogdError | None], ...] = ()
     warnings: tuple[str, ...] = ()
     lost: tuple[TopicPartition, ...] = ()
+    replay: ReplayPace | None = None

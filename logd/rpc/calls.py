@@ -84,6 +84,7 @@ CALLS: Mapping[str, Call] = {
         ResetOffsets=("alter", GROUP),
         UndoReset=("alter", GROUP),
         ListResets=("describe", GROUP),
+        ForkGroup=("alter", GROUP),
     ),
     **_calls(
         cluster_pb2,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from logd.model.errors import LogdError, StoredDataCorrupt, UnsupportedVersion
 from logd.model.group import Attempts, DoneRange, RewindEpoch, Subscription
+from logd.model.group_replay import Replay
 from logd.model.group_session import GroupEpoch
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import (
@@ -25,6 +26,7 @@ from logd_consumer_groups.core.offset_records import (
     OffsetRecord,
     OwnerRecord,
     RecordType,
+    ReplayRecord,
     RewindRecord,
     SnapshotBegin,
     SnapshotChunk,
@@ -85,6 +87,15 @@ _TABLE = (
     "01006d"
     "01000000" + _WHERE[:32] + "04000000"
 )
+REPLAY = Replay("g0", 5, 9, 2.5, 7, {WHERE: Offset(12)})
+_REPLAY = (
+    "02006730"
+    "0500000000000000"
+    "0900000000000000"
+    "0000000000000440"
+    "0700000000000000"
+    "01000000" + _WHERE + "0c00000000000000"
+)
 
 GOLDEN: list[tuple[OffsetRecord, str, str | None]] = [
     (
@@ -122,8 +133,14 @@ GOLDEN: list[tuple[OffsetRecord, str, str | None]] = [
     (
         SnapshotChunk(Offset(8), 1, (replace(IMAGE, offsets=((WHERE, TRIED),), table=TABLE),)),
         "0106080000000000000001000000",
-        "02" + _IMAGE.replace(_POSITION, _POSITION + _ATTEMPTS) + _TABLE,
+        "02" + _IMAGE.replace(_POSITION, _POSITION + _ATTEMPTS) + _TABLE + "00",
     ),
+    (
+        SnapshotChunk(Offset(8), 1, (replace(IMAGE, table=TABLE, replay=REPLAY),)),
+        "0106080000000000000001000000",
+        "02" + _IMAGE.replace(_POSITION, _POSITION + "0000") + _TABLE + "01" + _REPLAY,
+    ),
+    (ReplayRecord("g1", REPLAY), "010b02006731", "01" + _REPLAY),
     (MemberRecord("g1", "m", MEMBER), "01080200673101006d", "01" + _MEMBER),
     (MemberRecord("g1", "m", None), "01080200673101006d", None),
     (OwnerRecord("g1", WHERE, "m"), "010902006731" + _WHERE, "0101006d"),
@@ -182,12 +199,22 @@ bodies = st.builds(
     RewindBody, times, names, names, st.lists(entries, max_size=3).map(tuple), st.just(-1)
 )
 kinds = st.sampled_from(["RESET", "UNDO", "COMMIT"])
+replays = st.builds(
+    Replay,
+    names,
+    offsets,
+    st.none() | offsets,
+    st.floats(0, 1000),
+    st.none() | offsets,
+    st.dictionaries(wheres, offsets, max_size=3),
+)
 images = st.builds(
     GroupImage,
     names,
     st.integers(-1, 2**63 - 1),
     st.lists(st.tuples(wheres, positions), max_size=3).map(tuple),
     st.lists(st.builds(RewindEvent, offsets, kinds, bodies), max_size=3).map(tuple),
+    replay=st.none() | replays,
 )
 counts = st.integers(0, 2**32 - 1)
 records: st.SearchStrategy[OffsetRecord] = st.one_of(
@@ -199,6 +226,7 @@ records: st.SearchStrategy[OffsetRecord] = st.one_of(
     st.builds(SnapshotEnd, offsets, counts, counts, counts),
     st.builds(MemberRecord, names, st.just("m"), st.none() | members),
     st.builds(OwnerRecord, names, wheres, st.just("") | names),
+    st.builds(ReplayRecord, names, replays),
     st.builds(TopicSeenRecord, names, st.binary(min_size=16, max_size=16), st.none() | counts),
 )
 
@@ -252,7 +280,7 @@ def test_a_count_beyond_the_bytes_is_refused_before_anything_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "record_type", [0, 11, 99, RecordType.SHARE_ACQUIRED, RecordType.SHARE_DELIVERY_COUNT]
+    "record_type", [0, 12, 99, RecordType.SHARE_ACQUIRED, RecordType.SHARE_DELIVERY_COUNT]
 )
 def test_types_that_are_reserved_or_unknown_are_refused(record_type: int) -> None:
     with pytest.raises(UnsupportedVersion, match=f"type {int(record_type)}"):

@@ -56,6 +56,7 @@ ASKED = {
         "ResetOffsets": "alter group:billing",
         "UndoReset": "alter group:billing",
         "ListResets": "describe group:billing",
+        "ForkGroup": "alter group:billing",
     },
     "ClusterService": {
         "GetClusterInfo": "describe cluster",

@@ -11,17 +11,20 @@ All integers are little-endian; `text` is a u16 length and UTF-8.
     image      name text, rewind_epoch i64,
                offset count u32, offsets: each topic_id 16 bytes, partition u32, position,
                event count u32, events: each rewind_epoch i64, kind u8 (RESET 1, UNDO 2, COMMIT 3),
-               event; from version 2 on the table of `member_table`
+               event; from version 2 on the table of `member_table`, replay count u8 (0 or 1),
+               replay as in `replays`
 """
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from logd.model.errors import StoredDataCorrupt
 from logd.model.group import NEVER_REWOUND, Attempts, DoneRange, ResetKind, RewindEpoch
+from logd.model.group_replay import Replay
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.member_table import MemberTable
+from logd_consumer_groups.core.replays import pack_replay, unpack_replay
 from logd_consumer_groups.core.struct_reader import StructReader, packed_text
 
 _POSITION = struct.Struct("<qiqqHH")
@@ -33,6 +36,7 @@ _ENTRY = struct.Struct("<16sIqqqB")
 _COUNT = struct.Struct("<I")
 _EPOCH = struct.Struct("<q")
 _EPOCH_AND_KIND = struct.Struct("<qB")
+_FLAG = struct.Struct("<B")
 _WHERE = struct.Struct("<16sI")
 _POSITION_BYTES = _WHERE.size + _POSITION.size + _ATTEMPTS_COUNT.size
 
@@ -165,9 +169,10 @@ class GroupImage:
     offsets: tuple[tuple[TopicPartition, Position], ...]
     events: tuple[RewindEvent, ...]
     table: MemberTable = field(default_factory=MemberTable)
+    replay: Replay | None = None
 
     def pack(self, version: int) -> bytes:
-        """As a chunk of `version` holds it: 1 has no table of members, and no attempts."""
+        """As a chunk of `version` holds it: 1 has no members, no attempts and no replays."""
         parts = [packed_text(self.name), _EPOCH.pack(self.rewind_epoch)]
         parts.append(_COUNT.pack(len(self.offsets)))
         for where, position in self.offsets:
@@ -177,7 +182,8 @@ class GroupImage:
             kind = _KINDS.index(event.kind) + 1
             parts += (_EPOCH_AND_KIND.pack(event.rewind_epoch, kind), event.body.pack())
         if version > 1:
-            parts.append(self.table.pack())
+            parts += (self.table.pack(), _FLAG.pack(self.replay is not None))
+            parts += () if self.replay is None else (pack_replay(self.replay),)
         return b"".join(parts)
 
     @staticmethod
@@ -199,8 +205,14 @@ class GroupImage:
                 raise StoredDataCorrupt(f"a group's history in __consumer_offsets has kind {kind}")
             body = RewindBody.unpack(reader)
             events.append(RewindEvent(RewindEpoch(event_epoch), _KINDS[kind - 1], body))
-        table = MemberTable() if version == 1 else MemberTable.unpack(reader)
-        return GroupImage(name, RewindEpoch(rewind_epoch), tuple(offsets), tuple(events), table)
+        image = GroupImage(name, RewindEpoch(rewind_epoch), tuple(offsets), tuple(events))
+        if version == 1:
+            return image
+        table, (has_replay,) = MemberTable.unpack(reader), reader.unpack(_FLAG)
+        if has_replay > 1:
+            raise StoredDataCorrupt("a group in __consumer_offsets has several replays")
+        replay = unpack_replay(reader) if has_replay else None
+        return replace(image, table=table, replay=replay)
 
 
 def _entry(

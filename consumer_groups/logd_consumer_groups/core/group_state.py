@@ -1,8 +1,9 @@
-"""One group: its committed offsets, its rewind epoch, its history."""
+"""One group: its committed offsets, its rewind epoch, its history, and what it replays."""
 
 from dataclasses import dataclass, field
 
 from logd.model.group import NEVER_REWOUND, RewindEpoch
+from logd.model.group_replay import Replay
 from logd.model.ids import Offset, TopicPartition
 from logd_consumer_groups.core.group_image import (
     GroupImage,
@@ -13,6 +14,7 @@ from logd_consumer_groups.core.group_image import (
 )
 from logd_consumer_groups.core.member_table import MemberTable
 from logd_consumer_groups.core.offset_records import CommitRecord, RewindRecord
+from logd_consumer_groups.core.replays import replay_bytes
 
 HISTORY_EVENTS_MAX = 64
 HISTORY_ENTRIES_MAX = 20_000
@@ -33,13 +35,16 @@ class GroupState:
     rewind_epoch: RewindEpoch = NEVER_REWOUND
     history: list[RewindEvent] = field(default_factory=list)
     table: MemberTable = field(default_factory=MemberTable)
+    replay: Replay | None = None
     offsets_bytes: int = 0
     history_bytes: int = 0
 
     @property
     def state_bytes(self) -> int:
         """Size of its image, nearly."""
-        return 64 + len(self.name) + self.offsets_bytes + self.history_bytes + self.table.size_bytes
+        replay = 0 if self.replay is None else replay_bytes(self.replay)
+        known = self.offsets_bytes + self.history_bytes + self.table.size_bytes + replay
+        return 64 + len(self.name) + known
 
     @property
     def committed_ms(self) -> int:
@@ -84,6 +89,7 @@ class GroupState:
             tuple(sorted(self.offsets.items(), key=lambda item: item[0])),
             tuple(self.history),
             self.table.copy(),
+            self.replay,
         )
 
     @staticmethod
@@ -94,6 +100,7 @@ class GroupState:
             rewind_epoch=image.rewind_epoch,
             history=list(image.events),
             table=image.table.copy(),
+            replay=image.replay,
             offsets_bytes=sum(position.size_bytes for _, position in image.offsets),
             history_bytes=sum(event.body.size_bytes for event in image.events),
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from logd.model.group import LogBounds, PartitionLag
+from logd.model.group_replay import ReplayPace
 from logd.model.ids import Offset, PartitionId
 from logd_consumer_groups.core.group_image import Position
 from logd_consumer_groups.core.split_waits import SplitWait
@@ -37,7 +38,7 @@ NOBODY = Holder()
 @dataclass(frozen=True, slots=True)
 class ObservedPartition:
     """What one partition showed. `next_append_ms` None: there is nothing to read. Rates are
-    records/s, None: not known."""
+    records/s, None: not known. `pace`: the group replays it by this clock."""
 
     topic: str
     partition: PartitionId
@@ -49,6 +50,7 @@ class ObservedPartition:
     arrival_rate: float | None
     holder: Holder
     now_ms: int
+    pace: ReplayPace | None = None
 
 
 def next_unread(position: Position | None, bounds: LogBounds) -> Offset:
@@ -80,8 +82,9 @@ def lag_records(position: Position | None, bounds: LogBounds) -> int:
 def explain_lag(observed: ObservedPartition) -> PartitionLag:
     records = lag_records(observed.position, observed.bounds)
     age_ms = 0
+    clock_ms = observed.now_ms if observed.pace is None else observed.pace.clock_ms
     if records and observed.next_append_ms is not None:
-        age_ms = max(0, observed.now_ms - observed.next_append_ms)
+        age_ms = max(0, clock_ms - observed.next_append_ms)
     position, bounds = observed.position, observed.bounds
     return PartitionLag(
         topic=observed.topic,
@@ -132,7 +135,9 @@ def _reason(observed: ObservedPartition, records: int, age_ms: int) -> str:
         )
     if not records:
         return "caught up"
-    return _who_holds_up(holder) or _what_stands_still(observed, age_ms)
+    return (
+        _who_holds_up(holder) or _when_it_is_due(observed) or _what_stands_still(observed, age_ms)
+    )
 
 
 def _who_holds_up(holder: Holder) -> str:
@@ -152,6 +157,15 @@ def _who_holds_up(holder: Holder) -> str:
     if holder.problem:
         return f"{who} cannot read on: {holder.problem}"
     return f"paused by {who}" if holder.paused else ""
+
+
+def _when_it_is_due(observed: ObservedPartition) -> str:
+    """Of a replay that waits for its clock."""
+    pace, append_ms = observed.pace, observed.next_append_ms
+    if pace is None or append_ms is None or append_ms <= pace.clock_ms:
+        return ""
+    wait_s = (append_ms - pace.clock_ms) / pace.speed / 1000
+    return f"replayed at {pace.speed:g}x: the next record is due in {wait_s:.1f} s"
 
 
 def _what_stands_still(observed: ObservedPartition, age_ms: int) -> str:

@@ -4,7 +4,7 @@ Key and value each open with a version byte: 1, or 2 in the values of resets, un
 were written since groups have members. The key's second byte is the type. A version or type that
 this program does not know raises UnsupportedVersion and keeps the partition from loading: passing
 it over would lose state at the next snapshot. All integers are little-endian; `position`, `event`
-and `image` are laid out in `group_image`, `member` in `member_table`.
+and `image` are laid out in `group_image`, `member` in `member_table`, `replay` in `replays`.
 
     type               key after version and type            value after version
     1 commit           group text, topic_id 16, partition    position, flags u8 (1: went back),
@@ -20,6 +20,7 @@ and `image` are laid out in `group_image`, `member` in `member_table`.
     8 member           group text, member_id text            member; null: it is a member no more
     9 owner            as commit                             member_id text; null: nobody has it
     10 topic seen      group text, topic_id 16               partitions u32; null: the topic is gone
+    11 replay          group text                            replay
     16 to 18           reserved for share groups: ranges acquired, acknowledged, delivery counts
 
 A reset is one record, so that no crash can tear it apart. Its key names the epoch before it, which
@@ -36,9 +37,11 @@ import crc32c
 
 from logd.model.errors import StoredDataCorrupt, UnsupportedVersion
 from logd.model.group import RewindEpoch
+from logd.model.group_replay import Replay
 from logd.model.ids import TOPIC_ID_BYTES, Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.group_image import GroupImage, Position, RewindBody
 from logd_consumer_groups.core.member_table import Member
+from logd_consumer_groups.core.replays import pack_replay, unpack_replay
 from logd_consumer_groups.core.struct_reader import StructReader, packed_text
 
 VERSION = 1
@@ -56,6 +59,7 @@ class RecordType(IntEnum):
     MEMBER = 8
     OWNER = 9
     TOPIC_SEEN = 10
+    REPLAY = 11
     SHARE_ACQUIRED = 16
     SHARE_ACKNOWLEDGED = 17
     SHARE_DELIVERY_COUNT = 18
@@ -194,6 +198,18 @@ class TopicSeenRecord:
         return key, None if self.partitions is None else _value(_COUNT.pack(self.partitions))
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayRecord:
+    """The group replays the past of another's topics: so it stands now."""
+
+    group: str
+    replay: Replay
+
+    def pack(self) -> tuple[bytes, bytes]:
+        key = _key(RecordType.REPLAY, packed_text(self.group))
+        return key, _value(pack_replay(self.replay))
+
+
 OffsetRecord = (
     CommitRecord
     | GroupTombstone
@@ -204,6 +220,7 @@ OffsetRecord = (
     | MemberRecord
     | OwnerRecord
     | TopicSeenRecord
+    | ReplayRecord
 )
 _OF_VERSION_2 = (
     RecordType.COMMIT,
@@ -286,6 +303,8 @@ def _unpack(raw_type: int, key: StructReader, value: StructReader, version: int)
         case RecordType.TOPIC_SEEN:
             group, topic_id = key.text(), TopicId(key.take(TOPIC_ID_BYTES))
             return TopicSeenRecord(group, topic_id, *value.unpack(_COUNT))
+        case RecordType.REPLAY:
+            return ReplayRecord(key.text(), unpack_replay(value))
         case RecordType.GROUP:
             raise UnsupportedVersion("a group record of __consumer_offsets has a value")
         case _:

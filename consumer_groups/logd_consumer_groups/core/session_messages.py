@@ -140,7 +140,8 @@ def grant_of(
         else:
             epoch = None if at.leader_epoch < 0 else LeaderEpoch(at.leader_epoch)
             position = GrantPosition(at.offset, epoch, at.done_ranges, at.attempts)
-    return Grant(where, topic, owner.epoch, position, report_at)
+    end = None if group.replay is None else group.replay.end_of(where)
+    return Grant(where, topic, owner.epoch, position, report_at, end)
 
 
 def holds(presence: Presence, where: TopicPartition, owner: Owner) -> bool:

@@ -12,6 +12,7 @@ from logd_consumer_groups.core.offset_records import (
     GroupTombstone,
     MemberRecord,
     OwnerRecord,
+    ReplayRecord,
     RewindRecord,
     SnapshotBegin,
     SnapshotChunk,
@@ -22,7 +23,9 @@ from logd_consumer_groups.core.offset_records import (
 )
 
 NO_OFFSET = Offset(-1)
-GroupRecord = CommitRecord | RewindRecord | MemberRecord | OwnerRecord | TopicSeenRecord
+GroupRecord = (
+    CommitRecord | RewindRecord | MemberRecord | OwnerRecord | TopicSeenRecord | ReplayRecord
+)
 
 
 @dataclass(slots=True)
@@ -138,5 +141,7 @@ def _replay(group: GroupState, record: GroupRecord, offset: Offset, epoch: Group
             group.table.replay_member(record.member_id, record.member, epoch)
         case OwnerRecord():
             group.table.replay_owner(record.topic_partition, record.member_id, epoch)
+        case ReplayRecord():
+            group.replay = record.replay
         case TopicSeenRecord():
             group.table.replay_seen(record.topic_id, record.partitions)

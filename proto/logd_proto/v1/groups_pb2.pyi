@@ -86,36 +86,48 @@ class GrantPosition(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., leader_epoch: _Optional[int] = ..., done_ranges: _Optional[_Iterable[_Union[DoneRange, _Mapping]]] = ..., from_beginning: bool = ..., attempts: _Optional[_Iterable[_Union[Attempts, _Mapping]]] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("topic_id", "topic", "partition", "assignment_epoch", "position", "report_at")
+    __slots__ = ("topic_id", "topic", "partition", "assignment_epoch", "position", "report_at", "end")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     ASSIGNMENT_EPOCH_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     REPORT_AT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     topic_id: bytes
     topic: str
     partition: int
     assignment_epoch: int
     position: GrantPosition
     report_at: int
-    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., assignment_epoch: _Optional[int] = ..., position: _Optional[_Union[GrantPosition, _Mapping]] = ..., report_at: _Optional[int] = ...) -> None: ...
+    end: int
+    def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., assignment_epoch: _Optional[int] = ..., position: _Optional[_Union[GrantPosition, _Mapping]] = ..., report_at: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed", "lost")
+    __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed", "lost", "replay")
     MEMBER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     member_epoch: int
     rewind_epoch: int
     assigned: _containers.RepeatedCompositeFieldContainer[Grant]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     committed: _containers.RepeatedCompositeFieldContainer[OffsetCommitResult]
     lost: _containers.RepeatedCompositeFieldContainer[LostPartition]
-    def __init__(self, member_epoch: _Optional[int] = ..., rewind_epoch: _Optional[int] = ..., assigned: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., committed: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ..., lost: _Optional[_Iterable[_Union[LostPartition, _Mapping]]] = ...) -> None: ...
+    replay: ReplayPace
+    def __init__(self, member_epoch: _Optional[int] = ..., rewind_epoch: _Optional[int] = ..., assigned: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., committed: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ..., lost: _Optional[_Iterable[_Union[LostPartition, _Mapping]]] = ..., replay: _Optional[_Union[ReplayPace, _Mapping]] = ...) -> None: ...
+
+class ReplayPace(_message.Message):
+    __slots__ = ("speed", "clock_ms")
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_MS_FIELD_NUMBER: _ClassVar[int]
+    speed: float
+    clock_ms: int
+    def __init__(self, speed: _Optional[float] = ..., clock_ms: _Optional[int] = ...) -> None: ...
 
 class LostPartition(_message.Message):
     __slots__ = ("topic_id", "partition")
@@ -316,18 +328,78 @@ class GroupConsumer(_message.Message):
     def __init__(self, consumer_id: _Optional[str] = ..., peer: _Optional[str] = ..., seen_ms: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., member: bool = ..., instance_id: _Optional[str] = ..., client_id: _Optional[str] = ..., subscription: _Optional[_Union[Subscription, _Mapping]] = ..., giving_up: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., waiting_for: _Optional[_Iterable[_Union[TopicPartitions, _Mapping]]] = ..., connected: bool = ..., stalled_ms: _Optional[int] = ...) -> None: ...
 
 class DescribeGroupResponse(_message.Message):
-    __slots__ = ("group", "offsets", "consumers", "rewind_epoch", "coordinator_partition")
+    __slots__ = ("group", "offsets", "consumers", "rewind_epoch", "coordinator_partition", "replay")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     CONSUMERS_FIELD_NUMBER: _ClassVar[int]
     REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_PARTITION_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     group: GroupSummary
     offsets: _containers.RepeatedCompositeFieldContainer[CommittedOffset]
     consumers: _containers.RepeatedCompositeFieldContainer[GroupConsumer]
     rewind_epoch: int
     coordinator_partition: int
-    def __init__(self, group: _Optional[_Union[GroupSummary, _Mapping]] = ..., offsets: _Optional[_Iterable[_Union[CommittedOffset, _Mapping]]] = ..., consumers: _Optional[_Iterable[_Union[GroupConsumer, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., coordinator_partition: _Optional[int] = ...) -> None: ...
+    replay: Replay
+    def __init__(self, group: _Optional[_Union[GroupSummary, _Mapping]] = ..., offsets: _Optional[_Iterable[_Union[CommittedOffset, _Mapping]]] = ..., consumers: _Optional[_Iterable[_Union[GroupConsumer, _Mapping]]] = ..., rewind_epoch: _Optional[int] = ..., coordinator_partition: _Optional[int] = ..., replay: _Optional[_Union[Replay, _Mapping]] = ...) -> None: ...
+
+class Replay(_message.Message):
+    __slots__ = ("source", "from_ms", "until_ms", "speed", "clock_ms")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    FROM_MS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_MS_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    from_ms: int
+    until_ms: int
+    speed: float
+    clock_ms: int
+    def __init__(self, source: _Optional[str] = ..., from_ms: _Optional[int] = ..., until_ms: _Optional[int] = ..., speed: _Optional[float] = ..., clock_ms: _Optional[int] = ...) -> None: ...
+
+class ForkGroupRequest(_message.Message):
+    __slots__ = ("group", "source", "at_ms", "until_ms", "speed", "validate_only", "actor")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    SPEED_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    source: str
+    at_ms: int
+    until_ms: int
+    speed: float
+    validate_only: bool
+    actor: str
+    def __init__(self, group: _Optional[str] = ..., source: _Optional[str] = ..., at_ms: _Optional[int] = ..., until_ms: _Optional[int] = ..., speed: _Optional[float] = ..., validate_only: bool = ..., actor: _Optional[str] = ...) -> None: ...
+
+class ForkedPartition(_message.Message):
+    __slots__ = ("topic", "topic_id", "partition", "start", "end", "records", "bytes")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    topic_id: bytes
+    partition: int
+    start: int
+    end: int
+    records: int
+    bytes: int
+    def __init__(self, topic: _Optional[str] = ..., topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., records: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class ForkGroupResponse(_message.Message):
+    __slots__ = ("partitions", "from_ms")
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    FROM_MS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[ForkedPartition]
+    from_ms: int
+    def __init__(self, partitions: _Optional[_Iterable[_Union[ForkedPartition, _Mapping]]] = ..., from_ms: _Optional[int] = ...) -> None: ...
 
 class DescribeLagRequest(_message.Message):
     __slots__ = ("group",)

@@ -90,6 +90,11 @@ class GroupServiceStub(object):
                 request_serializer=logd__proto_dot_v1_dot_groups__pb2.ListResetsRequest.SerializeToString,
                 response_deserializer=logd__proto_dot_v1_dot_groups__pb2.ListResetsResponse.FromString,
                 _registered_method=True)
+        self.ForkGroup = channel.unary_unary(
+                '/logd.v1.GroupService/ForkGroup',
+                request_serializer=logd__proto_dot_v1_dot_groups__pb2.ForkGroupRequest.SerializeToString,
+                response_deserializer=logd__proto_dot_v1_dot_groups__pb2.ForkGroupResponse.FromString,
+                _registered_method=True)
 
 
 class GroupServiceServicer(object):
@@ -173,6 +178,13 @@ class GroupServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForkGroup(self, request, context):
+        """Makes a group that replays the past of another group's topics.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GroupServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -230,6 +242,11 @@ def add_GroupServiceServicer_to_server(servicer, server):
                     servicer.ListResets,
                     request_deserializer=logd__proto_dot_v1_dot_groups__pb2.ListResetsRequest.FromString,
                     response_serializer=logd__proto_dot_v1_dot_groups__pb2.ListResetsResponse.SerializeToString,
+            ),
+            'ForkGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkGroup,
+                    request_deserializer=logd__proto_dot_v1_dot_groups__pb2.ForkGroupRequest.FromString,
+                    response_serializer=logd__proto_dot_v1_dot_groups__pb2.ForkGroupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -530,6 +547,33 @@ class GroupService(object):
             '/logd.v1.GroupService/ListResets',
             logd__proto_dot_v1_dot_groups__pb2.ListResetsRequest.SerializeToString,
             logd__proto_dot_v1_dot_groups__pb2.ListResetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/logd.v1.GroupService/ForkGroup',
+            logd__proto_dot_v1_dot_groups__pb2.ForkGroupRequest.SerializeToString,
+            logd__proto_dot_v1_dot_groups__pb2.ForkGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Sequence
 from logd.broker.doors.grpc_door.group_wire import (
     from_committed,
     from_event,
+    from_forked,
     from_lag,
     from_planned,
+    from_replay,
     from_summary,
     to_commit,
     to_target,
@@ -34,6 +36,7 @@ from logd.model.group import (
     TopicSelection,
     ToPlan,
 )
+from logd.model.group_replay import Fork
 from logd.model.ids import PartitionId, TopicId, TopicPartition
 from logd.rpc.rpc import Authorizer, RequestContext, ServerStream
 from logd.wire.proto_errors import to_proto_error
@@ -127,6 +130,7 @@ class GroupService:
             consumers=[self._to_consumer(consumer) for consumer in group.consumers],
             rewind_epoch=group.rewind_epoch,
             coordinator_partition=group.coordinator_partition,
+            replay=None if group.replay is None else from_replay(group.replay),
         )
 
     async def describe_lag(
@@ -171,6 +175,25 @@ class GroupService:
         )
         return pb.UndoResetResponse(
             partitions=map(from_planned, plan.partitions), rewind_epoch=plan.rewind_epoch
+        )
+
+    async def fork_group(
+        self, context: RequestContext, request: pb.ForkGroupRequest
+    ) -> pb.ForkGroupResponse:
+        self._authorizer.authorize(context, "describe", f"group:{request.source}")
+        plan = await self._groups.fork_group(
+            Fork(
+                request.source,
+                request.group,
+                request.at_ms,
+                request.until_ms if request.HasField("until_ms") else None,
+                request.speed,
+                request.actor or context.principal,
+                request.validate_only,
+            )
+        )
+        return pb.ForkGroupResponse(
+            partitions=map(from_forked, plan.partitions), from_ms=plan.from_ms
         )
 
     async def list_resets(

@@ -17,6 +17,7 @@ from logd.model.group import (
     ToOffset,
     ToTime,
 )
+from logd.model.group_replay import ForkedPartition, ReplayStatus
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition
 from logd_proto.v1 import common_pb2
 from logd_proto.v1 import groups_pb2 as pb
@@ -97,6 +98,28 @@ def from_event(event: ResetEvent) -> pb.ResetEvent:
         description=event.description,
         actor=event.actor,
         partitions=map(from_planned, event.partitions),
+    )
+
+
+def from_replay(replay: ReplayStatus) -> pb.Replay:
+    return pb.Replay(
+        source=replay.source,
+        from_ms=replay.from_ms,
+        until_ms=replay.until_ms,
+        speed=replay.speed,
+        clock_ms=replay.clock_ms,
+    )
+
+
+def from_forked(forked: ForkedPartition) -> pb.ForkedPartition:
+    return pb.ForkedPartition(
+        topic=forked.topic,
+        topic_id=forked.topic_id,
+        partition=forked.partition,
+        start=forked.start,
+        end=forked.end,
+        records=forked.records,
+        bytes=forked.size_bytes,
     )
 
 

@@ -85,6 +85,11 @@ def from_answer(answer: SessionAnswer) -> pb.SessionResponse:
             pb.LostPartition(topic_id=where.topic_id, partition=where.partition)
             for where in answer.lost
         ],
+        replay=(
+            pb.ReplayPace(speed=answer.replay.speed, clock_ms=answer.replay.clock_ms)
+            if answer.replay is not None
+            else None
+        ),
     )
     for where, error in answer.committed:
         result = response.committed.add(topic_id=where.topic_id, partition=where.partition)
@@ -115,4 +120,5 @@ def _from_grant(grant: Grant) -> pb.Grant:
         assignment_epoch=grant.epoch,
         position=position,
         report_at=grant.report_at,
+        end=grant.end,
     )
