@@ -27,10 +27,16 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, Unpack
 
 from logd.model.checked_values import check_int
-from logd.model.errors import BrokerUnreachable, InvalidConfig, LogdError, RequestTimeout
+from logd.model.errors import (
+    BrokerUnreachable,
+    InvalidConfig,
+    LogdError,
+    ReplayEnded,
+    RequestTimeout,
+)
 from logd.model.offset_spec import OffsetSpec
 from logd.model.seams import Clock, Random, Transport
 from logd.model.topic import PARKED_SUFFIX, check_name
@@ -263,14 +269,16 @@ class Consumer:
         return RecordIterator(self.next_cursor)
 
     def batches(self) -> AsyncIterator[RecordBatch]:
-        """Whole batches as they are stored, the first trimmed to the position. Without end."""
+        """Whole batches as they are stored, the first trimmed to the position. Without end, but
+        for a replay's."""
         return BatchIterator(self.next_batch)
 
     @short_traceback
     async def poll(self, timeout_ms: int = 1_000, max_records: int | None = None) -> list[Record]:
         """What is there, at least one record, at most `max_records` (max_poll_records).
 
-        An empty list when nothing came for `timeout_ms`; with 0 only what is buffered.
+        An empty list when nothing came for `timeout_ms`; with 0 only what is buffered. Raises
+        ReplayEnded at the end of a replay.
         """
         self._end_parallel()
         check_int("timeout_ms", timeout_ms, 0)
@@ -293,7 +301,7 @@ class Consumer:
 
     @short_traceback
     async def next_batch(self) -> RecordBatch:
-        """The next of `batches()`."""
+        """The next of `batches()`. Raises ReplayEnded where those end."""
         self._end_parallel()
         return await self._next(self._positions.next_batch)
 
@@ -494,15 +502,29 @@ class Consumer:
         waited = False
         while True:
             self._fetcher.raise_told()
+            pace = self._positions.turns.pace
+            if pace.runs:
+                pace.look(clock.monotonic_ms())
             found = take()
             self._request_if_due()
+            if found is None and self._positions.is_over:
+                await self._end_replay()
             left_ms = None if timeout_ms is None else now_ms + timeout_ms - clock.monotonic_ms()
             if found is not None or (waited and left_ms is not None and left_ms <= 0):
                 return found
+            waits = [max(0, ms) for ms in (left_ms, pace.wait_ms) if ms is not None]
             async with self._guard.waiting():
-                await self._fetcher.arrival(None if left_ms is None else max(0, left_ms))
+                await self._fetcher.arrival(min(waits, default=None))
             waited = True
             self._loop_turn_ms = clock.monotonic_ms()
+
+    async def _end_replay(self) -> NoReturn:
+        """All is read, and done: the group is to know it before whoever reads does."""
+        self._fetcher.arrived()  # other workers wait for records
+        if self._group is not None and self.config.enable_auto_commit:
+            async with self._guard.waiting():
+                await self._group.commit()
+        raise ReplayEnded("the replay is over: there is nothing more to read")
 
     def _request_if_due(self) -> None:
         """Delivery made room in the buffer: let the fetcher see."""

@@ -72,6 +72,11 @@ class ConsumerFetcher:
         """Something waits for the application that no answer has brought just now."""
         self._arrived.set()
 
+    def reassigned(self) -> None:
+        """Partitions came or went: a request may be due, and a replay may be over by it."""
+        self._wake.set()
+        self._arrived.set()
+
     def fail(self, error: BaseException) -> None:
         """Let the application's next wait raise this."""
         self._failure = error

@@ -20,6 +20,7 @@ from logd.model.checked_values import (
 from logd.model.cluster import BrokerDescription, HealthProblem, TopicSize
 from logd.model.errors import InvalidConfig, LogdError
 from logd.model.group import CommittedOffset, GroupSummary
+from logd.model.group_replay import ReplayStatus
 from logd.model.offset_spec import OffsetAt
 
 ResetTo = Literal[OffsetAt, "current", "duration", "record_duration", "shift", "group", "plan"]
@@ -203,13 +204,14 @@ class GroupConsumer:
 
 @dataclass(frozen=True, slots=True)
 class GroupDescription:
-    """A group in full. `rewind_epoch` -1: it was never rewound."""
+    """A group in full. `rewind_epoch` -1: it was never rewound. `replay`: a fork's."""
 
     group: GroupSummary
     offsets: tuple[CommittedOffset, ...]
     consumers: tuple[GroupConsumer, ...]
     rewind_epoch: int
     coordinator_partition: int
+    replay: ReplayStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

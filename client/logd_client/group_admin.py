@@ -1,13 +1,16 @@
 """The part of Admin that deals with consumer groups: offsets, lag and rewinding."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import cast
 
 from logd.model.checked_values import (
     INT64_MIN,
     check_int,
+    check_number,
     check_partition,
     check_text,
+    time_to_ms,
 )
 from logd.model.errors import InvalidConfig
 from logd.model.group import (
@@ -22,6 +25,7 @@ from logd.model.group import (
     ResetPlan,
     RewindEpoch,
 )
+from logd.model.group_replay import UNPACED, ForkedPartition, ForkPlan, ReplayStatus
 from logd.model.ids import LeaderEpoch, Offset, PartitionId, TopicId
 from logd.model.offset_spec import OffsetSpec
 from logd_client.broker_connection import BrokerConnection
@@ -76,6 +80,7 @@ class GroupAdmin:
             ),
             rewind_epoch=answer.rewind_epoch,
             coordinator_partition=answer.coordinator_partition,
+            replay=_replay(answer.replay) if answer.HasField("replay") else None,
         )
 
     async def group_lag(self, group: str) -> list[PartitionLag]:
@@ -203,6 +208,53 @@ class GroupAdmin:
         partitions = tuple(_planned(each) for each in answer.partitions)
         return ResetPlan(partitions, RewindEpoch(answer.rewind_epoch), None, execute)
 
+    async def fork_group(
+        self,
+        source: str,
+        to: str,
+        at: datetime | int,
+        until: datetime | int | None = None,
+        speed: float = UNPACED,
+        *,
+        validate_only: bool = False,
+        actor: str = "",
+    ) -> ForkPlan:
+        """Make the group `to`, whose members replay the topics of `source` from `at` on.
+
+        Times are of append: datetimes with a zone, or ms since 1970 UTC. With `until` their loops
+        end before the first record appended then or later. `speed` is times the pace that it was
+        written at; 0: as fast as it is read. `source` goes on untouched. Raises UnknownGroup,
+        GroupExists, InvalidConfig.
+        """
+        request = groups_pb2.ForkGroupRequest(
+            group=check_text("to", to),
+            source=check_text("source", source),
+            at_ms=time_to_ms("at", at),
+            until_ms=None if until is None else time_to_ms("until", until),
+            speed=check_number("speed", speed),
+            validate_only=validate_only,
+            actor=actor,
+        )
+        answer = await self._connection.call(
+            "GroupService/ForkGroup",
+            request,
+            groups_pb2.ForkGroupResponse,
+            retry=validate_only,
+        )
+        partitions = tuple(
+            ForkedPartition(
+                each.topic,
+                TopicId(each.topic_id),
+                PartitionId(each.partition),
+                Offset(each.start),
+                Offset(each.end) if each.HasField("end") else None,
+                each.records,
+                each.bytes,
+            )
+            for each in answer.partitions
+        )
+        return ForkPlan(partitions, answer.from_ms, executed=not validate_only)
+
     async def group_history(self, group: str) -> list[ResetEvent]:
         """The group's rewinds and undos, latest first."""
         answer = await self._connection.call(
@@ -318,4 +370,14 @@ def _planned(each: groups_pb2.PlannedReset) -> PlannedReset:
         replay_bytes=each.replay_bytes,
         clamped=each.clamped,
         skipped=each.skipped,
+    )
+
+
+def _replay(replay: groups_pb2.Replay) -> ReplayStatus:
+    return ReplayStatus(
+        replay.source,
+        replay.from_ms,
+        replay.until_ms if replay.HasField("until_ms") else None,
+        replay.speed,
+        replay.clock_ms if replay.HasField("clock_ms") else None,
     )

@@ -298,6 +298,11 @@ class GroupSession:
             await changed.wait()
 
     def _take(self, response: pb.SessionResponse) -> None:
+        pace = (
+            self.partitions.positions.turns.pace
+        )  # all zeros: there is no replay, or it has no pace
+        now_ms = self._clock.monotonic_ms()
+        pace.tell(response.replay.speed, response.replay.clock_ms, now_ms)
         self.partitions.apply(self.membership.answered(response))
         self._last_error = None
         self._connection.answered()

@@ -70,7 +70,7 @@ class MemberPartitions:
         for grant in changes.moved:
             at = self.positions.find(grant.topic_id, grant.partition)
             if at is not None:
-                self._place(at, grant.position)
+                self._place(at, grant)
         granted = [self._take(grant) for grant in changes.granted]
         if granted and self._callbacks.has("on_assigned"):
             for at in granted:
@@ -83,7 +83,7 @@ class MemberPartitions:
         idle = [at for at in revoked if at not in busy]
         for some in filter(None, (idle, busy)):  # the former need not wait for the application
             self._spawn("revoke", self._revoke(some))
-        self._fetcher.wake()
+        self._fetcher.reassigned()
 
     def lose(self, keys: Iterable[Key]) -> None:
         """They are with others, or may be: nothing of them is delivered or committed any more."""
@@ -103,7 +103,7 @@ class MemberPartitions:
         self._spawn("lost", self._callbacks.call("on_lost", names))
         self.came_back()  # who waits for the application looks again
         self.changed.set()
-        self._fetcher.wake()
+        self._fetcher.reassigned()
 
     def fail(self, error: LogdError) -> None:
         """Let the application's next read raise this."""
@@ -147,10 +147,11 @@ class MemberPartitions:
     def _take(self, grant: pb.Grant) -> PartitionPosition:
         at = self.positions.assign(grant.topic, grant.topic_id, grant.partition)
         if not self._commits.rewound:  # else the position is from before, and another comes
-            self._place(at, grant.position)
+            self._place(at, grant)
         return at
 
-    def _place(self, at: PartitionPosition, position: pb.GrantPosition) -> None:
+    def _place(self, at: PartitionPosition, grant: pb.Grant) -> None:
+        position, at.end = grant.position, grant.end if grant.HasField("end") else None
         if position.HasField("offset"):
             placed(self.positions, at, position)
             at.leader_epoch = position.leader_epoch if position.HasField("leader_epoch") else None
@@ -163,8 +164,7 @@ class MemberPartitions:
         for at in granted:
             if not self._is_given_up(at):
                 self.positions.release(at)
-        self._fetcher.arrived()
-        self._fetcher.wake()
+        self._fetcher.reassigned()
 
     async def _revoke(self, revoked: list[PartitionPosition]) -> None:
         try:
@@ -210,7 +210,7 @@ class MemberPartitions:
                 self.membership.given_up(key_of(at), commit)
                 self.positions.unassign(at)
         self.changed.set()
-        self._fetcher.wake()
+        self._fetcher.reassigned()
 
     def _fenced(self, at: PartitionPosition) -> None:
         if self._has(at) and self.membership.fenced(key_of(at)):

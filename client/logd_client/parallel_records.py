@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from logd.model.checked_values import check_int
-from logd.model.errors import InvalidConfig
+from logd.model.errors import InvalidConfig, ReplayEnded
 from logd.model.seams import Clock
 from logd_client.core.consumer_positions import ConsumerPositions
 from logd_client.core.record_window import WINDOW_RECORDS_MAX, Delivery, RecordWindow
@@ -144,7 +144,10 @@ class ParallelRecords:
 
     async def next_delivery(self) -> Delivery | None:
         """None: it has ended."""
-        found = await self._read(self._take_or_end)
+        try:
+            found = await self._read(self._take_or_end)
+        except ReplayEnded:
+            return None
         return None if isinstance(found, Ended) else found
 
     async def finish(self, delivery: Delivery, record: WorkRecord) -> None:

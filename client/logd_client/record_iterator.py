@@ -1,7 +1,8 @@
-"""Endless reading by `async for`, or by `anext`."""
+"""Reading by `async for`, or by `anext`: endless, but for a replay."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+from logd.model.errors import ReplayEnded
 from logd_client.core.record_cursor import RecordCursor
 from logd_client.record import Record
 from logd_client.record_batch import RecordBatch
@@ -27,7 +28,10 @@ class RecordIterator(AsyncIterator[Record]):
         while True:
             chunk = None if self._cursor is None else self._cursor.next_chunk()
             if chunk is None:
-                self._cursor = await self._next_cursor()
+                try:
+                    self._cursor = await self._next_cursor()
+                except ReplayEnded:
+                    raise StopAsyncIteration from None
                 continue
             self._chunk = chunk
             for record in chunk:
@@ -43,4 +47,7 @@ class BatchIterator(AsyncIterator[RecordBatch]):
         self._next_batch = next_batch
 
     async def __anext__(self) -> RecordBatch:
-        return await self._next_batch()
+        try:
+            return await self._next_batch()
+        except ReplayEnded:
+            raise StopAsyncIteration from None

@@ -14,8 +14,8 @@ from logd.cli.output import Column, Json, counted
 from logd.cli.parsed_type import (
     DURATION,
     GROUP,
+    TIME,
     TOPIC_PARTITIONS,
-    ParsedType,
     TopicPartitions,
     partitions_by_topic,
 )
@@ -48,12 +48,6 @@ _HISTORY = (
 )
 
 
-def _check_time(text: str) -> str:
-    parse_time(text, 0)
-    return text
-
-
-_TIME = ParsedType("time", _check_time)
 _EXECUTE = click.option("--execute", is_flag=True, help="Apply the plan; else only print it.")
 
 
@@ -80,7 +74,7 @@ _EXECUTE = click.option("--execute", is_flag=True, help="Apply the plan; else on
 @click.option("--to-latest", is_flag=True, help="To its end.")
 @click.option("--to-current", is_flag=True, help="To where the group is: commits it everywhere.")
 @click.option("--to-offset", type=int, metavar="N", help="To this offset.")
-@click.option("--to-datetime", type=_TIME, metavar="TIME",
+@click.option("--to-datetime", type=TIME, metavar="TIME",
               help="To the first record of then or later; UTC without a zone.")  # fmt: skip
 @click.option("--by-duration", type=DURATION, metavar="DURATION", help="To so long ago.")
 @BY_OPTION
@@ -120,7 +114,7 @@ def reset(
     async def work() -> "ResetPlan":
         async with invocation.admin() as admin:
             return await admin.reset_offsets(
-                group, target, wanted, execute=execute, create=create, actor=_actor()
+                group, target, wanted, execute=execute, create=create, actor=actor()
             )
 
     own = target.to in ("record_time", "record_duration")
@@ -136,7 +130,7 @@ def undo(invocation: Invocation, group: str, execute: bool) -> None:
 
     async def work() -> "ResetPlan":
         async with invocation.admin() as admin:
-            return await admin.undo_reset(group, execute=execute, actor=_actor())
+            return await admin.undo_reset(group, execute=execute, actor=actor())
 
     _print_plan(invocation, group, invocation.run(work()), undoes=True)
 
@@ -245,7 +239,8 @@ def _number(value: Any) -> int:
     return int(value) if isinstance(value, str) else operator.index(value)
 
 
-def _actor() -> str:
+def actor() -> str:
+    """Who runs logctl, for the history."""
     try:
         return f"logctl:{getpass.getuser()}"
     except (KeyError, OSError):

@@ -1,10 +1,11 @@
 """`logctl groups`: list, describe, lag, delete. Members are in `group_members`, rewinding is in
-`group_reset`."""
+`group_reset`, replays in `group_fork`."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from logd.cli.group_fork import fork, format_speed
 from logd.cli.group_members import members, why
 from logd.cli.group_reset import history, reset, undo
 from logd.cli.invocation import Invocation, NounGroup
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from logd.model.group import GroupSummary, PartitionLag
+    from logd.model.group_replay import ReplayStatus
     from logd_client import Admin
     from logd_client.descriptions import GroupDescription
 
@@ -33,6 +35,7 @@ _LINES = (
     Column("topics", "topics"),
     Column("last commit", "committed_at"),
     Column("rewind epoch", "rewind_epoch"),
+    Column("replays", "replays"),
     Column("coordinator partition", "coordinator_partition", wide=True),
 )
 _OFFSETS = Section(
@@ -87,6 +90,7 @@ def groups() -> None:
 groups.add_command(reset)
 groups.add_command(undo)
 groups.add_command(history)
+groups.add_command(fork)
 groups.add_command(members)
 groups.add_command(why)
 
@@ -108,7 +112,7 @@ def ls(invocation: Invocation) -> None:
 @click.argument("group", type=GROUP)
 @click.pass_obj
 def describe(invocation: Invocation, group: str) -> None:
-    """One group: committed offsets, consumers, rewinds."""
+    """One group: committed offsets, consumers, rewinds, and what it replays."""
 
     async def work() -> "GroupDescription":
         async with invocation.admin() as admin:
@@ -117,6 +121,7 @@ def describe(invocation: Invocation, group: str) -> None:
     found = invocation.run(work())
     row = _row(found.group) | {
         "rewind_epoch": found.rewind_epoch,
+        "replays": None if found.replay is None else _replays(found.replay),
         "coordinator_partition": found.coordinator_partition,
         "offsets": [
             {
@@ -144,6 +149,14 @@ def describe(invocation: Invocation, group: str) -> None:
         ],
     }
     invocation.output.item(row, _LINES, "group", (_OFFSETS, _CONSUMERS))
+
+
+def _replays(replay: "ReplayStatus") -> str:
+    """A fork in one line."""
+    until = "on" if replay.until_ms is None else f"to {format_time(replay.until_ms)}"
+    clock = "" if replay.clock_ms is None else f", now at {format_time(replay.clock_ms)}"
+    speed, begin = format_speed(replay.speed), format_time(replay.from_ms)
+    return f"{replay.source} from {begin} {until}, speed {speed}{clock}"
 
 
 @groups.command(

@@ -119,11 +119,20 @@ def parse_bootstrap(text: str) -> str:
 
 
 TOPIC = ParsedType("topic", parse_topic)
+
+
+def _check_time(text: str) -> str:
+    """Kept as text: what '@-1h' means is known when the command runs."""
+    times.parse_time(text, 0)
+    return text
+
+
 GROUP = ParsedType("group", parse_group)
 PARTITIONS = ParsedType("partitions", parse_partitions)
 TOPIC_PARTITIONS = ParsedType("topic[:partitions]", parse_topic_partitions)
 PAIR = ParsedType("name=value", parse_pair)
 BOOTSTRAP = ParsedType("host:port,..", parse_bootstrap)
+TIME = ParsedType("time", _check_time)
 DURATION = ParsedType("duration", times.parse_duration)
 SIZE = ParsedType("size", times.parse_size)
 RATE = ParsedType("rate", times.parse_rate)

@@ -7,6 +7,7 @@ from logd.cli.coming_end import ComingEnd
 from logd.cli.read_range import ReadRange
 from logd.cli.record_filter import RecordFilter
 from logd.cli.record_writer import RecordWriter
+from logd.model.errors import ReplayEnded
 
 if TYPE_CHECKING:
     from logd_client import Consumer, Record
@@ -74,7 +75,8 @@ class RecordReader:
                 self._open[each.topic, each.partition] = each.end
 
     async def read(self) -> None:
-        """Read until every range has ended or the count is reached; forever if neither bounds.
+        """Read until every range has ended, or the group's replay, or the count is reached; forever
+        if nothing bounds.
 
         Then close the consumer, which commits; raises what that raises. Where records could not be
         written, that is left to the caller, with the error.
@@ -85,7 +87,10 @@ class RecordReader:
         written = True
         try:
             while not self._is_done():
-                records = await consumer.poll(timeout_ms=POLL_MS, max_records=self._poll_records())
+                try:
+                    records = await consumer.poll(POLL_MS, self._poll_records())
+                except ReplayEnded:
+                    break
                 if self._coming is not None and self._coming.has_come():
                     self._give_back(records)
                     await self._set_ends(self._coming)

@@ -28,6 +28,7 @@ REMEDIES = {
     "INVALID_CREDENTIALS": "check the credentials that this client was given",
     "ACL_DENIED": "ask who administers the cluster for this permission",
     "TOPIC_EXISTS": "add --if-not-exists to accept it, or choose another name",
+    "GROUP_EXISTS": "choose another name, or `logctl groups delete GROUP` first",
     "PRODUCER_FENCED": "stop this producer: another instance has taken its place",
     "OUT_OF_ORDER_SEQUENCE": "restart the producer; if it comes again, report it",
     "UNKNOWN_PRODUCER": "restart the producer; it will take a new id",

@@ -273,7 +273,7 @@ class ConsumerMachine(RuleBasedStateMachine):
     def buffer_is_bounded(self) -> None:
         answers = 4 * LIMITS.max_bytes + sum(len(b) for log in self.logs for *_, b in log.batches)
         unpaused = sum(at.buffered_bytes for at in self.assigned if not at.paused)
-        assert self.positions.buffered_bytes == unpaused
+        assert self.positions.turns.buffered_bytes == unpaused
         assert unpaused <= BUFFER_BYTES + answers
 
     def teardown(self) -> None:

@@ -75,6 +75,7 @@ ADMIN_CALLS: dict[str, tuple[Any, ...]] = {
     "fetch_offsets": ("g",),
     "reset_offsets": ("g", ResetTarget.earliest()),
     "undo_reset": ("g",),
+    "fork_group": ("g", "h", 0),
     "group_history": ("g",),
     "cluster_info": (),
     "cluster_health": (),

@@ -24,7 +24,11 @@ from logd_proto.v1 import cluster_pb2, common_pb2, data_pb2, groups_pb2, topics_
 
 
 def stored_batch(
-    values: Sequence[bytes | None], base_offset: int, *, codec: Codec = Codec.NONE
+    values: Sequence[bytes | None],
+    base_offset: int,
+    *,
+    codec: Codec = Codec.NONE,
+    append_ms: int = 5000,
 ) -> bytes:
     """A batch as the leader stores it: keys b'k<offset>', timestamps 1000 + offset."""
     offsets = range(base_offset, base_offset + len(values))
@@ -38,7 +42,7 @@ def stored_batch(
         batch,
         leader_epoch=3,
         base_offset=base_offset,
-        append_timestamp_ms=5000,
+        append_timestamp_ms=append_ms,
         synced_hint=0,
     )
     return header + batch[len(header) :]
@@ -54,11 +58,20 @@ class FakeLog:
         self.errors: dict[int, LogdError] = {}
         """offset -> what a fetch at it answers."""
 
-    def append(self, values: Sequence[bytes | None], *, gap: int = 0, raw: bytes = b"") -> None:
+    def append(
+        self,
+        values: Sequence[bytes | None],
+        *,
+        gap: int = 0,
+        raw: bytes = b"",
+        append_ms: int = 5000,
+    ) -> None:
         """A batch, `gap` offsets after the end; `raw` in place of the encoded one."""
         base = self.end + gap
         self.end = base + len(values)
-        self.batches.append((base, self.end, raw or stored_batch(values, base)))
+        self.batches.append(
+            (base, self.end, raw or stored_batch(values, base, append_ms=append_ms))
+        )
 
     def read(self, offset: int, max_bytes: int) -> data_pb2.FetchResult | None:
         """As the broker: whole batches from the one that holds `offset`; None: nothing to say."""

@@ -28,6 +28,10 @@ class FakeGroup:
     epoch: int = 0
     pinned: dict[Key, str] = field(default_factory=dict)
     """Who shall have a partition, where the test says it; "": nobody."""
+    ends: dict[Key, int] = field(default_factory=dict)
+    """Of a replay."""
+    speed: float = 0.0
+    """Of a replay, whose clock shows 0 when a member is told."""
     messages: list[groups_pb2.SessionRequest] = field(default_factory=list)
 
     def refusal(self, key: Key, member_id: str | None) -> common_pb2.Error | None:
@@ -105,11 +109,15 @@ class FakeGroupStream:
         response = groups_pb2.SessionResponse(
             member_epoch=group.epoch, rewind_epoch=group.rewind_epoch, committed=self.committed
         )
+        if group.speed:
+            response.replay.speed = group.speed
         for key, epoch in mine.items():
             name = self._coordinator.name_of(key[0])
             grant = response.assigned.add(
                 topic_id=key[0], topic=name, partition=key[1], assignment_epoch=epoch
             )
+            if key in group.ends:
+                grant.end = group.ends[key]
             known = member is not None and key in member.held and epoch <= member.told_epoch
             if not known or self._told_rewind != group.rewind_epoch:
                 grant.position.SetInParent()

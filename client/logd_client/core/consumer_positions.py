@@ -13,7 +13,7 @@ changed since request `sent_in`, and the answer is to that request or to a later
 brings changes nothing there: the broker has moved the positions on by itself.
 """
 
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -28,6 +28,7 @@ from logd.model.errors import (
 from logd.model.offset_spec import OffsetSpec
 from logd.wire.fetch_response import PartitionFetched
 from logd_client.core.batch_reader import BatchReader, fail
+from logd_client.core.delivery_turns import DeliveryTurns
 from logd_client.core.fetch_session import FetchPlan, FetchSession
 from logd_client.core.partition_position import Beyond, FetchedRegion, PartitionPosition
 from logd_client.core.record_cursor import RecordCursor
@@ -41,8 +42,8 @@ OnRecordsLost = Literal["go_on", "raise"]
 class ConsumerPositions:
     """All partitions of one consumer. Called on its event loop only.
 
-    `buffer_bytes_max`: no request goes out while so many bytes, without those of paused partitions,
-    wait for the application; the answers outstanding then come on top.
+    `buffer_bytes_max`: no request goes out while so many bytes, without those of partitions that
+    are paused or not due yet, wait for the application; the answers outstanding come on top.
     """
 
     def __init__(
@@ -64,18 +65,16 @@ class ConsumerPositions:
         self._by_id: dict[tuple[bytes, int], PartitionPosition] = {}
         self._early_seeks: dict[tuple[str, int], int] = {}
         self._early_pauses: dict[tuple[str, int], None] = {}
-        self._turn: deque[PartitionPosition] = deque()
         self._handed: dict[PartitionPosition, None] = {}
         self._looking_up: dict[PartitionPosition, None] = {}
         self._cursor: RecordCursor | None = None
         self._cursor_at: PartitionPosition | None = None
-        self.buffered_bytes = 0
-        """Fetched and not delivered, without paused partitions."""
         self.are_granted = False
         """They come and go by a group's session, which takes those away whose topic is deleted."""
         self.started = False
         """Until then seek and pause also take partitions that are not assigned yet."""
         self.session = FetchSession(max_wait_ms)
+        self.turns = DeliveryTurns(self.session)
 
     def __iter__(self) -> Iterator[PartitionPosition]:
         return iter(list(self._by_id.values()))
@@ -122,15 +121,13 @@ class ConsumerPositions:
             del self._by_name[at.topic, at.partition]
         self._handed.pop(at, None)
         self._looking_up.pop(at, None)
-        if at.in_turn:
-            self._turn.remove(at)
-            at.in_turn = False
+        self.turns.remove(at)
 
     def withhold(self, at: PartitionPosition) -> None:
         """Deliver nothing of it until `release`; buffers are dropped, the position stays."""
         if self._cursor_at is at:
             self._detach_cursor()
-        self._release(at)
+        self.turns.drop(at)
         at.drop_buffers()
         at.fetch_offset = at.position
         at.withheld = True
@@ -140,7 +137,7 @@ class ConsumerPositions:
         """Deliver it, from its position on."""
         if at.withheld and self._by_id.get((at.topic_id, at.partition)) is at:
             at.withheld = False
-            self._queue(at)
+            self.turns.queue(at)
             self.session.touch(at)
 
     def seek(self, topic: str, partition: int, offset: int) -> None:
@@ -164,9 +161,7 @@ class ConsumerPositions:
         if self._cursor_at is at and self._cursor is not None:
             at.leftovers += self._cursor.rest()
             self._detach_cursor()
-        at.paused = True
-        self.buffered_bytes -= at.buffered_bytes
-        self.session.touch(at)
+        self.turns.pause(at)
 
     def resume(self, topic: str, partition: int) -> None:
         """Deliver it again, from where it was paused."""
@@ -176,10 +171,7 @@ class ConsumerPositions:
             return
         at = self.get(topic, partition)
         if at.paused:
-            at.paused = False
-            self.buffered_bytes += at.buffered_bytes
-            self._queue(at)
-            self.session.touch(at)
+            self.turns.resume(at)
 
     # Positions that are found elsewhere
 
@@ -219,20 +211,20 @@ class ConsumerPositions:
         """The group was rewound: no position is known until `place`, buffers are dropped."""
         self._detach_cursor()
         for at in self:
-            self._release(at)
+            self.turns.drop(at)
             at.forget_position(None)
             self.session.touch(at)
 
     def end(self) -> None:
         """Nothing is delivered any more, not even what a loop has begun."""
         self._detach_cursor()
-        self._turn.clear()
+        self.turns.clear()
 
     # Requests and answers
 
     def next_request(self, now_ms: int) -> FetchPlan | None:
         """What to ask the broker now, or None. The caller sends it, in this order."""
-        if self.buffered_bytes >= self._buffer_bytes_max:
+        if self.turns.buffered_bytes >= self._buffer_bytes_max:
             return None
         return self.session.next_request(now_ms)
 
@@ -265,12 +257,10 @@ class ConsumerPositions:
             at.log_start_offset = each.log_start_offset
             if len(each.batches):
                 at.buffered.append(FetchedRegion(each.batches, each.next_offset))
-                at.buffered_bytes += len(each.batches)
-                if not at.paused:
-                    self.buffered_bytes += len(each.batches)
-                self._queue(at)
+                self.turns.fetched(at, len(each.batches))
             if each.next_offset > at.fetch_offset:
                 self._fetch_from(at, each.next_offset)
+                self.turns.stop_fetching_if_enough(at)
         self.session.answered(empty=not fetched, more=more, throttle_ms=throttle_ms, now_ms=now_ms)
 
     def _refused(self, at: PartitionPosition, error: LogdError, now_ms: int) -> None:
@@ -329,7 +319,7 @@ class ConsumerPositions:
         if len(batch) > count:
             at.leftovers.append(batch.after(count))
             batch = batch.first(count)
-            self._queue(at)
+            self.turns.queue(at)
         at.to_workers(batch, since=self.done(at))
         return at, batch
 
@@ -384,53 +374,62 @@ class ConsumerPositions:
             return at.in_hand > 0
         return at.known and self.position(at) > self.done(at)
 
+    @property
+    def is_over(self) -> bool:
+        """The group replays the past, and of all that this member has the application is done with
+        the end. Who has nothing may get something yet. To be asked when nothing is left to take."""
+        self.acknowledge()
+        return bool(self._by_id) and all(
+            at.end is not None and at.known and self.done(at) >= at.end
+            for at in self._by_id.values()
+        )
+
     # Inside
 
     def _take_turn(self) -> tuple[PartitionPosition, RecordBatch] | None:
-        while self._turn:
-            at = self._turn.popleft()
-            at.in_turn = False
-            if at.paused or at.withheld:
-                continue
+        while (at := self.turns.next()) is not None:
             batch = self._read(at) if at.known else None
             if batch is not None:
-                self._queue(at)
+                self.turns.queue(at)
                 at.leader_epoch = batch.leader_epoch
                 return at, batch
             if at.error is not None:
-                self._queue(at)
+                self.turns.queue(at)
                 raise at.error
         return None
 
     def _read(self, at: PartitionPosition) -> RecordBatch | None:
         bytes_before, fetch_offset_before = at.buffered_bytes, at.fetch_offset
         batch = self._reader.read(at)
-        self.buffered_bytes -= bytes_before - at.buffered_bytes
+        self.turns.read(at, bytes_before)
+        if batch is not None and at.end is not None and batch.next_offset > at.end:
+            batch = self._up_to(at, at.end, batch)
         if batch is None:
             self._handed[at] = None  # batches may have been stepped over
         if at.error is not None or at.fetch_offset != fetch_offset_before:
             self.session.touch(at)
         return batch
 
+    def _up_to(self, at: PartitionPosition, end: int, batch: RecordBatch) -> RecordBatch | None:
+        """What of a batch lies before the end of a replay; None: nothing."""
+        self.turns.drop(at)
+        at.drop_buffers()
+        count = bisect_left(batch.offsets, end)
+        if count == 0:
+            at.position = max(at.position, end)
+        return batch.first(count) if count else None
+
     def _put_cursor_back(self) -> None:
         cursor, at = self._cursor, self._cursor_at
         if cursor is not None and at is not None:
             at.leftovers += cursor.rest()
             self._detach_cursor()
-            if at.in_turn:
-                self._turn.remove(at)
-            at.in_turn = True
-            self._turn.appendleft(at)
-
-    def _queue(self, at: PartitionPosition) -> None:
-        if not at.in_turn and (at.buffered or at.leftovers or at.error is not None):
-            at.in_turn = True
-            self._turn.append(at)
+            self.turns.queue_first(at)
 
     def _move(self, at: PartitionPosition, offset: int) -> None:
         if self._cursor_at is at:
             self._detach_cursor()
-        self._release(at)
+        self.turns.drop(at)
         at.move(offset)
         self.session.touch(at)
 
@@ -444,13 +443,8 @@ class ConsumerPositions:
 
     def _fail(self, at: PartitionPosition, error: LogdError) -> None:
         fail(at, error)
-        self._queue(at)
+        self.turns.queue(at)
         self.session.touch(at)
-
-    def _release(self, at: PartitionPosition) -> None:
-        """Its buffers are about to be dropped."""
-        if not at.paused:
-            self.buffered_bytes -= at.buffered_bytes
 
     def _detach_cursor(self) -> None:
         """The cursor hands out nothing more; the position is what it had handed out."""

@@ -4,6 +4,7 @@ from collections import deque
 
 from logd.model.errors import LogdError, OffsetOutOfRange
 from logd.model.offset_spec import OffsetSpec
+from logd.model.record_batch import stored_header
 from logd_client.core.done_ranges import DoneRanges, Range
 from logd_client.record_batch import RecordBatch
 
@@ -43,8 +44,11 @@ class PartitionPosition:
         "done",
         "done_ranges",
         "done_until",
+        "end",
         "error",
         "fetch_offset",
+        "has_enough",
+        "held",
         "high_watermark",
         "in_hand",
         "in_session",
@@ -81,6 +85,12 @@ class PartitionPosition:
         self.paused = False
         self.withheld = False
         """Its group says so: it is not to be delivered yet, or not any more."""
+        self.end: int | None = None
+        """Its group replays the past: nothing is read from this offset on."""
+        self.held = False
+        """Of a replay: its next batch is not due yet."""
+        self.has_enough = False
+        """So much of it is buffered ahead of its time that no more is fetched for now."""
         self.error: LogdError | None = None
         """Raised to the application in this partition's turn, until it seeks."""
         self.retry_at_ms: int | None = None
@@ -124,13 +134,28 @@ class PartitionPosition:
 
     @property
     def fetchable(self) -> bool:
-        stopped = self.paused or self.withheld
+        stopped = self.paused or self.withheld or self.has_enough
+        if self.end is not None and self.fetch_offset >= self.end:
+            return False
         return self.known and not stopped and self.error is None and self.retry_at_ms is None
+
+    @property
+    def fills_the_buffer(self) -> bool:
+        """Whether what is buffered of it counts: not where it waits, for nobody can make room."""
+        return not self.paused and not self.held
 
     @property
     def name(self) -> str:
         """TOPIC:PARTITION, for people."""
         return f"{self.topic}:{self.partition}"
+
+    def next_append_ms(self) -> int | None:
+        """When the next batch of `buffered` was appended; None: there is none that tells."""
+        for region in self.buffered:
+            if region.at < len(region.batches):
+                header = stored_header(region.batches, region.at)
+                return None if header is None else header.append_timestamp_ms
+        return None
 
     def drop_buffers(self) -> None:
         self.leftovers.clear()

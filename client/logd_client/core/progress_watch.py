@@ -52,5 +52,8 @@ class ProgressWatch:
         """Whether anything is to be done with it."""
         if self._positions.in_hand(at):
             return True
-        end, stopped = at.high_watermark, at.paused or at.withheld
-        return at.known and not stopped and end is not None and end > self._positions.position(at)
+        end, stopped = at.high_watermark, at.paused or at.withheld or at.held
+        if end is None or stopped:
+            return False
+        end = end if at.end is None else min(end, at.end)
+        return at.known and end > self._positions.position(at)

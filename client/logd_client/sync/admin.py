@@ -41,6 +41,7 @@ class Admin(BlockingClient[admin.Admin]):
     fetch_offsets = blocking(admin.Admin.fetch_offsets)
     reset_offsets = blocking(admin.Admin.reset_offsets)
     undo_reset = blocking(admin.Admin.undo_reset)
+    fork_group = blocking(admin.Admin.fork_group)
     group_history = blocking(admin.Admin.group_history)
     cluster_info = blocking(admin.Admin.cluster_info)
     cluster_health = blocking(admin.Admin.cluster_health)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Self, Unpack
 
+from logd.model.errors import ReplayEnded
 from logd.model.seams import Transport
 from logd_client import consumer, parallel_records
 from logd_client.client_config import ConsumerConfig, ConsumerSettings
@@ -58,14 +59,22 @@ class Consumer(BlockingClient[consumer.Consumer]):
 
     def __iter__(self) -> Iterator[Record]:
         while True:
-            cursor = self.run(self._client.next_cursor())
+            try:
+                cursor = self.run(self._client.next_cursor())
+            except ReplayEnded:
+                return
             while (chunk := cursor.next_chunk()) is not None:
                 yield from chunk
 
     def batches(self) -> Iterator[RecordBatch]:
-        """Whole batches as they are stored, the first trimmed to the position. Without end."""
+        """Whole batches as they are stored, the first trimmed to the position. Without end, but
+        for a replay's."""
         while True:
-            yield self.run(self._client.next_batch())
+            try:
+                batch = self.run(self._client.next_batch())
+            except ReplayEnded:
+                return
+            yield batch
 
     def records(
         self,
