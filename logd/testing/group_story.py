@@ -11,6 +11,7 @@ It knows nothing of how groups work, only what members were told and given, and 
 - unowned: a partition that was had by somebody was had by nobody for longer than `gap_ms`, while
   there was a member to have it
 - skipped: a record below the committed offset that no member was given
+- again: a record was given to who has its partition, though a commit was accepted that has it done
 - refused: a commit of who had the partition all the time was refused
 - nobody's: a committed offset was found, or granted, above all that members tried to commit
 - went back: a committed offset was found below one that was accepted, without a rewind
@@ -31,6 +32,8 @@ class _Partition:
     given: set[int] = field(default_factory=set)
     tried: int = -1
     committed: int = -1
+    done: set[int] = field(default_factory=set)
+    """Beyond what is committed, by commits that were accepted."""
 
 
 class GroupStory:
@@ -84,10 +87,18 @@ class GroupStory:
             for one in self._partitions.values():
                 one.free_since_ms = None
 
-    def delivered(self, partition: str, offset: int) -> None:
+    def delivered(self, partition: str, offset: int, member: str = "") -> None:
+        """Of who processes several at a time: it is done with the record."""
         one = self._partitions[partition]
+        has_it = one.owner == member
+        if has_it and (offset < one.committed or offset in one.done):
+            self._findings.append(f"again: {partition} {offset}, by {member}")
         one.first = offset if one.first is None else min(one.first, offset)
         one.given.add(offset)
+
+    def were_given(self, partition: str, offsets: range) -> bool:
+        """Some, and each of them to somebody."""
+        return bool(offsets) and self._partitions[partition].given.issuperset(offsets)
 
     def commits(self, partition: str, offset: int) -> None:
         """A member is about to."""
@@ -99,6 +110,10 @@ class GroupStory:
         one = self._partitions[partition]
         one.tried = max(one.tried, offset)
         one.committed = max(one.committed, offset)
+
+    def committed_beyond(self, partition: str, done: set[int]) -> None:
+        """A commit was accepted that has these done, wherever it stands."""
+        self._partitions[partition].done |= done
 
     def found(self, partition: str, offset: int) -> None:
         """A look at the group showed this, which began after all that is noted."""
@@ -118,6 +133,7 @@ class GroupStory:
         """On purpose: what was given counts as before, what is committed is `offset`."""
         one = self._partitions[partition]
         one.committed = one.tried = offset
+        one.done.clear()
 
     def deleted(self) -> None:
         """The group was, while it had no member: its records are given anew."""

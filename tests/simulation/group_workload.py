@@ -17,10 +17,16 @@ from logd.sim.seeded_random import SeededRandom
 from logd.testing.group_story import GroupStory
 from logd.testing.history import History
 from logd_client import Admin, Consumer
+from logd_client.core.record_window import Order
+from logd_client.work_record import WorkRecord
 
 START_PATIENCE_S = 60
 """A member waits without end for its broker, but the broker of a run comes back only after all
 clients have ended where its disk keeps it from starting."""
+
+
+Done = dict[str, set[int]]
+"""Partition -> offsets of records that a member is done with."""
 
 
 class CutOff:
@@ -102,6 +108,8 @@ class GroupReaders:
         self._history = history
         self._failed = failed
         self._is_deleted = is_deleted
+        self._next: dict[tuple[str, str], int] = {}
+        """(reader, partition) -> the offset after the last record that it was given there."""
         self._ending: list[asyncio.Task[None]] = []
 
     async def run(self, number: int, stopping: Callable[[], bool]) -> None:
@@ -131,19 +139,25 @@ class GroupReaders:
         client = self._client(f"{self.group}-{name}")
         transport = client["transport"] = CutOff(client["transport"])
 
+        done: Done = {}
+
         def assigned(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
                 where = f"{topic}:{partition}"
+                done[where] = set()
                 offset = consumer.position(topic, partition)
                 self.story.assigned(self._now_ms(), name, where, offset)
                 self._history.rewound(reader, where, offset)
+                self._next[reader, where] = offset
 
         def revoked(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
+                done[f"{topic}:{partition}"] = set()
                 self.story.released(self._now_ms(), name, f"{topic}:{partition}")
 
         def lost(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
+                done[f"{topic}:{partition}"] = set()
                 self.story.lost(self._now_ms(), name, f"{topic}:{partition}")
 
         consumer = Consumer(
@@ -168,8 +182,15 @@ class GroupReaders:
                 end = "vanish"  # who has not started has nothing to say later
                 return
             until_ms = self._now_ms() + int(1000 * random.pick((0.5, 3, 20, 120)))
-            while not stopping() and self._now_ms() < until_ms:
-                await self._read_some(reader, consumer, random)
+
+            def over() -> bool:
+                return stopping() or self._now_ms() >= until_ms
+
+            in_parallel = random.fork("several at a time")
+            if in_parallel.chance(0.4):
+                await self._read_in_parallel(name, reader, consumer, done, in_parallel, over)
+            while not over():
+                await self._read_some(name, reader, consumer, random)
             if end == "leave":
                 await consumer.close()
             elif end == "cut off":
@@ -198,12 +219,78 @@ class GroupReaders:
         self.story.gone(self._now_ms(), name)  # it may have joined again meanwhile
         await consumer._end()
 
-    async def _read_some(self, reader: str, consumer: Consumer, random: SeededRandom) -> None:
+    async def _read_in_parallel(
+        self,
+        name: str,
+        reader: str,
+        consumer: Consumer,
+        done: "Done",
+        random: SeededRandom,
+        over: Callable[[], bool],
+    ) -> None:
+        """Several records at a time, of which some fail at first; what it is done with is in `done`
+        by partition, anew with each assignment."""
+
+        async def handle(record: WorkRecord) -> None:
+            where = f"{record.topic}:{record.partition}"
+            mine = done[where]
+            await asyncio.sleep(random.pick((0, 0, 0.01, 0.3, 2)))
+            if record.attempt < 3 and random.chance(0.1):
+                record.retry(random.uniform(0, 2), hold_order=random.chance(0.5))
+                return
+            alone = f"{reader} {record.offset} {len(mine)}"  # it tells what, and not in which order
+            payload = (record.value or b"").partition(b"|")[0]
+            self._history.rewound(alone, where, record.offset)
+            self._history.delivered(alone, where, record.offset, payload)
+            if done[where] is mine:
+                self.story.delivered(where, record.offset, name)
+                mine.add(record.offset)
+
+        order: Order = random.pick(("key", "partition", "none"))
+        records = consumer.records(concurrency=random.pick((2, 8)), order=order)
+        reading = asyncio.ensure_future(records.for_each(handle))
+        try:
+            while not over() and not reading.done():
+                await asyncio.wait([reading], timeout=random.uniform(0.1, 2))
+                if random.chance(0.5):
+                    await self._commit_beyond(reader, consumer, done)
+        finally:
+            if random.chance(0.5):
+                reading.cancel()
+            records.stop()
+            await asyncio.wait([reading])
+            failed = None if reading.cancelled() else reading.exception()
+        if failed is not None:
+            raise failed
+
+    async def _commit_beyond(self, reader: str, consumer: Consumer, done: "Done") -> None:
+        for topic, partition in consumer.assignment:
+            where = f"{topic}:{partition}"
+            self.story.commits(where, consumer.position(topic, partition))
+        before = {where: (mine, set(mine)) for where, mine in done.items()}
+        try:
+            taken = await consumer.commit()
+        except FencedMember:
+            return
+        except CommitBehind as error:
+            self.findings.append(f"refused: a commit of {reader}, who has it: {error.message}")
+            return
+        for where, (mine, finished) in before.items() if taken else ():
+            if done[where] is mine:
+                self.story.committed_beyond(where, finished)
+
+    async def _read_some(
+        self, name: str, reader: str, consumer: Consumer, random: SeededRandom
+    ) -> None:
         for record in await consumer.poll(timeout_ms=1_000):
             where = f"{record.topic}:{record.partition}"
             payload = (record.value or b"").partition(b"|")[0]
+            expected = self._next.get((reader, where), record.offset)
+            if self.story.were_given(where, range(expected, record.offset)):
+                self._history.rewound(reader, where, record.offset)  # others are done with those
+            self._next[reader, where] = record.offset + 1
             self._history.delivered(reader, where, record.offset, payload)
-            self.story.delivered(where, record.offset)
+            self.story.delivered(where, record.offset, name)
         if not random.chance(0.3):
             return
         held = {f"{t}:{p}": consumer.position(t, p) for t, p in consumer.assignment}

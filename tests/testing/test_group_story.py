@@ -32,6 +32,20 @@ def test_a_good_life() -> None:
     assert told.longest_gap_ms == 50
 
 
+def test_what_is_done_is_given_again() -> None:
+    told = story()
+    told.delivered("p", 2, "a")
+    assert told.findings(200, 1000) == [], "who has it no more cannot know"
+    told.delivered("p", 2, "b")
+    told.committed_beyond("p", {5})
+    told.delivered("p", 4, "b")
+    told.delivered("p", 5, "b")
+    assert told.findings(200, 1000) == ["again: p 2, by b", "again: p 5, by b"]
+    told.rewound("p", 0)
+    told.delivered("p", 5, "b")
+    assert len(told.findings(200, 1000)) == 2
+
+
 def test_two_owners() -> None:
     told = story()
     told.assigned(160, "a", "p")
