@@ -110,6 +110,8 @@ class GroupReaders:
         self._is_deleted = is_deleted
         self._next: dict[tuple[str, str], int] = {}
         """(reader, partition) -> the offset after the last record that it was given there."""
+        self._fenced: dict[str, Done] = {}
+        """Reader -> what it had when a commit of it was refused; see `_commit`."""
         self._ending: list[asyncio.Task[None]] = []
 
     async def run(self, number: int, stopping: Callable[[], bool]) -> None:
@@ -190,7 +192,7 @@ class GroupReaders:
             if in_parallel.chance(0.4):
                 await self._read_in_parallel(name, reader, consumer, done, in_parallel, over)
             while not over():
-                await self._read_some(name, reader, consumer, random)
+                await self._read_some(name, reader, consumer, done, random)
             if end == "leave":
                 await consumer.close()
             elif end == "cut off":
@@ -264,23 +266,34 @@ class GroupReaders:
             raise failed
 
     async def _commit_beyond(self, reader: str, consumer: Consumer, done: "Done") -> None:
-        for topic, partition in consumer.assignment:
-            where = f"{topic}:{partition}"
-            self.story.commits(where, consumer.position(topic, partition))
         before = {where: (mine, set(mine)) for where, mine in done.items()}
-        try:
-            taken = await consumer.commit()
-        except FencedMember:
+        if not await self._commit(reader, consumer, done):
             return
-        except CommitBehind as error:
-            self.findings.append(f"refused: a commit of {reader}, who has it: {error.message}")
-            return
-        for where, (mine, finished) in before.items() if taken else ():
+        for where, (mine, finished) in before.items():
             if done[where] is mine:
                 self.story.committed_beyond(where, finished)
 
+    async def _commit(self, reader: str, consumer: Consumer, done: "Done") -> bool:
+        """Whether all of it was accepted. One that was refused, of partitions that then stay with
+        the member until another is accepted, was valid."""
+        for topic, partition in consumer.assignment:
+            self.story.commits(f"{topic}:{partition}", consumer.position(topic, partition))
+        had = dict(done)
+        try:
+            taken = await consumer.commit()
+        except FencedMember:
+            self._fenced[reader] = had
+            return False
+        except CommitBehind as error:
+            self.findings.append(f"refused: a commit of {reader}, who has it: {error.message}")
+            return False
+        fenced = self._fenced.pop(reader, {}) if taken else {}
+        if fenced and all(done.get(where) is mine for where, mine in fenced.items()):
+            self.findings.append(f"refused: a commit of {reader}, who kept {sorted(fenced)}")
+        return taken
+
     async def _read_some(
-        self, name: str, reader: str, consumer: Consumer, random: SeededRandom
+        self, name: str, reader: str, consumer: Consumer, done: "Done", random: SeededRandom
     ) -> None:
         for record in await consumer.poll(timeout_ms=1_000):
             where = f"{record.topic}:{record.partition}"
@@ -294,14 +307,6 @@ class GroupReaders:
         if not random.chance(0.3):
             return
         held = {f"{t}:{p}": consumer.position(t, p) for t, p in consumer.assignment}
-        for where, offset in held.items():
-            self.story.commits(where, offset)
-        try:
-            taken = await consumer.commit()
-        except FencedMember:
-            return  # of some; what became of the others is seen in the end
-        except CommitBehind as error:
-            self.findings.append(f"refused: a commit of {reader}, who has it: {error.message}")
-            return
-        for where, offset in held.items() if taken else ():
-            self.story.committed(where, offset)
+        if await self._commit(reader, consumer, done):
+            for where, offset in held.items():
+                self.story.committed(where, offset)
