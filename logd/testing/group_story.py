@@ -139,6 +139,12 @@ class GroupStory:
         """The group was, while it had no member: its records are given anew."""
         self._partitions.clear()
 
+    def may_be_deleted(self) -> None:
+        """Somebody tried, while it had no member, and does not know what became of it."""
+        for one in self._partitions.values():
+            one.committed = -1
+            one.done.clear()
+
     def findings(self, now_ms: int, gap_ms: int) -> list[str]:
         """All that is wrong, up to now."""
         found = [*self._findings, *self._overlaps.values()]

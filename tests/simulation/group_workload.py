@@ -132,6 +132,7 @@ class GroupReaders:
     async def _delete(self, name: str) -> None:
         await asyncio.sleep(self._random.uniform(0.5, 2))
         async with Admin(**self._client(f"delete-{name}")) as admin:
+            self.story.may_be_deleted()
             with contextlib.suppress(UnknownGroup):  # by an attempt whose answer was lost
                 await admin.delete_group(self.group)
         self.story.deleted()

@@ -46,6 +46,14 @@ def test_what_is_done_is_given_again() -> None:
     assert len(told.findings(200, 1000)) == 2
 
 
+def test_who_may_be_deleted_may_give_again_and_may_go_on() -> None:
+    told = story()
+    told.may_be_deleted()
+    told.delivered("p", 2, "b")
+    told.assigned(170, "b", "p", 3)
+    assert told.findings(200, 1000) == []
+
+
 def test_two_owners() -> None:
     told = story()
     told.assigned(160, "a", "p")
