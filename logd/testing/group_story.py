@@ -12,6 +12,7 @@ It knows nothing of how groups work, only what members were told and given, and 
   there was a member to have it
 - skipped: a record below the committed offset that no member was given
 - again: a record was given to who has its partition, though a commit was accepted that has it done
+- counted anew: its attempt has a number that a commit which was accepted has already
 - refused: a commit of who had the partition all the time was refused
 - nobody's: a committed offset was found, or granted, above all that members tried to commit
 - went back: a committed offset was found below one that was accepted, without a rewind
@@ -34,6 +35,8 @@ class _Partition:
     committed: int = -1
     done: set[int] = field(default_factory=set)
     """Beyond what is committed, by commits that were accepted."""
+    attempts: dict[int, int] = field(default_factory=dict)
+    """Offset -> how often it was tried, by such commits."""
 
 
 class GroupStory:
@@ -96,6 +99,12 @@ class GroupStory:
         one.first = offset if one.first is None else min(one.first, offset)
         one.given.add(offset)
 
+    def tried(self, partition: str, offset: int, attempt: int, member: str) -> None:
+        """A record is given for this attempt."""
+        one = self._partitions[partition]
+        if one.owner == member and attempt <= one.attempts.get(offset, 0):
+            self._findings.append(f"counted anew: {partition} {offset}, attempt {attempt}")
+
     def were_given(self, partition: str, offsets: range) -> bool:
         """Some, and each of them to somebody."""
         return bool(offsets) and self._partitions[partition].given.issuperset(offsets)
@@ -111,9 +120,12 @@ class GroupStory:
         one.tried = max(one.tried, offset)
         one.committed = max(one.committed, offset)
 
-    def committed_beyond(self, partition: str, done: set[int]) -> None:
-        """A commit was accepted that has these done, wherever it stands."""
+    def committed_beyond(
+        self, partition: str, done: set[int], attempts: dict[int, int] | None = None
+    ) -> None:
+        """A commit was accepted that has these done, wherever it is, and these tried so often."""
         self._partitions[partition].done |= done
+        self._partitions[partition].attempts |= attempts or {}
 
     def found(self, partition: str, offset: int) -> None:
         """A look at the group showed this, which began after all that is noted."""
@@ -134,6 +146,7 @@ class GroupStory:
         one = self._partitions[partition]
         one.committed = one.tried = offset
         one.done.clear()
+        one.attempts.clear()
 
     def deleted(self) -> None:
         """The group was, while it had no member: its records are given anew."""
@@ -144,6 +157,7 @@ class GroupStory:
         for one in self._partitions.values():
             one.committed = -1
             one.done.clear()
+            one.attempts.clear()
 
     def findings(self, now_ms: int, gap_ms: int) -> list[str]:
         """All that is wrong, up to now."""

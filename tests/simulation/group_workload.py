@@ -25,8 +25,17 @@ START_PATIENCE_S = 60
 clients have ended where its disk keeps it from starting."""
 
 
-Done = dict[str, set[int]]
-"""Partition -> offsets of records that a member is done with."""
+class Work:
+    """What a member did with a partition's records, since it was given it: those it is done with,
+    and how often it tried others."""
+
+    def __init__(self) -> None:
+        self.done: set[int] = set()
+        self.attempts: dict[int, int] = {}
+
+
+Done = dict[str, Work]
+"""By partition."""
 
 
 class CutOff:
@@ -147,7 +156,7 @@ class GroupReaders:
         def assigned(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
                 where = f"{topic}:{partition}"
-                done[where] = set()
+                done[where] = Work()
                 offset = consumer.position(topic, partition)
                 self.story.assigned(self._now_ms(), name, where, offset)
                 self._history.rewound(reader, where, offset)
@@ -155,12 +164,12 @@ class GroupReaders:
 
         def revoked(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
-                done[f"{topic}:{partition}"] = set()
+                done[f"{topic}:{partition}"] = Work()
                 self.story.released(self._now_ms(), name, f"{topic}:{partition}")
 
         def lost(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
-                done[f"{topic}:{partition}"] = set()
+                done[f"{topic}:{partition}"] = Work()
                 self.story.lost(self._now_ms(), name, f"{topic}:{partition}")
 
         consumer = Consumer(
@@ -231,23 +240,26 @@ class GroupReaders:
         random: SeededRandom,
         over: Callable[[], bool],
     ) -> None:
-        """Several records at a time, of which some fail at first; what it is done with is in `done`
-        by partition, anew with each assignment."""
+        """Several records at a time, of which some fail at first; `done` has it, anew with each
+        assignment."""
 
         async def handle(record: WorkRecord) -> None:
             where = f"{record.topic}:{record.partition}"
             mine = done[where]
+            self.story.tried(where, record.offset, record.attempt, name)
             await asyncio.sleep(random.pick((0, 0, 0.01, 0.3, 2)))
             if record.attempt < 3 and random.chance(0.1):
+                mine.attempts[record.offset] = record.attempt
                 record.retry(random.uniform(0, 2), hold_order=random.chance(0.5))
                 return
-            alone = f"{reader} {record.offset} {len(mine)}"  # it tells what, and not in which order
+            # Each is a reader of its own, since they come in no order.
+            alone = f"{reader} {record.offset} {len(mine.done)}"
             payload = (record.value or b"").partition(b"|")[0]
             self._history.rewound(alone, where, record.offset)
             self._history.delivered(alone, where, record.offset, payload)
             if done[where] is mine:
                 self.story.delivered(where, record.offset, name)
-                mine.add(record.offset)
+                mine.done.add(record.offset)
 
         order: Order = random.pick(("key", "partition", "none"))
         records = consumer.records(concurrency=random.pick((2, 8)), order=order)
@@ -267,12 +279,14 @@ class GroupReaders:
             raise failed
 
     async def _commit_beyond(self, reader: str, consumer: Consumer, done: "Done") -> None:
-        before = {where: (mine, set(mine)) for where, mine in done.items()}
+        before = {
+            where: (mine, set(mine.done), dict(mine.attempts)) for where, mine in done.items()
+        }
         if not await self._commit(reader, consumer, done):
             return
-        for where, (mine, finished) in before.items():
+        for where, (mine, finished, attempts) in before.items():
             if done[where] is mine:
-                self.story.committed_beyond(where, finished)
+                self.story.committed_beyond(where, finished, attempts)
 
     async def _commit(self, reader: str, consumer: Consumer, done: "Done") -> bool:
         """Whether all of it was accepted. One that was refused, of partitions that then stay with

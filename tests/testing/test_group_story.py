@@ -46,6 +46,16 @@ def test_what_is_done_is_given_again() -> None:
     assert len(told.findings(200, 1000)) == 2
 
 
+def test_attempts_that_were_kept_are_counted_anew() -> None:
+    told = story()
+    told.committed_beyond("p", set(), {4: 2})
+    told.tried("p", 4, 3, "b")
+    told.tried("p", 4, 1, "a")
+    assert told.findings(200, 1000) == [], "who has it no more cannot know"
+    told.tried("p", 4, 2, "b")
+    assert told.findings(200, 1000) == ["counted anew: p 4, attempt 2"]
+
+
 def test_who_may_be_deleted_may_give_again_and_may_go_on() -> None:
     told = story()
     told.may_be_deleted()
