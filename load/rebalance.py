@@ -50,8 +50,10 @@ def _member(address: str, seen: "Queue[Seen]", stop: Event, there: Event, go: Ev
                 seen.put((os.getpid(), now_s, {r.partition: r.offset for r in reversed(records)}))
 
 
-def _feed(address: str, stop: Event) -> None:
+def _feed(address: str, stop: Event, flows: Event) -> None:
     with Producer(bootstrap_servers=address, linger_ms=0) as producer:
+        producer.send("t", b"x", partition=0).result()
+        flows.set()
         begin_s, sent = time.monotonic(), 0
         while not stop.is_set():
             while sent < (time.monotonic() - begin_s) * PER_SECOND:
@@ -194,9 +196,10 @@ def _one_round(address: str, rows: dict[str, list[Shared]], rewinds: list[float]
     with Admin(bootstrap_servers=address) as admin:
         admin.create_topic("t", PARTITIONS)
         context = mp.get_context("spawn")
-        stop = context.Event()
-        feeder = context.Process(target=_feed, args=(address, stop), daemon=True)
+        stop, flows = context.Event(), context.Event()
+        feeder = context.Process(target=_feed, args=(address, stop, flows), daemon=True)
         feeder.start()
+        flows.wait()
         group = Group(address)
         try:
 
