@@ -26,10 +26,11 @@ clients have ended where its disk keeps it from starting."""
 
 
 class Work:
-    """What a member did with a partition's records, since it was given it: those it is done with,
-    and how often it tried others."""
+    """What a member did with a partition's records, since it was given it, or gave it up: those it
+    is done with, and how often it tried others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, given_up: bool = False) -> None:
+        self.given_up = given_up
         self.done: set[int] = set()
         self.attempts: dict[int, int] = {}
 
@@ -164,12 +165,12 @@ class GroupReaders:
 
         def revoked(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
-                done[f"{topic}:{partition}"] = Work()
+                done[f"{topic}:{partition}"] = Work(given_up=True)
                 self.story.released(self._now_ms(), name, f"{topic}:{partition}")
 
         def lost(partitions: list[tuple[str, int]]) -> None:
             for topic, partition in partitions:
-                done[f"{topic}:{partition}"] = Work()
+                done[f"{topic}:{partition}"] = Work(given_up=True)
                 self.story.lost(self._now_ms(), name, f"{topic}:{partition}")
 
         consumer = Consumer(
@@ -290,14 +291,16 @@ class GroupReaders:
 
     async def _commit(self, reader: str, consumer: Consumer, done: "Done") -> bool:
         """Whether all of it was accepted. One that was refused, of partitions that then stay with
-        the member until another is accepted, was valid."""
+        the member until another is accepted, was valid; not where it was giving one of them up."""
         for topic, partition in consumer.assignment:
             self.story.commits(f"{topic}:{partition}", consumer.position(topic, partition))
-        had = dict(done)
+        places = [f"{topic}:{partition}" for topic, partition in consumer.assignment]
+        had = {where: done[where] for where in places if where in done}
         try:
             taken = await consumer.commit()
         except FencedMember:
-            self._fenced[reader] = had
+            if not any(work.given_up for work in had.values()):
+                self._fenced[reader] = had
             return False
         except CommitBehind as error:
             self.findings.append(f"refused: a commit of {reader}, who has it: {error.message}")
