@@ -77,6 +77,7 @@ REMEDIES = {
     "STORED_DATA_CORRUPT": "stop the broker and run `logctl segments verify DIR`; read on after "
     "the damage with `--from` the next_offset named here",
     "UNDECODABLE_BATCH": "upgrade this client, or read on with `--from` the next_offset named here",
+    "REPLAY_ENDED": "nothing: all of it is read; `logctl groups delete GROUP` forgets the fork",
     "CLIENT_CLOSED": "report this: logctl used a client that it had closed",
     "USED_AFTER_FORK": "make the first client after the fork, or start processes by 'spawn'",
     "USED_IN_ANOTHER_LOOP": "make one client in each asyncio.run(), or use logd.sync",

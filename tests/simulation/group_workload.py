@@ -194,16 +194,7 @@ class GroupReaders:
             except TimeoutError:
                 end = "vanish"  # who has not started has nothing to say later
                 return
-            until_ms = self._now_ms() + int(1000 * random.pick((0.5, 3, 20, 120)))
-
-            def over() -> bool:
-                return stopping() or self._now_ms() >= until_ms
-
-            in_parallel = random.fork("several at a time")
-            if in_parallel.chance(0.4):
-                await self._read_in_parallel(name, reader, consumer, done, in_parallel, over)
-            while not over():
-                await self._read_some(name, reader, consumer, done, random)
+            await self._read(name, reader, consumer, done, random, stopping)
             if end == "leave":
                 await consumer.close()
             elif end == "cut off":
@@ -216,6 +207,26 @@ class GroupReaders:
                 self._ending.append(asyncio.ensure_future(straggler))
             else:
                 await consumer._end()  # as if it was killed, where it did not leave
+
+    async def _read(
+        self,
+        name: str,
+        reader: str,
+        consumer: Consumer,
+        done: "Done",
+        random: SeededRandom,
+        stopping: Callable[[], bool],
+    ) -> None:
+        until_ms = self._now_ms() + int(1000 * random.pick((0.5, 3, 20, 120)))
+
+        def over() -> bool:
+            return stopping() or self._now_ms() >= until_ms
+
+        in_parallel = random.fork("several at a time")
+        if in_parallel.chance(0.4):
+            await self._read_in_parallel(name, reader, consumer, done, in_parallel, over)
+        while not over():
+            await self._read_some(name, reader, consumer, done, random)
 
     async def _come_back_late(
         self, name: str, consumer: Consumer, transport: CutOff, after_s: float
