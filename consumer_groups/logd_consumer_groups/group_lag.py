@@ -41,8 +41,7 @@ class GroupLag:
         are no members."""
         holders = {where: Holder(c.consumer_id) for c in others for where in c.partitions}
         holders.update(members)
-        whole = await self._bounds({*group.offsets, *holders})
-        bounds = _replayed(group.replay, whole)
+        bounds = _replayed(group.replay, await self._bounds({*group.offsets, *holders}))
         unread: dict[TopicPartition, Offset] = {}
         for where, known in bounds.items():
             offset = next_unread(group.offsets.get(where), known)
@@ -70,7 +69,6 @@ class GroupLag:
                 holder=holders.get(where, NOBODY),
                 now_ms=now_ms,
                 pace=pace,
-                whole_end=whole[where].high_watermark,
             )
             lags.append(explain_lag(observed))
         return sorted(lags, key=lambda lag: (lag.topic, lag.partition))

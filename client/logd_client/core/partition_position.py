@@ -150,9 +150,7 @@ class PartitionPosition:
         return f"{self.topic}:{self.partition}"
 
     def next_append_ms(self) -> int | None:
-        """When the next batch was appended; None: there is none that tells."""
-        if self.leftovers:
-            return self.leftovers[-1].append_timestamp_ms
+        """When the next batch of `buffered` was appended; None: there is none that tells."""
         for region in self.buffered:
             if region.at < len(region.batches):
                 header = stored_header(region.batches, region.at)
