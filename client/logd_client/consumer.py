@@ -27,11 +27,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from logd.model.checked_values import check_int
 from logd.model.errors import (
     BrokerUnreachable,
+    FencedMember,
     InvalidConfig,
     LogdError,
     ReplayEnded,
@@ -507,24 +508,40 @@ class Consumer:
                 pace.look(clock.monotonic_ms())
             found = take()
             self._request_if_due()
-            if found is None and self._positions.is_over:
-                await self._end_replay()
+            if found is None and self._positions.is_over and await self._is_replay_over():
+                self._fetcher.arrived()  # other workers wait for records
+                raise ReplayEnded("the replay is over: there is nothing more to read")
             left_ms = None if timeout_ms is None else now_ms + timeout_ms - clock.monotonic_ms()
             if found is not None or (waited and left_ms is not None and left_ms <= 0):
                 return found
-            waits = [max(0, ms) for ms in (left_ms, pace.wait_ms) if ms is not None]
+            # What is due already waits for room, which is made when something else is done.
+            waits = [pace.wait_ms] if pace.wait_ms else []
+            waits += [] if left_ms is None else [max(0, left_ms)]
             async with self._guard.waiting():
                 await self._fetcher.arrival(min(waits, default=None))
             waited = True
             self._loop_turn_ms = clock.monotonic_ms()
 
-    async def _end_replay(self) -> NoReturn:
-        """All is read, and done: the group is to know it before whoever reads does."""
-        self._fetcher.arrived()  # other workers wait for records
+    async def _is_replay_over(self) -> bool:
+        """All that it has is read, and done: the group is to know it before whoever reads does.
+        Not where it cannot be told just now, nor where there is more to read by then."""
         if self._group is not None and self.config.enable_auto_commit:
-            async with self._guard.waiting():
-                await self._group.commit()
-        raise ReplayEnded("the replay is over: there is nothing more to read")
+            try:
+                async with self._guard.waiting():
+                    if not await self._group.commit():
+                        return False
+            except FencedMember:
+                return False  # what it has lost it is told
+            except LogdError as error:
+                if not error.retriable:
+                    raise
+                return False
+        session = self._session
+        if session is not None and not session.membership.replay_over:
+            session.wake()
+        elif self._positions.is_over:
+            return True
+        return False
 
     def _request_if_due(self) -> None:
         """Delivery made room in the buffer: let the fetcher see."""

@@ -179,6 +179,7 @@ class GroupSession:
                 stalled_ms=stalled_ms.get(key_of(at), 0),
                 done=positions.done(at) if at.known else None,
                 problem=self._problems.get(key_of(at), ""),
+                finished=at.end is not None and at.known and positions.done(at) >= at.end,
             )
             for at in positions
         }

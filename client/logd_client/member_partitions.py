@@ -157,6 +157,8 @@ class MemberPartitions:
             at.leader_epoch = position.leader_epoch if position.HasField("leader_epoch") else None
         else:
             at.committed = None
+            if at.end == 0:  # a replay that has nothing of it
+                self.positions.place(at, 0)
             self.positions.place_by_reset(at, earliest=position.from_beginning)
 
     async def _assigned(self, granted: list[PartitionPosition]) -> None:

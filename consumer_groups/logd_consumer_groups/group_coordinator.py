@@ -51,11 +51,10 @@ from logd_consumer_groups.core.consumers_seen import check_consumer
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_commits import CommitDecision, check_commit_request
 from logd_consumer_groups.core.offset_records import GroupTombstone, RewindRecord
-from logd_consumer_groups.core.replays import check_fork
 from logd_consumer_groups.core.reset_planner import describe_target, instant_ms, rewind_body
 from logd_consumer_groups.core.shard_state import ShardState
 from logd_consumer_groups.group_activity import GroupActivity
-from logd_consumer_groups.group_forks import GroupForks, beginning
+from logd_consumer_groups.group_forks import GroupForks, beginning, check_fork
 from logd_consumer_groups.group_lag import GroupLag
 from logd_consumer_groups.group_members import GroupMembers, MemberSession
 from logd_consumer_groups.group_resets import GroupResets
@@ -159,7 +158,8 @@ class GroupCoordinator:
             except GroupRewound as rewound:
                 results = tuple(rewound for _ in request.commits)
             told = [(c.topic_partition, e) for c, e in zip(request.commits, results, strict=True)]
-            records = [*decision.records, *beginning(group, self._clock.wall_ms())]
+            begun = [] if request.leaving else beginning(group, self._clock.wall_ms())
+            records = [*decision.records, *begun]
             self._members.say(session, message, records, told, attached=attached)
         self._activity.committed(request, results)
 
@@ -303,7 +303,8 @@ class GroupCoordinator:
         async with shard.turn(group) as state:
             known = self._known(state, group)
             reset, _ = known.latest_reset()
-            if known.replay is not None and reset is known.history[0]:
+            begins = reset is not None and all(e.from_offset is None for e in reset.body.entries)
+            if known.replay is not None and begins:
                 raise InvalidConfig(f"a fork is not undone: delete group '{group}'", field="group")
             undoes = NEVER_REWOUND if reset is None else reset.rewind_epoch
             plan = await self._resets.plan_undo(known)
@@ -327,9 +328,9 @@ class GroupCoordinator:
         shard = self._shard(to)
         async with shard.turn(to) as state:
             if to in state.groups or self._consumers(to):
-                raise GroupExists(
-                    f"there is a group '{to}': delete it, or fork as another", group=to
-                )
+                message = f"there is a group '{to}': delete it, or fork as another"
+                raise GroupExists(message, group=to)
+            _known_or_new(state, to)
             plan, records = await self._forks.plan(source, fork, now_ms)
             if not fork.validate_only:
                 shard.append(state, records)

@@ -5,11 +5,19 @@ from dataclasses import replace
 
 from logd.model.errors import InvalidConfig
 from logd.model.group import NEVER_REWOUND, TopicSelection, ToTime
-from logd.model.group_replay import UNPACED, Fork, ForkedPartition, ForkPlan, Replay
+from logd.model.group_replay import (
+    SPEED_MAX,
+    SPEED_MIN,
+    UNPACED,
+    Fork,
+    ForkedPartition,
+    ForkPlan,
+    Replay,
+)
 from logd.model.ids import Offset, TopicId, TopicPartition
 from logd_consumer_groups.core.group_state import GroupState
 from logd_consumer_groups.core.offset_records import OffsetRecord, ReplayRecord, RewindRecord
-from logd_consumer_groups.core.reset_planner import describe_target, rewind_body
+from logd_consumer_groups.core.reset_planner import describe_target, instant_ms, rewind_body
 from logd_consumer_groups.group_resets import GroupResets
 from logd_consumer_groups.log_survey import LogSurvey
 
@@ -85,6 +93,27 @@ class GroupForks:
         if not there:
             raise InvalidConfig(f"group '{source.name}' has read no topic that is there")
         return there
+
+
+def check_fork(fork: Fork, now_ms: int) -> None:
+    """Raises InvalidConfig."""
+    at_ms, until_ms, speed = fork.at_ms, fork.until_ms, fork.speed
+    instant_ms(ToTime(at_ms), now_ms)
+    if at_ms > now_ms:
+        raise InvalidConfig("a replay begins in the past: 'at' is yet to come", field="at_ms")
+    if until_ms is not None and not at_ms < until_ms:
+        raise InvalidConfig("a replay ends after it begins: 'until' <= 'at'", field="until_ms")
+    if until_ms is not None and until_ms > now_ms:
+        raise InvalidConfig(
+            "'until' is yet to come; without it the replay goes on with what is written then",
+            field="until_ms",
+        )
+    if speed != UNPACED and not SPEED_MIN <= speed <= SPEED_MAX:  # neither is NaN
+        raise InvalidConfig(
+            f"speed is 0 (as fast as it is read) or {SPEED_MIN:g} to {SPEED_MAX:,.0f} times the "
+            "pace it was written at",
+            field="speed",
+        )
 
 
 def beginning(group: GroupState, now_ms: int) -> list[OffsetRecord]:

@@ -41,7 +41,8 @@ class GroupLag:
         are no members."""
         holders = {where: Holder(c.consumer_id) for c in others for where in c.partitions}
         holders.update(members)
-        bounds = _replayed(group.replay, await self._bounds({*group.offsets, *holders}))
+        whole = await self._bounds({*group.offsets, *holders})
+        bounds = _replayed(group.replay, whole)
         unread: dict[TopicPartition, Offset] = {}
         for where, known in bounds.items():
             offset = next_unread(group.offsets.get(where), known)
@@ -69,6 +70,7 @@ class GroupLag:
                 holder=holders.get(where, NOBODY),
                 now_ms=now_ms,
                 pace=pace,
+                whole_end=whole[where].high_watermark,
             )
             lags.append(explain_lag(observed))
         return sorted(lags, key=lambda lag: (lag.topic, lag.partition))

@@ -141,6 +141,7 @@ class GroupMembers:
             session.changed.set()
         self._run(shard, name, live, Said(message, session.peer, attached), commits)
         owned = self._group(shard, name).table.owned.get(session.member_id, set[TopicPartition]())
+        self._tell_of_end(self._group(shard, name), live)
         held = (each.topic_partition for each in message.held)
         session.lost = tuple(sorted(where for where in held if where not in owned))
 
@@ -174,14 +175,17 @@ class GroupMembers:
         group = self._group(session.shard, session.group)
         there = live is not None and session.member_id in live.membership.presences
         grants = self._grants(group, session, live.membership) if live and there else ()
-        told = _told(grants, group), session.lost
+        over = live is not None and _is_over(group, live.membership)
+        told = _told(grants, group), session.lost, over
         if told == session.told and not session.committed and not session.left:
             return None
         committed, session.committed = tuple(session.committed), []
         session.told, session.told_rewind = told, group.rewind_epoch
         epoch, lost = group.table.epoch, session.lost
         pace = None if group.replay is None else group.replay.pace(self._clock.wall_ms())
-        return SessionAnswer(epoch, group.rewind_epoch, grants, committed, lost=lost, replay=pace)
+        return SessionAnswer(
+            epoch, group.rewind_epoch, grants, committed, lost=lost, replay=pace, replay_over=over
+        )
 
     def rewound(self, shard: GroupShard, name: str) -> None:
         """Every member has new positions."""
@@ -195,8 +199,11 @@ class GroupMembers:
     def committed(self, shard: GroupShard, name: str) -> None:
         """By a call, not by `say`: what waits for a place in another partition may have it."""
         live = self._live.get(shard, {}).get(name)
-        if live is not None and live.membership.split_waits.waiting:
+        if live is None:
+            return
+        if live.membership.split_waits.waiting:
             self._run(shard, name, live, Settle())
+        self._tell_of_end(self._group(shard, name), live)
 
     def knows(self, session: MemberSession, message: SessionMessage) -> None:
         """The member knows already what it says: it need not be told the same at once."""
@@ -210,7 +217,8 @@ class GroupMembers:
         held = {each.topic_partition for each in message.held}
         has_all = held == {grant.topic_partition for grant in grants}
         if has_all and all(grant.position is None for grant in grants):
-            session.told = _told(grants, group), session.lost
+            over = _is_over(group, live.membership)
+            session.told = _told(grants, group), session.lost, over
 
     def session_timeout_ms(self, session: MemberSession) -> int:
         """0 where it is no member."""
@@ -281,6 +289,12 @@ class GroupMembers:
         return live.membership if live else None
 
     # Inside
+
+    def _tell_of_end(self, group: GroupState, live: _Live) -> None:
+        """Whoever waits for a replay's end looks again."""
+        if group.replay is not None and group.replay.until_ms is not None:
+            for session in live.sessions.values():
+                session.changed.set()
 
     def _grants(
         self, group: GroupState, session: MemberSession, membership: Membership
@@ -365,6 +379,23 @@ def _told(grants: Sequence[Grant], group: GroupState) -> tuple[object, ...]:
     """What makes one answer another than the one before."""
     given = tuple((g.topic_partition, g.epoch, g.report_at) for g in grants)
     return given, group.rewind_epoch
+
+
+def _is_over(group: GroupState, membership: Membership) -> bool:
+    """Whether a replay has come to its end in all that members are to have."""
+    replay = group.replay
+    if replay is None or replay.until_ms is None:
+        return False
+    finished = {
+        where
+        for presence in membership.presences.values()
+        for where, held in presence.held.items()
+        if held.finished
+    }
+    return all(
+        where in finished or (group.committed(where) or 0) >= (replay.end_of(where) or 0)
+        for where in membership.target
+    )
 
 
 def _may_want(group: GroupState, topic: str) -> bool:

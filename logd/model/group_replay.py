@@ -32,7 +32,7 @@ class Replay:
         """What its clock shows; None: it has none, or has not begun."""
         if self.speed == UNPACED or self.began_ms is None:
             return None
-        passed_ms = int((now_ms - self.began_ms) * self.speed)
+        passed_ms = int(max(0, now_ms - self.began_ms) * self.speed)
         return ReplayPace(self.speed, self.from_ms + passed_ms)
 
     def status(self, now_ms: int) -> "ReplayStatus":

@@ -29,13 +29,14 @@ def group_epoch(leader_epoch: LeaderEpoch, offset: Offset) -> GroupEpoch:
 class HeldPartition:
     """A partition that a member holds. `stalled_ms`: for so long the application has not come back
     from a record of it; 0: it has. `reached`: `Grant.report_at`, once it has come so far.
-    `problem`: why it cannot be read on; "": it can."""
+    `problem`: why it cannot be read on; "": it can. `finished`: all up to `Grant.end` is done."""
 
     topic_partition: TopicPartition
     paused: bool = False
     stalled_ms: int = 0
     reached: Offset | None = None
     problem: str = ""
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +106,4 @@ class SessionAnswer:
     warnings: tuple[str, ...] = ()
     lost: tuple[TopicPartition, ...] = ()
     replay: ReplayPace | None = None
+    replay_over: bool = False

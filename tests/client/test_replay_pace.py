@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from harness.consumers_world import RECORDS, World, virtual
+from harness.fake_fetch_broker import stored_batch
 from logd.model.errors import ReplayEnded
 from logd_client.consumer import Consumer
 from logd_client.core.delivery_turns import AHEAD_BYTES_MAX
@@ -144,14 +145,18 @@ async def test_what_others_have_still_to_read_keeps_who_has_nothing(world: World
         world.pin(0, first.health().member_id or "")
         world.pin(1, first.health().member_id or "")
         async with world.consumer() as second:
-            reading = asyncio.ensure_future(anext(aiter(second), None))
+            reading = asyncio.ensure_future(places_of(second))
             await asyncio.sleep(20)
             assert not reading.done(), "its turn may come yet"
             world.pin(1, second.health().member_id or "")
             await asyncio.sleep(1)
             taken = [record async for record in records]
             assert {record.partition for record in taken} == {0}
-            assert (await reading) is not None
+            assert {partition for partition, _ in await reading} == {1}
+
+
+async def places_of(consumer: Consumer) -> list[tuple[int, int]]:
+    return [(record.partition, record.offset) async for record in consumer]
 
 
 @virtual
@@ -193,3 +198,99 @@ async def test_what_is_early_leaves_room_for_what_is_due(world: World) -> None:
         assert AHEAD_BYTES_MAX <= held.buffered_bytes < AHEAD_BYTES_MAX + (512 << 10)
         assert consumer._positions.turns.buffered_bytes == 0
         assert (await anext(records)).partition == 0
+
+
+@virtual
+async def test_what_stands_behind_the_end_is_not_looked_at(world: World) -> None:
+    zero, _ = world.broker.create_topic("t", 2)
+    zero.append([b"0"])
+    zero.append([b"1"], raw=stored_batch([b"1"], 1)[:-1] + b"?")
+    end_at(world, 1, 0)
+    async with world.consumer() as consumer, asyncio.timeout(HANGS_S):
+        assert await places_of(consumer) == [(0, 0)]
+
+
+@virtual
+async def test_a_partition_that_is_no_part_of_it_needs_no_position(world: World) -> None:
+    end_at(world, 6, 0)
+    world.group.offsets[world.key(0)] = 0
+    async with world.consumer(auto_offset_reset="none") as consumer, asyncio.timeout(HANGS_S):
+        assert await places_of(consumer) == [(0, offset) for offset in range(6)]
+
+
+@virtual
+async def test_a_callback_that_seeks_back_comes_before_the_end(world: World) -> None:
+    end_at(world, RECORDS, 0)
+    world.group.offsets[world.key(0)] = RECORDS
+
+    async def assigned(partitions: list[tuple[str, int]]) -> None:
+        await asyncio.sleep(5)
+        for topic, partition in partitions:
+            consumer.seek(topic, partition, 0)
+
+    consumer = world.consumer(told=False, on_assigned=assigned)
+    async with consumer, asyncio.timeout(HANGS_S):
+        assert len(await places_of(consumer)) == RECORDS
+
+
+@virtual
+async def test_what_comes_behind_records_that_are_done_waits_for_its_time(world: World) -> None:
+    zero, _ = world.broker.create_topic("t", 2)
+    for at_s in (0, 1, 60):
+        zero.append([b"%d" % at_s], append_ms=at_s * 1000)
+    world.group.speed = 1.0
+    end_at(world, 3, 0)
+    async with world.consumer() as consumer, asyncio.timeout(HANGS_S):
+        began_ms = world.clock.monotonic_ms()
+        async with consumer.records(concurrency=2, order="none") as records:
+            first, second = aiter(records), aiter(records)
+            await anext(first)
+            await anext(second)
+            waiting = asyncio.ensure_future(anext(second))  # it is done with the second record
+            await asyncio.sleep(1)
+            waiting.cancel()
+        times = [(r.offset, world.clock.monotonic_ms() - began_ms) async for r in consumer]
+    assert [offset for offset, _ in times] == [0, 2]
+    assert times[1][1] >= 60_000, "the last one is due then"
+
+
+@virtual
+async def test_what_workers_lose_to_retention_is_done(world: World) -> None:
+    zero, _ = world.broker.create_topic("t", 2)
+    zero.append([b"x"] * 5)
+    end_at(world, 20, 0)
+    async with world.consumer() as consumer, asyncio.timeout(HANGS_S):
+
+        async def handle(record: WorkRecord) -> None:
+            await asyncio.sleep(2)
+            if zero.start == 0:
+                zero.append([b"x"] * 40)
+                zero.batches, zero.start = [], 45
+                world.broker.notify()
+
+        await consumer.records(concurrency=2).for_each(handle)
+
+
+@virtual
+async def test_workers_that_wait_for_room_do_not_spin(world: World) -> None:
+    zero, one = world.broker.create_topic("t", 2)
+    zero.append([b"x"] * 1100, append_ms=0)
+    one.append([b"y"], append_ms=5_000)
+    world.group.speed = 1.0
+    end_at(world, 1100, 1)
+    waits = 0
+    async with world.consumer() as consumer, asyncio.timeout(HANGS_S):
+        arrival = consumer._fetcher.arrival
+
+        async def counted(timeout_ms: int | None) -> None:
+            nonlocal waits
+            waits += 1
+            assert waits < 20_000, "it spins"
+            await arrival(timeout_ms)
+
+        consumer._fetcher.arrival = counted  # type: ignore[method-assign]
+
+        async def handle(record: WorkRecord) -> None:
+            await asyncio.sleep(30 if record.offset == 0 else 0)
+
+        await consumer.records(concurrency=2, order="partition").for_each(handle)

@@ -159,6 +159,7 @@ async def test_lag_is_what_is_to_be_replayed(bench: GroupBench) -> None:
     assert (second.reason, second.lag_records) == ("caught up", 0)
     bench.clock.advance(12_500)
     first, _ = await lag(bench)
+    assert first.reason == "reading"
     assert (first.reason, first.lag_seconds) == ("reading", 2.5)
     bench.view.starts[b] = 5
     _, second = await lag(bench)
@@ -177,6 +178,7 @@ async def test_lag_is_what_is_to_be_replayed(bench: GroupBench) -> None:
         (0, None, 2e6, "speed is"),
         (0, None, math.nan, "speed is"),
         (0, None, math.inf, "speed is"),
+        (-(10**15), None, 0.0, "outside the years"),
         (45_000, None, 0.0, "hold no record from then on$"),
         (1_000, 9_000, 0.0, "hold no record from then on, before 'until'"),
     ],
@@ -227,3 +229,34 @@ async def test_members_topics_count_though_nothing_was_committed(bench: GroupBen
     assert await bench.offsets("h") == {
         TopicPartition(p.topic_id, p.partition): Offset(0) for p in plan.partitions
     }
+
+
+async def test_a_goodbye_begins_nothing(bench: GroupBench) -> None:
+    began_ms = bench.clock.wall_ms()
+    await written(bench)
+    await fork(bench, began_ms, speed=2.0)
+    goodbye = CommitRequest(
+        "h", (), None, consumer=Consumer("m", "peer"), member_epoch=0, leaving=True
+    )
+    await bench.groups.heartbeat(SessionMessage(goodbye, (), Subscription(("t",))), 0)
+    bench.clock.advance(60_000)
+    assert (await join(bench)).replay == ReplayPace(2.0, began_ms)
+
+
+async def test_a_fork_that_gets_on_is_not_told_to_be_blocked(bench: GroupBench) -> None:
+    began_ms = bench.clock.wall_ms()
+    await written(bench)
+    await fork(bench, began_ms, speed=1000.0)
+    bench.clock.advance(3_600_000)
+    await join(bench)
+    bench.clock.advance(40)
+    assert [each.reason for each in await lag(bench)] == ["reading"] * 2
+
+
+async def test_a_clock_that_goes_back_stands_still(bench: GroupBench) -> None:
+    began_ms = bench.clock.wall_ms()
+    await written(bench)
+    await fork(bench, began_ms, speed=2.0)
+    await join(bench)
+    bench.clock.jump_wall(-3_600_000)
+    assert (await join(bench, "other")).replay == ReplayPace(2.0, began_ms)

@@ -50,6 +50,7 @@ class FakeMember:
     held: set[Key] = field(default_factory=set)
     told_epoch: int = 0
     stalled: bool = False
+    finished: set[Key] = field(default_factory=set)
 
 
 class FakeGroupStream:
@@ -103,12 +104,14 @@ class FakeGroupStream:
             for key, (owner, epoch) in sorted(group.owners.items())
             if owner == member_id and self._coordinator.target(group).get(key) == member_id
         }
-        told = (tuple(mine.items()), group.rewind_epoch)
+        over = self._coordinator.is_over(group)
+        told = (tuple(mine.items()), group.rewind_epoch, over)
         if told == self._told and not self.committed:
             return None
         response = groups_pb2.SessionResponse(
             member_epoch=group.epoch, rewind_epoch=group.rewind_epoch, committed=self.committed
         )
+        response.replay_over = over
         if group.speed:
             response.replay.speed = group.speed
         for key, epoch in mine.items():
@@ -175,6 +178,13 @@ class FakeGroupCoordinator:
         target = {key: who[key[1] % len(who)] for key, who in wanted.items()}
         return target | {key: who for key, who in group.pinned.items() if key in target}
 
+    def is_over(self, group: FakeGroup) -> bool:
+        finished = {key for member in group.members.values() for key in member.finished}
+        return bool(group.ends) and all(
+            key in finished or group.offsets.get(key, 0) >= group.ends.get(key, 0)
+            for key in self.target(group)
+        )
+
     def settle(self, group: FakeGroup) -> None:
         """Grant what nobody has; tell everyone."""
         for key, who in sorted(self.target(group).items()):
@@ -201,6 +211,7 @@ class FakeGroupCoordinator:
             group.epoch += member is None
             topics = list(said.subscription.topics)
             member = group.members[member_id] = FakeMember(said.instance_id, topics)
+        member.finished = {(e.topic_id, e.partition) for e in said.held if e.finished}
         member.held = {(each.topic_id, each.partition) for each in said.held}
         member.told_epoch, member.stalled = said.member_epoch, said.stalled
         given_up = [

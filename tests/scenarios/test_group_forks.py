@@ -136,3 +136,54 @@ async def test_a_bare_stub_is_told_all_of_it(tmp_path: Path) -> None:
         ).session
         assert [(g.position.offset, g.end) for g in answer.assigned] == [(20, 60)] * PARTITIONS
         assert (answer.replay.speed, answer.replay.clock_ms) == (2.0, began_ms + STEP_MS)
+
+
+async def test_nobody_ends_while_a_partition_changes_hands(tmp_path: Path) -> None:
+    """B is to get one that A is at, and one that is done: it may not end with the latter, nor A
+    while what it has given up is nobody's."""
+    async with local_broker(tmp_path) as local, asyncio.timeout(WAIT_S):
+        began_ms = await written(local)
+        async with Admin(transport=local.transport) as admin:
+            await admin.fork_group("g", "h", began_ms, began_ms + STEP_MS)
+            ends = {("t", 1): A_STEP, ("t", 2): A_STEP}
+            epoch = (await admin.describe_group("h")).rewind_epoch
+            assert epoch >= 0
+            assert all(each.error is None for each in await admin.commit_offsets("h", ends))
+            read: list[tuple[int, int]] = []
+
+            async def read_to_the_end(consumer: Consumer) -> None:
+                async with consumer:
+                    async for record in consumer:
+                        read.append((record.partition, record.offset))
+
+            async with member(local) as first:
+                (record,) = await first.poll(WAIT_S * 1000, max_records=1)
+                read.append((record.partition, record.offset))
+                second = member(local)
+                await second.start()
+                other = asyncio.ensure_future(read_to_the_end(second))
+                await read_to_the_end(first)
+            await other
+            assert sorted(set(read)) == [(0, offset) for offset in range(A_STEP)]
+            assert {each.reason for each in await admin.group_lag("h")} == {"caught up"}
+
+
+async def test_a_partition_that_waits_for_its_parent_is_read_to_its_end(tmp_path: Path) -> None:
+    async with local_broker(tmp_path) as local, asyncio.timeout(WAIT_S):
+        began_ms = local.clock.wall_ms()
+        async with Admin(transport=local.transport) as admin:
+            await admin.create_topic("t", 1)
+            async with Producer(transport=local.transport) as producer:
+                for partitions in (1, 2):
+                    if partitions == 2:
+                        await admin.add_partitions("t", 2)
+                    for number in range(20):
+                        key, now_ms = b"%d" % number, local.clock.wall_ms()
+                        await producer.send("t", b"x", key, timestamp_ms=now_ms)
+                    await producer.flush()
+                    local.clock.advance(STEP_MS)
+            await admin.commit_offsets("g", {("t", 0): 0})
+            plan = await admin.fork_group("g", "h", began_ms, began_ms + 2 * STEP_MS)
+            assert len(plan.partitions) == 2 and sum(p.records for p in plan.partitions) == 40
+            async with member(local) as consumer:
+                assert len([record async for record in consumer]) == 40

@@ -380,7 +380,7 @@ class ConsumerPositions:
         the end. Who has nothing may get something yet. To be asked when nothing is left to take."""
         self.acknowledge()
         return bool(self._by_id) and all(
-            at.end is not None and at.known and self.done(at) >= at.end
+            at.end is not None and at.known and not at.withheld and self.done(at) >= at.end
             for at in self._by_id.values()
         )
 
@@ -389,16 +389,23 @@ class ConsumerPositions:
     def _take_turn(self) -> tuple[PartitionPosition, RecordBatch] | None:
         while (at := self.turns.next()) is not None:
             batch = self._read(at) if at.known else None
-            if batch is not None:
+            if batch is not None and not self.turns.pace.is_due(batch.append_timestamp_ms):
+                at.leftovers.append(batch)  # others before it were stepped over
+                self.turns.queue(at)
+            elif batch is not None:
                 self.turns.queue(at)
                 at.leader_epoch = batch.leader_epoch
                 return at, batch
-            if at.error is not None:
+            elif at.error is not None:
                 self.turns.queue(at)
                 raise at.error
         return None
 
     def _read(self, at: PartitionPosition) -> RecordBatch | None:
+        if at.end is not None and at.position >= at.end:  # whatever stands there is not looked at
+            self.turns.drop(at)
+            at.drop_buffers()
+            return None
         bytes_before, fetch_offset_before = at.buffered_bytes, at.fetch_offset
         batch = self._reader.read(at)
         self.turns.read(at, bytes_before)
@@ -440,6 +447,8 @@ class ConsumerPositions:
             if at.done == at.position:
                 at.done = offset
             at.position = offset
+            if at.taken is not None:
+                self._handed[at] = None  # what workers step over is done, once they are
 
     def _fail(self, at: PartitionPosition, error: LogdError) -> None:
         fail(at, error)

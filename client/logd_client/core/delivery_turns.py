@@ -106,7 +106,7 @@ class DeliveryTurns:
 
     def _hold_if_early(self, at: PartitionPosition) -> bool:
         """Let it wait where its next batch is not due yet; it stands in no turn meanwhile."""
-        append_ms = None if at.leftovers else at.next_append_ms()
+        append_ms = at.next_append_ms()
         if append_ms is None or self.pace.is_due(append_ms):
             return False
         self.pace.hold(at, append_ms)

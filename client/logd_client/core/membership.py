@@ -41,12 +41,13 @@ class Held:
 class Standing(NamedTuple):
     """How the application stands to a partition. `done`: it has come so far; None: not known.
     `stalled_ms`: it has not come back from a record for so long. `problem`: why it cannot be read
-    on."""
+    on. `finished`: it is done with all that a replay has of it."""
 
     paused: bool = False
     stalled_ms: int = 0
     done: int | None = None
     problem: str = ""
+    finished: bool = False
 
 
 class Changes(NamedTuple):
@@ -83,6 +84,8 @@ class Membership:
         self.reporting: list[Key] = []
         """Those with a `report_at`."""
         self.leaving = False
+        self.replay_over = False
+        """The group's replay has come to its end, in all that its members are to have."""
         self.joined = False
         """There was a response."""
 
@@ -123,6 +126,7 @@ class Membership:
                 stalled_ms=standing.stalled_ms,
                 reached=at if has_come else None,
                 problem=standing.problem,
+                finished=standing.finished,
             )
         first, untold = self._said is None, self._commits.keys() - self._commits_said
         if request == self._said and not untold:
@@ -165,6 +169,7 @@ class Membership:
         assigned = {(grant.topic_id, grant.partition): grant for grant in response.assigned}
         rewound = self.rewind_epoch not in (None, response.rewind_epoch)
         self.joined, self._away_since_ms = True, None
+        self.replay_over = response.replay_over
         self.member_epoch, self.rewind_epoch = response.member_epoch, response.rewind_epoch
         for result in response.committed:
             key = (result.topic_id, result.partition)

@@ -150,7 +150,9 @@ class PartitionPosition:
         return f"{self.topic}:{self.partition}"
 
     def next_append_ms(self) -> int | None:
-        """When the next batch of `buffered` was appended; None: there is none that tells."""
+        """When the next batch was appended; None: there is none that tells."""
+        if self.leftovers:
+            return self.leftovers[-1].append_timestamp_ms
         for region in self.buffered:
             if region.at < len(region.batches):
                 header = stored_header(region.batches, region.at)

@@ -38,7 +38,8 @@ NOBODY = Holder()
 @dataclass(frozen=True, slots=True)
 class ObservedPartition:
     """What one partition showed. `next_append_ms` None: there is nothing to read. Rates are
-    records/s, None: not known. `pace`: the group replays it by this clock."""
+    records/s, None: not known. `pace`: the group replays it by this clock. Then
+    `bounds` end where it ends, and `whole_end` is the log's own end."""
 
     topic: str
     partition: PartitionId
@@ -51,6 +52,12 @@ class ObservedPartition:
     holder: Holder
     now_ms: int
     pace: ReplayPace | None = None
+    whole_end: Offset | None = None
+
+    @property
+    def log_end(self) -> Offset:
+        """Where the log ends, whatever a replay is to read of it."""
+        return self.bounds.high_watermark if self.whole_end is None else self.whole_end
 
 
 def next_unread(position: Position | None, bounds: LogBounds) -> Offset:
@@ -128,10 +135,10 @@ def _reason(observed: ObservedPartition, records: int, age_ms: int) -> str:
     gone = _gone_unread(position, bounds)
     if gone:
         return f"below the log start: {gone} records are gone"
-    if position is not None and position.offset > bounds.high_watermark:
+    if position is not None and position.offset > observed.log_end:
         return (
             f"offset out of range: {position.offset} is committed, the log ends at "
-            f"{bounds.high_watermark}"
+            f"{observed.log_end}"
         )
     if not records:
         return "caught up"
@@ -175,7 +182,8 @@ def _what_stands_still(observed: ObservedPartition, age_ms: int) -> str:
         return f"offset {tried.offset} failed {tried.times} times, {holder.consumer_id} tries again"
     still_ms = holder.stalled_ms
     if position is not None:
-        still_ms = max(still_ms, min(observed.now_ms - position.since_ms, age_ms))
+        real_ms = age_ms if observed.pace is None else int(age_ms / observed.pace.speed)
+        still_ms = max(still_ms, min(observed.now_ms - position.since_ms, real_ms))
     if still_ms >= BLOCKED_AFTER_MS:
         offset = observed.bounds.log_start_offset if position is None else position.offset
         return f"blocked on offset {offset} for {still_ms // 1000} s by {holder.consumer_id}"

@@ -1,4 +1,4 @@
-"""A fork's replay: what is refused, and its bytes in records and images.
+"""The bytes of a fork's replay in records and images.
 
 All integers are little-endian; `text` is a u16 length and UTF-8.
 
@@ -9,33 +9,13 @@ All integers are little-endian; `text` is a u16 length and UTF-8.
 import math
 import struct
 
-from logd.model.errors import InvalidConfig, StoredDataCorrupt
-from logd.model.group_replay import SPEED_MAX, SPEED_MIN, UNPACED, Fork, Replay
+from logd.model.errors import StoredDataCorrupt
+from logd.model.group_replay import Replay
 from logd.model.ids import Offset, PartitionId, TopicId, TopicPartition
 from logd_consumer_groups.core.struct_reader import StructReader, packed_text
 
 _HEAD = struct.Struct("<qqdqI")
 _END = struct.Struct("<16sIq")
-
-
-def check_fork(fork: Fork, now_ms: int) -> None:
-    """Raises InvalidConfig."""
-    at_ms, until_ms, speed = fork.at_ms, fork.until_ms, fork.speed
-    if at_ms > now_ms:
-        raise InvalidConfig("a replay begins in the past: 'at' is yet to come", field="at_ms")
-    if until_ms is not None and not at_ms < until_ms:
-        raise InvalidConfig("a replay ends after it begins: 'until' <= 'at'", field="until_ms")
-    if until_ms is not None and until_ms > now_ms:
-        raise InvalidConfig(
-            "'until' is yet to come; without it the replay goes on with what is written then",
-            field="until_ms",
-        )
-    if speed != UNPACED and not SPEED_MIN <= speed <= SPEED_MAX:  # neither is NaN
-        raise InvalidConfig(
-            f"speed is 0 (as fast as it is read) or {SPEED_MIN:g} to {SPEED_MAX:,.0f} times the "
-            "pace it was written at",
-            field="speed",
-        )
 
 
 def replay_bytes(replay: Replay) -> int:

@@ -24,20 +24,22 @@ class Subscription(_message.Message):
     def __init__(self, topics: _Optional[_Iterable[str]] = ..., pattern: _Optional[str] = ..., assignor: _Optional[str] = ..., rack: _Optional[str] = ..., session_timeout_ms: _Optional[int] = ..., revocation_timeout_ms: _Optional[int] = ...) -> None: ...
 
 class HeldPartition(_message.Message):
-    __slots__ = ("topic_id", "partition", "paused", "stalled_ms", "reached", "problem")
+    __slots__ = ("topic_id", "partition", "paused", "stalled_ms", "reached", "problem", "finished")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
     STALLED_MS_FIELD_NUMBER: _ClassVar[int]
     REACHED_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
     topic_id: bytes
     partition: int
     paused: bool
     stalled_ms: int
     reached: int
     problem: str
-    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., paused: bool = ..., stalled_ms: _Optional[int] = ..., reached: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
+    finished: bool
+    def __init__(self, topic_id: _Optional[bytes] = ..., partition: _Optional[int] = ..., paused: bool = ..., stalled_ms: _Optional[int] = ..., reached: _Optional[int] = ..., problem: _Optional[str] = ..., finished: bool = ...) -> None: ...
 
 class SessionRequest(_message.Message):
     __slots__ = ("group", "member_id", "instance_id", "subscription", "member_epoch", "held", "commits", "rewind_epoch", "leaving", "stalled")
@@ -104,7 +106,7 @@ class Grant(_message.Message):
     def __init__(self, topic_id: _Optional[bytes] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., assignment_epoch: _Optional[int] = ..., position: _Optional[_Union[GrantPosition, _Mapping]] = ..., report_at: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class SessionResponse(_message.Message):
-    __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed", "lost", "replay")
+    __slots__ = ("member_epoch", "rewind_epoch", "assigned", "warnings", "committed", "lost", "replay", "replay_over")
     MEMBER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     REWIND_EPOCH_FIELD_NUMBER: _ClassVar[int]
     ASSIGNED_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +114,7 @@ class SessionResponse(_message.Message):
     COMMITTED_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     REPLAY_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_OVER_FIELD_NUMBER: _ClassVar[int]
     member_epoch: int
     rewind_epoch: int
     assigned: _containers.RepeatedCompositeFieldContainer[Grant]
@@ -119,7 +122,8 @@ class SessionResponse(_message.Message):
     committed: _containers.RepeatedCompositeFieldContainer[OffsetCommitResult]
     lost: _containers.RepeatedCompositeFieldContainer[LostPartition]
     replay: ReplayPace
-    def __init__(self, member_epoch: _Optional[int] = ..., rewind_epoch: _Optional[int] = ..., assigned: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., committed: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ..., lost: _Optional[_Iterable[_Union[LostPartition, _Mapping]]] = ..., replay: _Optional[_Union[ReplayPace, _Mapping]] = ...) -> None: ...
+    replay_over: bool
+    def __init__(self, member_epoch: _Optional[int] = ..., rewind_epoch: _Optional[int] = ..., assigned: _Optional[_Iterable[_Union[Grant, _Mapping]]] = ..., warnings: _Optional[_Iterable[str]] = ..., committed: _Optional[_Iterable[_Union[OffsetCommitResult, _Mapping]]] = ..., lost: _Optional[_Iterable[_Union[LostPartition, _Mapping]]] = ..., replay: _Optional[_Union[ReplayPace, _Mapping]] = ..., replay_over: bool = ...) -> None: ...
 
 class ReplayPace(_message.Message):
     __slots__ = ("speed", "clock_ms")

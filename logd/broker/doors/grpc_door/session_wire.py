@@ -41,6 +41,7 @@ def to_message(request: pb.SessionRequest, context: RequestContext) -> SessionMe
                 each.stalled_ms,
                 Offset(each.reached) if each.HasField("reached") else None,
                 each.problem,
+                each.finished,
             )
             for each in request.held
         ),
@@ -85,6 +86,7 @@ def from_answer(answer: SessionAnswer) -> pb.SessionResponse:
             pb.LostPartition(topic_id=where.topic_id, partition=where.partition)
             for where in answer.lost
         ],
+        replay_over=answer.replay_over,
         replay=(
             pb.ReplayPace(speed=answer.replay.speed, clock_ms=answer.replay.clock_ms)
             if answer.replay is not None
